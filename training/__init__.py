@@ -1,0 +1,1 @@
+"""What was trained for this project and how. Not part of any installed package."""
