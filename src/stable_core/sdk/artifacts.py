@@ -1,0 +1,163 @@
+"""Artifacts: the types that travel on wires and the media types they are stored as. Reading is in codecs."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import PIL.Image
+
+Text: TypeAlias = str
+"""A text port: a plain `str`."""
+
+Image: TypeAlias = PIL.Image.Image
+"""An image port: a PIL image in mode RGB, RGBA, L or I;16, upright (EXIF orientation is applied on the way in)."""
+
+Mask: TypeAlias = Annotated[PIL.Image.Image, "mask"]
+"""A mask port: a PIL image in mode L, 255 = selected. Any image wired into it is converted."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data port: any JSON value. A job may return the bare dict or list."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video port: a file that is not loaded into memory."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class File:
+    """A file port: any other file."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Audio:
+    """An audio port: one encoded sound file. `stable_core.sdk.codecs` has `audio_from_pcm` and `audio_to_pcm`."""
+
+    content: bytes
+    media_type: str = "audio/wav"
+
+
+ARTIFACT_TYPES: dict[str, Any] = {
+    "text": Text,
+    "image": Image,
+    "mask": Mask,
+    "audio": Audio,
+    "video": Video,
+    "file": File,
+    "data": Data,
+}
+"""The name of each type on the wire."""
+
+SUFFIXES = {
+    "text/plain": ".txt",
+    "application/json": ".json",
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "image/bmp": ".bmp",
+    "image/tiff": ".tiff",
+    "image/avif": ".avif",
+    "audio/wav": ".wav",
+    "audio/flac": ".flac",
+    "audio/mpeg": ".mp3",
+    "audio/ogg": ".ogg",
+    "video/mp4": ".mp4",
+    "video/quicktime": ".mov",
+    "video/webm": ".webm",
+    "video/x-msvideo": ".avi",
+    "application/pdf": ".pdf",
+    "application/zip": ".zip",
+    "application/octet-stream": ".bin",
+}
+"""Every media type we tell apart, and the ending of a file of that type."""
+
+_OPENINGS = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"II*\0", "image/tiff"),
+    (b"MM\0*", "image/tiff"),
+    (b"fLaC", "audio/flac"),
+    (b"OggS", "audio/ogg"),
+    (b"ID3", "audio/mpeg"),
+    (b"\xff\xfb", "audio/mpeg"),
+    (b"\x1a\x45\xdf\xa3", "video/webm"),
+    (b"%PDF-", "application/pdf"),
+    (b"PK\x03\x04", "application/zip"),
+)
+_RIFF_FORMS = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
+_MP4_BRANDS = {b"avif": "image/avif", b"avis": "image/avif", b"qt  ": "video/quicktime"}
+
+
+def media_type_of(head: bytes, filename: str = "") -> str:
+    """Return the media type of a file from its first bytes (64 are enough for all but text; 4,096 are good).
+
+    The content decides; the name only tells JSON from other text, because prompts too may begin with a brace.
+    """
+    if head[:4] == b"RIFF":
+        return _RIFF_FORMS.get(head[8:12], "application/octet-stream")
+    if head[4:8] == b"ftyp":
+        return _MP4_BRANDS.get(head[8:12], "video/mp4")
+    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
+        return "image/bmp"
+    known = next((media_type for opening, media_type in _OPENINGS if head.startswith(opening)), None)
+    if known is not None:
+        return known
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+    except UnicodeDecodeError:
+        return "application/octet-stream"
+    if "\0" in text:
+        return "application/octet-stream"
+    return "application/json" if filename.lower().endswith(".json") or _is_json(text) else "text/plain"
+
+
+def _is_json(text: str) -> bool:
+    if text.lstrip()[:1] not in ("{", "["):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def type_of(media_type: str) -> str:
+    """Return the artifact type that a file of this media type has when no job says otherwise."""
+    bare = media_type.split(";")[0].strip().lower()
+    family = bare.split("/")[0]
+    if bare == "application/json":
+        return "data"
+    if family == "image":
+        return "image" if bare in SUFFIXES else "file"
+    return family if family in ("text", "audio", "video") else "file"
+
+
+def suffix_of(media_type: str) -> str:
+    """Return the ending, with its dot, of a file of this media type; `.bin` for an unknown one."""
+    return SUFFIXES.get(media_type.split(";")[0].strip().lower(), ".bin")
+
+
+def fits(artifact_type: str, port_type: str) -> bool:
+    """Tell whether every artifact of one type can be read as the other.
+
+    Images and masks stand for each other, JSON is text (but not every text is JSON), and a file port takes anything.
+    """
+    return artifact_type == port_type or port_type == "file" or (artifact_type, port_type) in _STAND_INS
+
+
+_STAND_INS = {("image", "mask"), ("mask", "image"), ("data", "text")}

@@ -1,0 +1,202 @@
+"""Params: the knobs of a job as a pydantic class whose JSON Schema every client draws. Not the wires: see artifacts."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
+from pydantic_core import PydanticUndefined
+
+from stable_core.errors import InvalidParams
+
+Component = Literal["slider", "textarea", "seed", "mask", "color", "model", "password"]
+
+MAX_SEED = 2**32 - 1
+
+KIND_FOLDERS = {
+    "checkpoints": ("checkpoints", "Stable-diffusion", "diffusers"),
+    "loras": ("loras", "Lora", "LyCORIS"),
+    "vae": ("vae", "VAE"),
+    "embeddings": ("embeddings",),
+    "hypernetworks": ("hypernetworks",),
+    "upscale_models": ("upscale_models", "ESRGAN", "RealESRGAN"),
+    "controlnet": ("controlnet", "ControlNet"),
+}
+"""Where A1111, ComfyUI and we keep each kind of model, below a models folder; other kinds are their own folder name."""
+
+MODEL_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".onnx")
+
+
+class Params(BaseModel):
+    """The base of every params class: unknown names are refused and values are never changed after the check."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def Field(  # noqa: N802, PLR0913 - mirrors pydantic.Field, which plugin authors know
+    default: Any = PydanticUndefined,
+    *,
+    description: str = "",
+    ge: float | None = None,
+    le: float | None = None,
+    gt: float | None = None,
+    lt: float | None = None,
+    multiple_of: float | None = None,
+    min_length: int | None = None,
+    max_length: int | None = None,
+    pattern: str | None = None,
+    title: str | None = None,
+    examples: list[Any] | None = None,
+    deprecated: bool | None = None,
+    default_factory: Any = None,
+    component: Component | None = None,
+    group: str = "",
+    advanced: bool = False,
+    unit: str = "",
+    depends: dict[str, Any] | None = None,
+) -> Any:
+    """Describe one knob: its default, its range and how a form shows it.
+
+    `component`, `group`, `advanced`, `unit` and `depends` (shown only while other knobs have these values) become
+    the `x-ui` hints of the JSON Schema; the rest are pydantic's own.
+    """
+    hints = {"component": component, "group": group, "advanced": advanced, "unit": unit, "depends": depends}
+    ui = {name: value for name, value in hints.items() if value}
+    limits = {"ge": ge, "le": le, "gt": gt, "lt": lt, "multiple_of": multiple_of, "min_length": min_length}
+    extra: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
+    if default_factory is not None:
+        extra["default_factory"] = default_factory
+    else:
+        extra["default"] = default
+    return pydantic.Field(
+        description=description or None,
+        max_length=max_length,
+        pattern=pattern,
+        title=title,
+        examples=examples,
+        deprecated=deprecated,
+        json_schema_extra={"x-ui": ui} if ui else None,
+        **extra,
+    )
+
+
+def _ui(component: Component, **more: Any) -> dict[str, Any]:
+    return {"x-ui": {"component": component, **more}}
+
+
+Seed = Annotated[int, pydantic.Field(ge=-1, le=MAX_SEED, json_schema_extra=_ui("seed"))]
+"""A random seed; -1 asks for a random one, which is chosen when the job is submitted, so every job can run again exactly."""
+
+Secret = Annotated[
+    str, WithJsonSchema({"type": "string", "format": "password", "writeOnly": True, "x-ui": {"component": "password"}})
+]
+"""A password or token; only for plugin settings, never for params: it appears in no job, picture, log or event."""
+
+
+class ModelFile:
+    """Mark a string param as the name of a model file of one kind: `Annotated[str, ModelFile("checkpoints")]`.
+
+    The choices are not announced: the core lists the folders of that kind, so a new file appears at once.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        """Add the `model` hint that makes a client draw a picker of this kind."""
+        drawn: dict[str, Any] = handler(schema)
+        drawn.update(_ui("model", kind=self.kind))
+        return drawn
+
+
+_bundled_roots: list[Path] = []
+
+
+def add_model_root(folder: Path) -> None:
+    """Search `folder` too, laid out as a models folder; `Plugin(models=…)` calls it."""
+    if folder not in _bundled_roots:
+        _bundled_roots.append(folder)
+
+
+def model_files(kind: str, roots: list[Path] | None = None) -> dict[str, Path]:
+    """Return the models of one kind by name: files without their ending, and diffusers folders.
+
+    A diffusers folder right below a root counts as a checkpoint. The first root that has a name wins: the home
+    folder, then the folders named in the settings, then what plugins bring.
+    """
+    if roots is None:
+        named = os.environ.get("STABLE_CORE_MODELS", "")
+        roots = [Path(root) for root in named.split(os.pathsep) if root] + _bundled_roots
+    found: dict[str, Path] = {}
+    for root in roots:
+        for folder in (root / name for name in KIND_FOLDERS.get(kind, (kind,))):
+            for path in sorted(_models_below(folder)):
+                found.setdefault(path.relative_to(folder).with_suffix("").as_posix() if path.is_file() else path.name, path)
+        if kind == "checkpoints":
+            found = {**{index.parent.name: index.parent for index in sorted(root.glob("*/model_index.json"))}, **found}
+    return found
+
+
+def _models_below(folder: Path) -> list[Path]:
+    """List the model files and diffusers folders in `folder`, two levels deep: people sort their models into folders."""
+    if not folder.is_dir():
+        return []
+    found: list[Path] = []
+    for path in folder.iterdir():
+        if path.is_file() and path.suffix.lower() in MODEL_SUFFIXES:
+            found.append(path)
+        elif (path / "model_index.json").is_file():
+            found.append(path)
+        elif path.is_dir():
+            found += [inner for inner in path.iterdir() if inner.is_file() and inner.suffix.lower() in MODEL_SUFFIXES]
+    return found
+
+
+def find_model_file(kind: str, name: str) -> Path:
+    """Return the path of the model called `name`; its ending may be given or left out.
+
+    Raises:
+        InvalidParams: there is none; the hint lists those there are.
+    """
+    found = model_files(kind)
+    path = found.get(name) or next((path for path in found.values() if path.name == name), None)
+    if path is None:
+        known = ", ".join(sorted(found)) or "none yet"
+        raise InvalidParams(f"There is no model {name!r} among the {kind}.", f"Known: {known}. New files go to models/{kind}/.")
+    return path
+
+
+def check_params(cls: type[Params], values: dict[str, Any]) -> Params:
+    """Return `values` as an instance of `cls`.
+
+    Raises:
+        InvalidParams: naming every wrong param and what is wrong with it.
+    """
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        raise InvalidParams(describe_validation(error), f"Params are: {', '.join(cls.model_fields) or 'none'}.") from None
+
+
+def describe_validation(error: ValidationError) -> str:
+    """Return one line that names every wrong value of a pydantic error."""
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'params'}: {item['msg']}" for item in error.errors())
+
+
+def resolve_seeds(schema: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with every random seed (-1, given or by default) replaced by a concrete one, in sweeps too."""
+    resolved = dict(values)
+    for name, field in schema.get("properties", {}).items():
+        if field.get("x-ui", {}).get("component") == "seed":
+            resolved[name] = _concrete_seed(values.get(name, field.get("default", -1)))
+    return resolved
+
+
+def _concrete_seed(value: Any) -> Any:
+    if isinstance(value, dict) and isinstance(value.get("each"), list):
+        return {**value, "each": [_concrete_seed(one) for one in value["each"]]}
+    return random.SystemRandom().randint(0, MAX_SEED) if value == -1 else value

@@ -1,0 +1,190 @@
+"""Plugin: what a plugin author creates once per plugin and hangs jobs on. It runs nothing; the worker does."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from stable_core.errors import BadAnnouncement
+from stable_core.sdk.jobs import Job, JobSignature, read_signature
+from stable_core.sdk.params import Params, add_model_root
+from stable_core.sdk.progress import Progress
+
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+P_contra = TypeVar("P_contra", bound=Params, contravariant=True)
+Made = TypeVar("Made", covariant=True)  # noqa: PLC0105 - reads better in the Protocols below
+Spec = ParamSpec("Spec")
+Hook = TypeVar("Hook", bound=Callable[[], Any])
+
+
+class Plugin:
+    """The plugin's name, its announced signatures, its settings and its load and unload hooks.
+
+    Args:
+        name: a lowercase Python module name; a job's full name is `name.job`.
+        settings: a Params class drawn on the settings page; the current values are `plugin.settings`.
+        models: a folder with model files that come with the plugin, laid out as a models folder.
+        memory_mb: what a loaded worker of this plugin needs on its device, in MiB; 0 = hardly any.
+    """
+
+    def __init__(self, name: str, *, settings: type[Params] | None = None, models: Path | None = None, memory_mb: int = 0) -> None:
+        if not name.isidentifier() or not name.islower():
+            raise BadAnnouncement(f"{name!r} is no name for a plugin", "Use a lowercase Python module name.")
+        self.name = name
+        self.signatures: dict[str, JobSignature] = {}
+        self.settings_class = settings or Params
+        self.memory_mb = memory_mb
+        self._settings: Params | None = None
+        self._load_hooks: list[Callable[[], Any]] = []
+        self._unload_hooks: list[Callable[[], Any]] = []
+        if models is not None:
+            add_model_root(models)
+
+    @property
+    def settings(self) -> Any:
+        """Return the current settings, an instance of the settings class; defaults outside a worker."""
+        if self._settings is None:
+            self._settings = self.settings_class()
+        return self._settings
+
+    def configure(self, values: dict[str, Any]) -> None:
+        """Take new settings values; the worker calls this before each job."""
+        self._settings = self.settings_class.model_validate(values)
+
+    def announce(self, signature: JobSignature) -> JobSignature:
+        """Add a signature; `@plugin.job` is sugar over this. Use it for generated jobs.
+
+        Raises:
+            BadAnnouncement: two jobs have the same name.
+        """
+        if signature.name in self.signatures:
+            raise BadAnnouncement(f"{self.name} announces {signature.name!r} twice")
+        object.__setattr__(signature, "plugin", self.name)
+        self.signatures[signature.name] = signature
+        return signature
+
+    @overload
+    def job(self, function: Callable[[P_contra, Progress], Made], /) -> _Inputs0[P_contra, Made]: ...
+    @overload
+    def job(self, function: Callable[[A, P_contra, Progress], Made], /) -> _Inputs1[A, P_contra, Made]: ...
+    @overload
+    def job(self, function: Callable[[A, B, P_contra, Progress], Made], /) -> _Inputs2[A, B, P_contra, Made]: ...
+    @overload
+    def job(self, function: Callable[[A, B, C, P_contra, Progress], Made], /) -> _Inputs3[A, B, C, P_contra, Made]: ...
+    @overload
+    def job(self, function: None = None, /, *, cached: bool = True, timeout_seconds: float | None = None) -> _JobDecorator: ...
+    def job(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Announce a function `(inputs…, params, progress) -> output` as a job; it stays a plain function.
+
+        `@plugin.job(cached=False)` is for a job whose result may differ with the same inputs and params;
+        `timeout_seconds` overrides the job timeout of the settings.
+        """
+        if function is None:
+            return lambda function: self.job(function, **options)  # type: ignore[call-overload]
+        return AnnouncedFunction(function, self.announce(read_signature(function, "job", **options)))
+
+    @overload
+    def invocation(self, function: Callable[[P_contra], _Jobs[Made]], /) -> _Inputs0[P_contra, Made]: ...
+    @overload
+    def invocation(self, function: Callable[[A, P_contra], _Jobs[Made]], /) -> _Inputs1[A, P_contra, Made]: ...
+    @overload
+    def invocation(self, function: Callable[[A, B, P_contra], _Jobs[Made]], /) -> _Inputs2[A, B, P_contra, Made]: ...
+    @overload
+    def invocation(self, function: Callable[[A, B, C, P_contra], _Jobs[Made]], /) -> _Inputs3[A, B, C, P_contra, Made]: ...
+    def invocation(self, function: Callable[..., Any], /) -> Any:
+        """Announce a function `(inputs…, params) -> Job | list[Job]`: its jobs run in its place, its result is theirs."""
+        return AnnouncedFunction(function, self.announce(read_signature(function, "invocation", cached=False)))
+
+    def load(self, hook: Hook) -> Hook:
+        """Run this function once when the worker starts, before its first job."""
+        self._load_hooks.append(hook)
+        return hook
+
+    def unload(self, hook: Hook) -> Hook:
+        """Run this function to give memory back; a process exit does the rest."""
+        self._unload_hooks.append(hook)
+        return hook
+
+    def run_load(self) -> None:
+        """Call the load hooks; the worker does this."""
+        for hook in self._load_hooks:
+            hook()
+
+    def run_unload(self) -> None:
+        """Call the unload hooks; the worker does this."""
+        for hook in self._unload_hooks:
+            hook()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the announcement of the whole plugin."""
+        return {
+            "name": self.name,
+            "memory_mb": self.memory_mb,
+            "settings": self.settings_class.model_json_schema(),
+            "signatures": [signature.to_dict() for signature in self.signatures.values()],
+        }
+
+
+class AnnouncedFunction(Generic[Spec, Made]):
+    """A job function after `@plugin.job`: still callable as before, and able to describe a run with `.job(...)`."""
+
+    def __init__(self, function: Callable[Spec, Made], signature: JobSignature) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.signature = signature
+
+    def __call__(self, *args: Spec.args, **kwargs: Spec.kwargs) -> Made:
+        """Call the function itself, here and now."""
+        return self.function(*args, **kwargs)
+
+    def job(self, *inputs: Any, **named: Any) -> Job[Any]:
+        """Describe one run without starting it; an input may be another described run."""
+        return self.signature.job(*inputs, **named)
+
+
+# What type checkers see in place of AnnouncedFunction: `.job(...)` typed port by port. A list into a single port maps.
+_Jobs = Job[Made] | list[Job[Made]] | list[Job[list[Made]]]
+_Wire = A | Job[A] | Job[list[A]] | Job[Iterator[A]] | list[A] | list[Job[A]]
+
+
+class _Inputs0(Protocol[P_contra, Made]):
+    signature: JobSignature
+
+    def __call__(self, params: P_contra, progress: Progress) -> Made: ...
+    def job(self, params: P_contra = ...) -> Job[Made]: ...
+
+
+class _Inputs1(Protocol[A, P_contra, Made]):
+    signature: JobSignature
+
+    def __call__(self, a: A, params: P_contra, progress: Progress) -> Made: ...
+    def job(self, a: _Wire[A], params: P_contra = ...) -> Job[Made]: ...
+
+
+class _Inputs2(Protocol[A, B, P_contra, Made]):
+    signature: JobSignature
+
+    def __call__(self, a: A, b: B, params: P_contra, progress: Progress) -> Made: ...
+    def job(self, a: _Wire[A], b: _Wire[B], params: P_contra = ...) -> Job[Made]: ...
+
+
+class _Inputs3(Protocol[A, B, C, P_contra, Made]):
+    signature: JobSignature
+
+    def __call__(self, a: A, b: B, c: C, params: P_contra, progress: Progress) -> Made: ...
+    def job(self, a: _Wire[A], b: _Wire[B], c: _Wire[C], params: P_contra = ...) -> Job[Made]: ...
+
+
+class _JobDecorator(Protocol):
+    @overload
+    def __call__(self, function: Callable[[P_contra, Progress], Made], /) -> _Inputs0[P_contra, Made]: ...
+    @overload
+    def __call__(self, function: Callable[[A, P_contra, Progress], Made], /) -> _Inputs1[A, P_contra, Made]: ...
+    @overload
+    def __call__(self, function: Callable[[A, B, P_contra, Progress], Made], /) -> _Inputs2[A, B, P_contra, Made]: ...
+    @overload
+    def __call__(self, function: Callable[[A, B, C, P_contra, Progress], Made], /) -> _Inputs3[A, B, C, P_contra, Made]: ...
