@@ -1,0 +1,34 @@
+"""Where the models run and in which number format. It moves nothing by itself."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def choose_device() -> torch.device:
+    """Return the device named by `STABLE_CORE_DEVICE`, else the best one there is: CUDA, MPS, CPU."""
+    named = os.environ.get("STABLE_CORE_DEVICE", "")
+    if named:
+        return torch.device(named)
+    if torch.cuda.is_available():
+        return torch.device("cuda:0")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Return the number format for `precision`; `auto` is fp32 on a CPU and fp16 elsewhere."""
+    if precision == "auto":
+        return torch.float32 if device.type == "cpu" else torch.float16
+    return DTYPES[precision]
+
+
+def free_memory(device: torch.device) -> None:
+    """Give memory that PyTorch keeps for later back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

@@ -1,0 +1,167 @@
+"""Noise levels: the training table of a model and the ways to space the sigmas of a run. Plain numbers, no tensors."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+
+from stable_core_sd.names import Sampler
+
+SGM_ALIGNED_STEPS = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)
+"""Align Your Steps for Stable Diffusion 1.x. Source: Sabour et al. 2024, https://arxiv.org/abs/2404.14507"""
+
+
+class SigmaTable:
+    """The noise levels a model was trained on, one per timestep, and the way between sigmas and timesteps.
+
+    `sigma = sqrt((1 - a) / a)` where `a` is the product of all `1 - beta` so far. Between two timesteps the
+    logarithm of sigma is interpolated linearly.
+    """
+
+    def __init__(self, betas: Iterable[float]) -> None:
+        product, kept = 1.0, []
+        for beta in betas:
+            product *= 1 - beta
+            kept.append(product)
+        alphas = array("f", kept)  # rounded to float32, as checkpoints store them
+        self.sigmas = [math.sqrt((1 - alpha) / alpha) for alpha in alphas]
+        self._logs = [math.log(sigma) for sigma in self.sigmas]
+        self.sigma_min, self.sigma_max = self.sigmas[0], self.sigmas[-1]
+
+    def timestep(self, sigma: float) -> float:
+        """Return the timestep, not rounded, at which the model saw noise of this strength; clamped to the table."""
+        log = math.log(sigma)
+        low = min(max(bisect_right(self._logs, log) - 1, 0), len(self._logs) - 2)
+        share = (log - self._logs[low]) / (self._logs[low + 1] - self._logs[low])
+        return low + min(max(share, 0.0), 1.0)
+
+    def sigma(self, timestep: float) -> float:
+        """Return the noise level at a timestep between 0 and the length of the table - 1."""
+        low = min(int(timestep), len(self._logs) - 2)
+        share = timestep - low
+        return math.exp((1 - share) * self._logs[low] + share * self._logs[low + 1])
+
+
+def training_betas(kind: str, start: float, end: float, count: int) -> list[float]:
+    """Return the betas of a training schedule as diffusers names it: `scaled_linear` (Stable Diffusion) or `linear`.
+
+    Raises:
+        ValueError: another kind.
+    """
+    if kind == "scaled_linear":
+        return [root * root for root in _linspace(math.sqrt(start), math.sqrt(end), count)]
+    if kind == "linear":
+        return _linspace(start, end, count)
+    raise ValueError(f"The noise schedule {kind!r} is not known here")
+
+
+def uniform(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
+    """Space the timesteps evenly over the whole table."""
+    return [table.sigma(t) for t in _linspace(len(table.sigmas) - 1, 0, steps)] + [0.0]
+
+
+def karras(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float, rho: float = 7.0) -> list[float]:
+    """Space `sigma ** (1 / rho)` evenly. Source: Karras et al. 2022, https://arxiv.org/abs/2206.00364, equation 5."""
+    return [root**rho for root in _linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps)] + [0.0]
+
+
+def exponential(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
+    """Space the logarithm of sigma evenly."""
+    return [math.exp(log) for log in _linspace(math.log(sigma_max), math.log(sigma_min), steps)] + [0.0]
+
+
+def polyexponential(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float, rho: float = 1.0) -> list[float]:
+    """Space the logarithm of sigma by a power of the way left; rho 1 is `exponential`."""
+    low, high = math.log(sigma_min), math.log(sigma_max)
+    return [math.exp(way**rho * (high - low) + low) for way in _linspace(1, 0, steps)] + [0.0]
+
+
+def sgm_uniform(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
+    """Space the timesteps evenly and leave out the lowest, as Stability's generative-models code does."""
+    ways = _linspace(table.timestep(sigma_max), table.timestep(sigma_min), steps + 1)
+    return [table.sigma(t) for t in ways[:-1]] + [0.0]
+
+
+def normal(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
+    """Space the timesteps evenly between the two sigmas."""
+    ways = _linspace(table.timestep(sigma_max), table.timestep(sigma_min), steps)
+    return [table.sigma(t) for t in ways] + [0.0]
+
+
+def simple(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
+    """Take every n-th sigma of the table from the top."""
+    stride = len(table.sigmas) / steps
+    return [table.sigmas[-(1 + int(index * stride))] for index in range(steps)] + [0.0]
+
+
+def ddim(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
+    """Take the sigmas of timesteps 1, 1 + s, 1 + 2s, …; there may be more than `steps`, and the top is below sigma_max."""
+    return table.sigmas[1 :: max(len(table.sigmas) // steps, 1)][::-1] + [0.0]
+
+
+def kl_optimal(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
+    """Space the arctangent of sigma evenly, down to sigma_min and not to 0.
+
+    Source: Sabour et al. 2024, https://arxiv.org/abs/2404.14507, section 4.1.
+    """
+    return [math.tan(angle) for angle in _linspace(math.atan(sigma_max), math.atan(sigma_min), steps + 1)]
+
+
+def align_your_steps(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
+    """Resample the eleven sigmas found by Sabour et al. 2024 on a logarithmic scale."""
+    if steps == len(SGM_ALIGNED_STEPS):
+        return [*SGM_ALIGNED_STEPS, 0.0]
+    logs = [math.log(sigma) for sigma in SGM_ALIGNED_STEPS]
+    sampled = []
+    for way in _linspace(0, len(logs) - 1, steps):
+        low = min(int(way), len(logs) - 2)
+        sampled.append(math.exp(logs[low] + (way - low) * (logs[low + 1] - logs[low])))
+    return [*sampled, 0.0]
+
+
+Schedule = Callable[..., list[float]]
+
+SCHEDULES: dict[str, Schedule] = {
+    "uniform": uniform,
+    "karras": karras,
+    "exponential": exponential,
+    "polyexponential": polyexponential,
+    "sgm_uniform": sgm_uniform,
+    "kl_optimal": kl_optimal,
+    "align_your_steps": align_your_steps,
+    "simple": simple,
+    "normal": normal,
+    "ddim": ddim,
+}
+"""Every schedule takes (steps, table, sigma_min, sigma_max) and returns falling sigmas, by default steps + 1 with 0 at the end."""
+
+
+def ddim_timesteps(steps: int, count: int = 1000) -> list[int]:
+    """Return the rising timesteps of DDIM: every `count // steps`-th plus one; there may be more than `steps`."""
+    return [min(t + 1, count - 1) for t in range(0, count, max(count // steps, 1))]
+
+
+def run_sigmas(sampler: Sampler, scheduler: str, steps: int, table: SigmaTable) -> list[float]:
+    """Return the falling sigmas of one run: one more than it has steps.
+
+    Args:
+        scheduler: the name of a noise schedule; `automatic` is the one that suits the sampler.
+    """
+    if sampler.walks_timesteps:
+        timesteps = ddim_timesteps(steps, len(table.sigmas))
+        if len(timesteps) == 1:  # one step has to start at the noise, else nothing would be done
+            timesteps.append(len(table.sigmas) - 1)
+        return [table.sigmas[t] for t in reversed(timesteps)]
+    schedule = SCHEDULES[sampler.scheduler if scheduler == "automatic" else scheduler]
+    if not sampler.discards_next_to_last_sigma:
+        return schedule(steps, table, table.sigma_min, table.sigma_max)
+    sigmas = schedule(steps + 1, table, table.sigma_min, table.sigma_max)
+    return sigmas[:-2] + sigmas[-1:]
+
+
+def _linspace(start: float, end: float, count: int) -> list[float]:
+    return [start + (end - start) * index / (count - 1) for index in range(count)] if count > 1 else [float(start)]
+
+
