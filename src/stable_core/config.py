@@ -1,0 +1,197 @@
+"""Config: where the home folder is and every setting with its default and help. It reads no command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from stable_core.errors import ConfigError
+from stable_core.sdk.params import Field, Params, Secret, check_params, describe_validation
+
+
+class Settings(Params):
+    """Every setting of the core; the settings page, docs/settings.md and STABLE_CORE_* variables follow from it."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on", group="Server")
+    port: int = Field(default=7860, ge=0, le=65535, description="Port to listen on; 0 takes a free one", group="Server")
+    token: Secret = Field(default="", description="What clients must send when not on this machine", group="Server")
+    upload_limit_mb: int = Field(default=1024, ge=1, description="Largest upload", unit="MB", group="Server")
+    models_folders: list[str] = Field(
+        default=[], description="Models folders of A1111 or ComfyUI to use as well", group="Files"
+    )
+    outputs_folder: str = Field(
+        default="", description="Where results are saved; empty: in the home folder", group="Files"
+    )
+    save_results: bool = Field(default=True, description="Save every result as an ordinary file", group="Files")
+    image_format: Literal["png", "jpeg", "webp"] = Field(
+        default="png", description="Format of saved pictures", group="Files", depends={"save_results": True}
+    )
+    embed_parameters: bool = Field(
+        default=True, description="Write the generation data into saved files", group="Files"
+    )
+    cache_results: bool = Field(default=True, description="Do not run an unchanged job again", group="Jobs")
+    job_timeout_seconds: float = Field(
+        default=0, ge=0, description="Longest run of a job; 0: none", unit="s", group="Jobs"
+    )
+    cancel_grace_seconds: float = Field(
+        default=3.0,
+        ge=0,
+        description="How long a cancelled job may react before its worker is stopped",
+        unit="s",
+        group="Jobs",
+    )
+    max_attempts: int = Field(default=2, ge=1, le=10, description="Tries of a job whose worker dies", group="Jobs")
+    event_days: int = Field(
+        default=30, ge=1, description="How long events are kept", unit="days", group="Jobs", advanced=True
+    )
+    artifact_grace_hours: float = Field(
+        default=24, ge=0, description="How long artifacts nobody needs are kept", unit="h", group="Jobs", advanced=True
+    )
+    durability: Literal["normal", "full"] = Field(
+        default="normal", description="full: accepted jobs survive a power cut, slower", group="Jobs", advanced=True
+    )
+    devices: str = Field(default="auto", description="auto, cpu, or a list such as cuda:0,cuda:1", group="Workers")
+    device_memory_mb: int = Field(
+        default=0,
+        ge=0,
+        description="Memory to plan with per device; 0: measure",
+        unit="MB",
+        group="Workers",
+        advanced=True,
+    )
+    worker_start_seconds: float = Field(
+        default=120, gt=0, description="Longest start of a worker", unit="s", group="Workers", advanced=True
+    )
+    worker_idle_seconds: float = Field(
+        default=300, ge=0, description="Idle time until a worker is stopped; 0: never", unit="s", group="Workers"
+    )
+
+
+def home_folder(given: Path | None = None) -> Path:
+    """Return the home folder, created when missing: `given`, else STABLE_CORE_HOME, else the platform's data folder.
+
+    Raises:
+        ConfigError: it cannot be created.
+    """
+    if given is None and (named := os.environ.get("STABLE_CORE_HOME")):
+        given = Path(named)
+    if given is None:
+        import platformdirs
+
+        given = platformdirs.user_data_path("stable-core", appauthor=False)
+    home = given.expanduser().absolute()
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "Choose another one with --home or STABLE_CORE_HOME."
+        raise ConfigError(f"The home folder {home} cannot be made: {error.strerror}", hint) from None
+    return home
+
+
+class Config:
+    """The settings of one home folder: the defaults, under settings.json, under STABLE_CORE_<NAME> variables."""
+
+    def __init__(self, home: Path) -> None:
+        """Load the settings.
+
+        Raises:
+            ConfigError: settings.json or a variable is wrong; the message says which line or which name.
+        """
+        self.home = home
+        self.path = home / "settings.json"
+        saved = self._load()
+        self._saved: dict[str, Any] = saved.get("core", {})
+        self._plugins: dict[str, dict[str, Any]] = saved.get("plugins", {})
+        self._named = _variables()
+        self.settings = self._checked()
+
+    def update(self, values: dict[str, Any]) -> Settings:
+        """Check, save and apply some settings; None puts one back to its default. A STABLE_CORE_* variable still wins.
+
+        Raises:
+            InvalidParams: naming every wrong value; nothing is saved.
+        """
+        merged = {name: value for name, value in {**self._saved, **values}.items() if value is not None}
+        check_params(Settings, merged)
+        self._save(merged, self._plugins)
+        self._saved = merged
+        self.settings = self._checked()
+        return self.settings
+
+    def plugin_settings(self, name: str) -> dict[str, Any]:
+        """Return the saved settings of one plugin; its Secret values live here only."""
+        return dict(self._plugins.get(name, {}))
+
+    def update_plugin_settings(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Save some settings of one plugin, already checked by the caller; None puts one back to its default."""
+        merged = {key: value for key, value in {**self.plugin_settings(name), **values}.items() if value is not None}
+        plugins = {**self._plugins, name: merged}
+        self._save(self._saved, plugins)
+        self._plugins = plugins
+        return dict(merged)
+
+    def model_roots(self) -> list[Path]:
+        """Return the models folders, the strongest first: the home folder's own, then those of the settings."""
+        return [self.home / "models", *(Path(folder).expanduser() for folder in self.settings.models_folders)]
+
+    def outputs_folder(self) -> Path:
+        """Return where results are saved as ordinary files."""
+        named = self.settings.outputs_folder
+        return Path(named).expanduser() if named else self.home / "outputs"
+
+    def _checked(self) -> Settings:
+        try:
+            return Settings.model_validate({**self._saved, **self._named})
+        except ValidationError as error:
+            name = str(error.errors()[0]["loc"][0])
+            where = f"STABLE_CORE_{name.upper()}" if name in self._named else f"{self.path}, line {self._line_of(name)}"
+            raise ConfigError(
+                f"{where}: {describe_validation(error)}", "docs/settings.md lists every setting."
+            ) from None
+
+    def _load(self) -> dict[str, Any]:
+        try:
+            text = self.path.read_text("utf-8")
+        except FileNotFoundError:
+            return {}
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self.path} cannot be read: {error}", "Mend or remove the file.") from None
+        try:
+            saved = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{self.path}, line {error.lineno}: {error.msg}", "Mend or remove the file.") from None
+        if not isinstance(saved, dict) or any(not isinstance(part, dict) for part in saved.values()):
+            raise ConfigError(f"{self.path}, line 1: this is no object of objects", "Mend or remove the file.")
+        return saved
+
+    def _line_of(self, name: str) -> int:
+        lines = self.path.read_text("utf-8").splitlines()
+        return next((number for number, line in enumerate(lines, 1) if f'"{name}"' in line), 1)
+
+    def _save(self, core: dict[str, Any], plugins: dict[str, dict[str, Any]]) -> None:
+        """Write the file in one step, readable by its owner only: tokens are in it."""
+        text = json.dumps({"core": core, "plugins": plugins}, indent=2) + "\n"
+        descriptor, name = tempfile.mkstemp(dir=self.home, prefix=".settings-")  # mode 0600
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self.path)
+        except OSError as error:
+            Path(name).unlink(missing_ok=True)
+            raise ConfigError(f"{self.path} cannot be written: {error.strerror}", "Is the disk full?") from None
+
+
+def _variables() -> dict[str, Any]:
+    """Return the settings given as STABLE_CORE_<NAME>; a list is separated as PATH is."""
+    found: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        if (value := os.environ.get(f"STABLE_CORE_{name.upper()}")) is not None:
+            found[name] = value.split(os.pathsep) if field.annotation == list[str] else value
+    return found

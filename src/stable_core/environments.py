@@ -1,0 +1,487 @@
+"""Environments: one per plugin, made by uv from a lock, shared by equal locks. No worker is started here.
+
+This module needs nothing but the standard library, because `start.sh` runs it before anything else is installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import configparser
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from stable_core.errors import EnvironmentFailed
+
+RUNTIME_NEEDS = ("pillow>=10.3", "pydantic>=2.6")
+"""What the SDK itself imports; every plugin's environment has it."""
+
+RUNTIME_FILES = ("__init__.py", "errors.py", "protocol.py", "worker.py", "sdk/*.py")
+
+MARKER = "complete"
+TAIL_LINES = 30
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """What a plugin needs: its dependencies, the lock it ships (None = resolve once, here), the Pythons that fit."""
+
+    dependencies: tuple[str, ...] = ()
+    lock: Path | None = None
+    requires_python: str = ""
+
+
+@dataclass
+class _Build:
+    """One build under way and everybody who waits for it."""
+
+    reports: list[Report] = field(default_factory=list)
+    running: asyncio.Task[Path] | None = None
+
+    def say(self, line: str) -> None:
+        for report in self.reports:
+            report(line)
+
+
+class Environments:
+    """The environments below one home folder, named by the hash of their lock, Python and platform.
+
+    Files are hard links into uv's cache, so a second environment with torch costs a few megabytes.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.folder = home / "environments"
+        self.locks = home / "locks"
+        self._builds: dict[EnvironmentSpec, _Build] = {}
+
+    async def ensure(self, spec: EnvironmentSpec, report: Report = lambda line: None) -> Path:
+        """Return the Python interpreter of the environment, making it first when it is missing.
+
+        Callers that want the same environment at once share one build, in this process and across processes; the build
+        ends when the last of them is cancelled. `report` gets plain lines about the progress.
+
+        Raises:
+            EnvironmentFailed: with the end of uv's output and what to do about it.
+        """
+        if (python := self.python_of(spec)) is not None:
+            return python
+        build = self._builds.get(spec)
+        if build is None:
+            build = self._builds[spec] = _Build()
+            build.running = asyncio.create_task(self._build(spec, build.say))
+            build.running.add_done_callback(lambda _: self._builds.pop(spec, None))
+        assert build.running is not None
+        build.reports.append(report)
+        try:
+            return await asyncio.shield(build.running)
+        finally:
+            build.reports.remove(report)
+            if not build.reports and not build.running.done():
+                build.running.cancel()
+                await asyncio.wait([build.running])
+
+    def python_of(self, spec: EnvironmentSpec) -> Path | None:
+        """Return the interpreter when the environment is complete, else None."""
+        lock = self._lock_path(spec)
+        if not lock.is_file():
+            return None
+        folder = self._folder_of(spec, lock.read_text("utf-8"))
+        python = _python_in(folder)
+        return python if (folder / MARKER).is_file() and python.exists() else None
+
+    def size_bytes(self, spec: EnvironmentSpec) -> int:
+        """Return the disk space that removing the environment would free: files shared with others do not count."""
+        python = self.python_of(spec)
+        if python is None:
+            return 0
+        stats = [path.lstat() for path in python.parent.parent.rglob("*")]
+        return sum(getattr(stat, "st_blocks", -(-stat.st_size // 512)) * 512 for stat in stats if stat.st_nlink == 1)
+
+    async def remove_unused(self, keep: Iterable[EnvironmentSpec]) -> list[str]:
+        """Delete every environment that no spec in `keep` needs and return their names; one being made stays."""
+        kept = {python.parent.parent for spec in keep if (python := self.python_of(spec))}
+        removed = []
+        for folder in sorted(self.folder.glob("*/")):
+            with folder.with_suffix(".lock").open("a") as lock:
+                if folder not in kept and try_lock(lock):
+                    (folder / MARKER).unlink(missing_ok=True)
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                    removed.append(folder.name)
+        return removed
+
+    def _lock_path(self, spec: EnvironmentSpec) -> Path:
+        """Return where the lock is or will be: the shipped one, if it names what the SDK needs, else one made here."""
+        if spec.lock is not None and all(_names(spec.lock.read_text("utf-8"), need) for need in RUNTIME_NEEDS):
+            return spec.lock
+        return self.locks / f"{_digest(*self._requirements(spec), _interpreter(spec))}.lock"
+
+    def _requirements(self, spec: EnvironmentSpec) -> list[str]:
+        """Return what to resolve. A dependency on stable-core itself is left out: workers bring the SDK along."""
+        wanted = spec.lock.read_text("utf-8").splitlines() if spec.lock is not None else list(spec.dependencies)
+        return [
+            line
+            for line in [*wanted, *RUNTIME_NEEDS]
+            if not re.match(r"stable[-_.]core\b", line.strip(), re.IGNORECASE)
+        ]
+
+    def _folder_of(self, spec: EnvironmentSpec, lock: str) -> Path:
+        pins = [line.strip() for line in lock.splitlines() if line.strip() and not line.strip().startswith("#")]
+        return self.folder / _digest(*pins, _interpreter(spec))
+
+    async def _build(self, spec: EnvironmentSpec, report: Report) -> Path:
+        try:
+            lock = self._lock_path(spec)
+            if not lock.is_file():
+                await self._resolve(spec, lock, report)
+            text = lock.read_text("utf-8")
+            folder = self._folder_of(spec, text)
+            async with _exclusive(folder.with_suffix(".lock"), report):
+                if self.python_of(spec) is None:
+                    (folder / MARKER).unlink(missing_ok=True)
+                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                    await run_uv(self.home, report, "venv", "--quiet", "--python", _interpreter(spec), str(folder))
+                    await self._install(folder, lock, has_torch=_names(text, "torch"), report=report)
+                    (folder / MARKER).write_text(text, "utf-8")
+        except OSError as error:
+            raise EnvironmentFailed(f"The environment could not be written: {error}", _hint(str(error))) from None
+        return _python_in(folder)
+
+    async def _resolve(self, spec: EnvironmentSpec, lock: Path, report: Report) -> None:
+        """Write the exact versions of everything the plugin needs; they stay the same until its dependencies change."""
+        report("Choosing package versions")
+        requirements = "\n".join(self._requirements(spec))
+        self.locks.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.locks, prefix=".new-") as folder:
+            wanted, made = Path(folder, "requirements.in"), Path(folder, "requirements.lock")
+            wanted.write_text(requirements + "\n", "utf-8")
+            plain = ("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links")
+            command = [
+                "pip",
+                "compile",
+                str(wanted),
+                "--output-file",
+                str(made),
+                "--python",
+                _interpreter(spec),
+                *plain,
+            ]
+            await self._with_torch(_names(requirements, "torch"), [*command, *plain], report)
+            made.replace(lock)
+
+    async def _install(self, folder: Path, lock: Path, *, has_torch: bool, report: Report) -> None:
+        command = ["pip", "install", "--python", str(_python_in(folder)), "--requirements", str(lock)]
+        await self._with_torch(has_torch, command, report)
+
+    async def _with_torch(self, has_torch: bool, command: list[str], report: Report) -> None:
+        """Run uv; where torch comes from no configured wheel folder, let uv choose the build for this machine first."""
+        environ = {**os.environ, **uv_sources(os.environ)}
+        if has_torch and not environ.keys() & {"UV_FIND_LINKS", "UV_NO_INDEX", "UV_OFFLINE", "UV_TORCH_BACKEND"}:
+            try:
+                return await run_uv(self.home, report, *command, "--torch-backend=auto")
+            except EnvironmentFailed:
+                report("The torch build for this machine could not be fetched: using the configured index")
+        return await run_uv(self.home, report, *command)
+
+
+async def run_uv(home: Path, report: Report, *arguments: str) -> None:
+    """Run uv to its end with pip's sources handed on; cancelling kills it and what it started.
+
+    Raises:
+        EnvironmentFailed: uv is missing or failed.
+    """
+    environ = uv_environment(home)
+    if arguments[0] == "pip" and environ.pop("UV_NO_INDEX", ""):
+        arguments = (*arguments, "--no-index")
+    home.mkdir(parents=True, exist_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        *(find_uv(), *arguments),
+        cwd=home,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        limit=2**22,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    output: list[str] = []
+    try:
+        async for raw in process.stderr:
+            line = raw.decode(errors="replace").strip()
+            if line:
+                output.append(line)
+            if line and not line.startswith(("+ ", "- ", "~ ", "error:", "warning:", "Using Python", "Audited")):
+                report(line)
+        code = await process.wait()
+    except BaseException:
+        _kill(process)
+        await process.wait()
+        raise
+    if code != 0:
+        tail = "\n".join(output[-TAIL_LINES:])
+        said = next(
+            (line for line in output if line.startswith(("error", "×", "No solution"))), output[-1] if output else ""
+        )
+        raise EnvironmentFailed(f"The environment could not be made: {said.lstrip('× ')}", _hint(tail), tail)
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+HINTS = {
+    r"No space left|disk full|os error (28|112)\b": "The disk is full: free some space, then try again.",
+    r"requires[- ]Python|Python\s*[<>=~]|[Nn]o interpreter|Python interpreter":
+        "The plugin needs another Python: install one that fits requires-python in its pyproject.toml.",
+    r"dns error|lookup address|error sending request|[Cc]onnect|timed out|[Nn]etwork|TLS|certificate":
+        "Is this machine online? PIP_INDEX_URL can name a mirror, PIP_FIND_LINKS a folder of wheels.",
+    r"No solution found|no version of|not found in the package registry":
+        "No set of versions fits: check the plugin's dependencies.",
+    r"Failed to build|build backend":
+        "A package must be compiled here: install a compiler, or choose a version that ships wheels.",
+    r"Permission denied|os error (5|13)\b": "The home folder must be writable.",
+}  # fmt: skip
+
+
+def _hint(output: str) -> str:
+    return next((hint for pattern, hint in HINTS.items() if re.search(pattern, output)), "The output of uv says why.")
+
+
+@functools.cache
+def find_uv() -> str:
+    """Return the path of uv: the installed package's, else the one on PATH.
+
+    Raises:
+        EnvironmentFailed: there is none.
+    """
+    with contextlib.suppress(ImportError, FileNotFoundError):
+        import uv
+
+        return str(uv.find_uv_bin())
+    if found := shutil.which("uv"):
+        return found
+    raise EnvironmentFailed("uv is not installed", "Run: python -m pip install uv")
+
+
+def uv_environment(home: Path) -> dict[str, str]:
+    """Return the process environment for uv: pip's sources translated, the cache where it can be hard-linked from."""
+    private = {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "STABLE_CORE_TOKEN"}
+    environ = {name: value for name, value in os.environ.items() if name not in private}
+    environ |= uv_sources(environ)
+    usual = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    if sys.platform == "win32":
+        usual = Path(environ.get("LOCALAPPDATA") or Path.home())
+    if "UV_CACHE_DIR" not in environ and _device(usual) != _device(home):
+        environ["UV_CACHE_DIR"] = str(home / "cache" / "uv")
+    return environ
+
+
+def _device(path: Path) -> int:
+    return next(folder.stat().st_dev for folder in (path, *path.absolute().parents) if folder.exists())
+
+
+def uv_sources(environ: Mapping[str, str]) -> dict[str, str]:
+    """Translate pip's settings, which uv does not read, into uv's variables; what is already set for uv wins.
+
+    Source: https://pip.pypa.io/en/stable/topics/configuration/ and https://docs.astral.sh/uv/reference/environment/
+    """
+    pip = pip_settings(environ)
+    extra, links = pip.get("extra-index-url", "").split(), pip.get("find-links", "").split()
+    found = {
+        "UV_DEFAULT_INDEX": "" if "UV_INDEX_URL" in environ else pip.get("index-url", ""),
+        "UV_INDEX": "" if "UV_EXTRA_INDEX_URL" in environ else " ".join(extra),
+        "UV_INDEX_STRATEGY": "unsafe-best-match" if extra else "",  # pip takes the best version of all its indexes
+        "UV_FIND_LINKS": ",".join(links),
+        "UV_NO_INDEX": "1" if pip.get("no-index", "").lower() in ("1", "true", "yes", "on") else "",
+        "UV_INSECURE_HOST": " ".join(pip.get("trusted-host", "").split()),
+        "UV_HTTP_TIMEOUT": pip.get("timeout") or pip.get("default-timeout", ""),
+        "SSL_CERT_FILE": pip.get("cert", ""),
+        "SSL_CLIENT_CERT": pip.get("client-cert", ""),
+        "ALL_PROXY": pip.get("proxy", ""),
+    }
+    return {name: value for name, value in found.items() if value and name not in environ}
+
+
+def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return pip's settings by their long option name, from its configuration files and PIP_* variables."""
+    parsers = []
+    for path in _pip_files(environ):
+        parser = configparser.RawConfigParser()
+        with contextlib.suppress(configparser.Error, OSError, UnicodeDecodeError):
+            parser.read(path, encoding="utf-8")
+        parsers.append(parser)
+    found: dict[str, str] = {}
+    for section in ("global", "install"):
+        for parser in parsers:
+            if parser.has_section(section):
+                found |= {name.replace("_", "-"): value for name, value in parser.items(section)}
+    variables = {name: value for name, value in environ.items() if name.startswith("PIP_") and value}
+    return found | {name[4:].lower().replace("_", "-"): value for name, value in variables.items()}
+
+
+def _pip_files(environ: Mapping[str, str]) -> list[Path]:
+    """List pip's configuration files, the strongest last."""
+    named = environ.get("PIP_CONFIG_FILE", "")
+    if named == os.devnull:
+        return []
+    home = Path(environ.get("HOME") or Path.home())
+    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    if sys.platform == "win32":
+        shared = [Path(environ.get("PROGRAMDATA", "C:/ProgramData"), "pip", "pip.ini")]
+        own = [home / "pip" / "pip.ini", Path(environ.get("APPDATA", str(home)), "pip", "pip.ini")]
+    elif sys.platform == "darwin":
+        shared = [Path("/Library/Application Support/pip/pip.conf")]
+        own = [home / ".pip/pip.conf", config / "pip/pip.conf", home / "Library/Application Support/pip/pip.conf"]
+    else:
+        folders = reversed(environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":"))
+        shared = [*(Path(folder, "pip", "pip.conf") for folder in folders if folder), Path("/etc/pip.conf")]
+        own = [home / ".pip/pip.conf", config / "pip/pip.conf"]
+    site = Path(sys.prefix, "pip.ini" if sys.platform == "win32" else "pip.conf")
+    return [*shared, site, Path(named)] if named and Path(named).exists() else [*shared, *own, site]
+
+
+@contextlib.asynccontextmanager
+async def _exclusive(path: Path, report: Report) -> AsyncIterator[None]:
+    """Hold the lock file at `path`, waiting for whoever holds it; the system frees it when a process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        if not try_lock(file):
+            report("Waiting for another process that makes the same environment")
+            while not try_lock(file):  # noqa: ASYNC110 - another process sets no event
+                await asyncio.sleep(0.1)
+        yield
+
+
+def try_lock(file: IO[str]) -> bool:
+    """Lock an open file for this process until it is closed; return False when somebody else has it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _digest(*parts: str) -> str:
+    known = (*parts, *RUNTIME_NEEDS, sys.implementation.cache_tag, sysconfig.get_platform())
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
+
+
+def _names(requirements: str, need: str) -> bool:
+    name = re.match(r"[\w.-]+", need)
+    return bool(name) and re.search(rf"^{name[0]}\b(?![.-])", requirements, re.IGNORECASE | re.MULTILINE) is not None  # type: ignore[index]
+
+
+def _interpreter(spec: EnvironmentSpec) -> str:
+    """Return the Python to build with: this one, or what the plugin asks for when this one does not fit."""
+    return sys.executable if accepts_python(spec.requires_python) else spec.requires_python
+
+
+def accepts_python(requires: str, version: tuple[int, ...] = sys.version_info[:3]) -> bool:
+    """Tell whether a requires-python specifier such as `>=3.11,<3.13` accepts a Python version."""
+    for operator, number in re.findall(r"(~=|==|!=|<=|>=|<|>)\s*(\d+(?:\.\d+)*)", requires):
+        bound = tuple(map(int, number.split(".")))
+        short = version[: len(bound)]
+        fits = {
+            "==": short == bound,
+            "!=": short != bound,
+            ">=": version >= bound,
+            "<=": short <= bound,
+            ">": short > bound,
+            "<": version < bound,
+            "~=": version >= bound and version[: len(bound) - 1] == bound[:-1],
+        }
+        if not fits[operator]:
+            return False
+    return True
+
+
+def _python_in(folder: Path) -> Path:
+    return folder / "Scripts" / "python.exe" if sys.platform == "win32" else folder / "bin" / "python"
+
+
+def worker_runtime(home: Path) -> Path:
+    """Return a folder for PYTHONPATH with only what a worker imports of stable-core, so that no plugin sees more."""
+    package = Path(__file__).parent
+    files = {
+        path.relative_to(package): path.read_bytes() for name in RUNTIME_FILES for path in sorted(package.glob(name))
+    }
+    known = hashlib.sha256(
+        b"\0".join(str(path).encode() + b"\0" + content for path, content in files.items())
+    ).hexdigest()
+    folder = home / "cache" / f"runtime-{known[:12]}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as new:
+            for path, content in files.items():
+                target = Path(new, "made", "stable_core", path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+            with contextlib.suppress(OSError):  # another process was faster
+                Path(new, "made").replace(folder)
+    return folder
+
+
+_ALLOWED = re.compile(
+    r"""PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|XDG_\w+|(LD|DYLD)_LIBRARY_PATH
+    |(HTTPS?|FTP|ALL|NO)_PROXY|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE
+    |(CUDA|NVIDIA|HIP|ROCR|ROCM|HSA|ONEAPI|ZE|SYCL|MIOPEN|PYTORCH|TORCH|OMP|GOMP|KMP|MKL|OPENBLAS|NUMEXPR)_\w+
+    |HF_HOME|HF_HUB_(CACHE|OFFLINE)|HF_ENDPOINT|HF_DATASETS_CACHE|TRANSFORMERS_(CACHE|OFFLINE)|TRITON_CACHE_DIR
+    |SYSTEMROOT|SYSTEMDRIVE|WINDIR|COMSPEC|PATHEXT|APPDATA|LOCALAPPDATA|USERPROFILE|USERNAME|PROGRAMDATA|PROGRAMFILES\S*
+    |NUMBER_OF_PROCESSORS|PROCESSOR_\w+""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def worker_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the process environment of a worker: an allow-list, so that no token or password reaches a plugin."""
+    kept = {name: value for name, value in os.environ.items() if _ALLOWED.fullmatch(name)}
+    secret = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
+    python = {
+        "PYTHONPATH": str(worker_runtime(home)),
+        "PYTHONSAFEPATH": "1",  # never import from the folder the server happens to be started in
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUTF8": "1",
+        "PYTHONFAULTHANDLER": "1",  # a segfault leaves a traceback in the job's log
+    }
+    return {name: value for name, value in kept.items() if not secret.search(name)} | python | dict(extra or {})
+
+
+def main() -> None:
+    """Install lock files into an existing environment, as `start.sh` and `test.sh` do: PYTHON LOCK [LOCK …]."""
+    python, *locks = sys.argv[1:]
+    named = [part for lock in locks for part in ("--requirements", lock)]
+    report: Report = lambda line: print(f"  {line}", file=sys.stderr, flush=True)  # noqa: E731, T201 - a script's one line
+    try:
+        asyncio.run(run_uv(Path.cwd(), report, "pip", "install", "--python", python, *named))
+    except EnvironmentFailed as error:
+        sys.exit(f"{error.traceback}\n{error.message}\n{error.hint}")
+
+
+if __name__ == "__main__":
+    main()
