@@ -1,0 +1,220 @@
+"""The bodies, answers and queries of the HTTP API as types that check and document themselves. No routes, no logic."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from stable_core.sdk.jobs import JobState
+
+State = Literal["waiting", "queued", "running", "succeeded", "failed", "cancelled"]
+assert set(State.__args__) == {state.value for state in JobState}  # type: ignore[attr-defined]
+
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the bytes, in hexadecimal")]
+JobName = Annotated[str, Meta(description="the full name of a signature", examples=["sd.txt2img"])]
+Unix = Annotated[float, Meta(description="seconds since 1970, UTC")]
+Wait = Annotated[float, Meta(ge=0, le=60, description="seconds to wait for the job to finish")]
+Seq = Annotated[
+    int, Meta(ge=0, le=2**62, description="replay what came after this number; without it, only new events")
+]
+InputValue = Annotated[
+    Any,
+    Meta(
+        description='a literal, {"artifact": id}, {"job": key or id, "output": port}, {"each": [...]}, or a list of these',
+        examples=[
+            "a red circle",
+            {"artifact": "0" * 64},
+            {"job": "base", "output": "image"},
+            {"each": ["red", "blue"]},
+        ],
+    ),
+]
+
+
+class JobRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What to run."""
+
+    job: JobName
+    inputs: dict[str, InputValue] = {}
+    params: dict[str, Any] = {}
+    priority: Annotated[int, Meta(ge=-1000, le=1000, description="higher runs earlier")] = 0
+    timeout: Annotated[float, Meta(ge=0, le=1e7, description="seconds the job may run")] | None = None
+    cache: Annotated[bool, Meta(description="false runs the job again even if its result is known")] = True
+    map: Annotated[Literal["zip", "product"], Meta(description="how several lists are combined")] = "zip"
+
+
+class GraphRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A graph document."""
+
+    version: Literal[1]
+    jobs: Annotated[dict[str, JobRequest], Meta(min_length=1)]
+    ui: Annotated[dict[str, Any], Meta(description="layout of an editor; ignored by the core")] = {}
+
+
+class CancelRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Which jobs to cancel; all that are not finished when empty."""
+
+    state: Literal["waiting", "queued", "running"] | None = None
+    job: JobName | None = None
+    graph: str | None = None
+
+
+class Cancelled(Struct):
+    """How many jobs were cancelled."""
+
+    cancelled: int
+
+
+class ErrorBody(Struct):
+    """What went wrong and what to do next."""
+
+    code: Annotated[str, Meta(examples=["invalid_params"])]
+    message: str
+    hint: str
+
+
+class ErrorAnswer(Struct):
+    """The body of every answer with status 400 and above."""
+
+    error: ErrorBody
+
+
+class JobError(ErrorBody):
+    """Why a job failed."""
+
+    traceback: str = ""
+
+
+class Artifact(Struct):
+    """Something stored once, named by the SHA-256 of its bytes."""
+
+    id: Sha256
+    type: Literal["text", "image", "mask", "audio", "video", "file", "data"]
+    media_type: str
+    size: int
+
+
+class Progress(Struct):
+    """How far a running job is."""
+
+    step: int
+    total: int
+    message: str
+
+
+class Job(Struct):
+    """One run of a signature."""
+
+    id: str
+    job: JobName
+    state: State
+    inputs: dict[str, Any]
+    params: dict[str, Any]
+    outputs: dict[str, Any]
+    progress: Progress | None
+    error: JobError | None
+    attempt: int
+    cached: bool
+    owner: str
+    graph: str | None
+    parent: str | None
+    created: Unix
+    started: Unix | None
+    finished: Unix | None
+    plugin_version: str | None
+    host: str | None
+
+
+class Graph(Struct):
+    """The jobs made of a graph document, by its keys."""
+
+    id: str
+    jobs: dict[str, Job]
+
+
+class Event(Struct):
+    """One row of the event log."""
+
+    seq: int
+    time: Unix
+    type: Annotated[str, Meta(examples=["job.running", "job.progress", "job.succeeded"])]
+    job: str | None
+    data: Any
+
+
+class Port(Struct):
+    """One wire's end."""
+
+    name: str
+    type: str
+    list: bool
+    optional: bool
+
+
+class Signature(Struct):
+    """What a client needs to draw and call a job."""
+
+    name: JobName
+    kind: Literal["job", "invocation"]
+    title: str
+    description: str
+    inputs: list[Port]
+    outputs: list[Port]
+    params: Annotated[dict[str, Any], Meta(description="JSON Schema 2020-12 with x-ui hints")]
+
+
+class Plugin(Struct):
+    """One plugin that was found; `error` says why a broken one cannot be used."""
+
+    name: str
+
+
+class Settings(Struct):
+    """What can be set (JSON Schema) and what it is set to; secrets are never shown."""
+
+    schema: dict[str, Any]
+    values: dict[str, Any]
+
+
+class Health(Struct):
+    """Whether jobs can run."""
+
+    status: str
+    version: str
+
+
+class Host(Struct):
+    """One machine that runs workers."""
+
+    name: str
+
+
+class JobsQuery(Struct, forbid_unknown_fields=True):
+    """Which jobs to list."""
+
+    state: State | None = None
+    job: JobName | None = None
+    graph: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
+    before: Annotated[str, Meta(description="the id of the last job of the page before")] | None = None
+
+
+class WaitQuery(Struct, forbid_unknown_fields=True):
+    """How long to wait."""
+
+    wait: Wait = 0
+
+
+class EventsQuery(Struct, forbid_unknown_fields=True):
+    """Which events, from where on."""
+
+    after: Seq | None = None
+    job: Annotated[str, Meta(description="the id of one job")] | None = None
+    graph: Annotated[str, Meta(description="the id of one graph")] | None = None
+
+
+class UploadQuery(Struct, forbid_unknown_fields=True):
+    """What the upload is called."""
+
+    filename: Annotated[str, Meta(max_length=255)] = ""
