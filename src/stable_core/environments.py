@@ -32,6 +32,8 @@ RUNTIME_FILES = ("__init__.py", "errors.py", "protocol.py", "worker.py", "sdk/*.
 
 MARKER = "complete"
 TAIL_LINES = 30
+QUIET_LINES = ("+ ", "- ", "~ ", "error", "warning", "hint", "Usage", "Using", "Audited", "Resolved", "×", "╰")
+"""How the lines of uv begin that are no progress."""
 
 Report = Callable[[str], None]
 
@@ -154,6 +156,7 @@ class Environments:
                 if self.python_of(spec) is None:
                     (folder / MARKER).unlink(missing_ok=True)
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                    report(f"Making an environment of {text.count('==')} packages")
                     await run_uv(self.home, report, "venv", "--quiet", "--python", _interpreter(spec), str(folder))
                     await self._install(folder, lock, has_torch=_names(text, "torch"), report=report)
                     (folder / MARKER).write_text(text, "utf-8")
@@ -170,16 +173,7 @@ class Environments:
             wanted, made = Path(folder, "requirements.in"), Path(folder, "requirements.lock")
             wanted.write_text(requirements + "\n", "utf-8")
             plain = ("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links")
-            command = [
-                "pip",
-                "compile",
-                str(wanted),
-                "--output-file",
-                str(made),
-                "--python",
-                _interpreter(spec),
-                *plain,
-            ]
+            command = ["pip", "compile", str(wanted), "--output-file", str(made), "--python", _interpreter(spec)]
             await self._with_torch(_names(requirements, "torch"), [*command, *plain], report)
             made.replace(lock)
 
@@ -225,7 +219,7 @@ async def run_uv(home: Path, report: Report, *arguments: str) -> None:
             line = raw.decode(errors="replace").strip()
             if line:
                 output.append(line)
-            if line and not line.startswith(("+ ", "- ", "~ ", "error:", "warning:", "Using Python", "Audited")):
+            if line and not line.startswith(QUIET_LINES):
                 report(line)
         code = await process.wait()
     except BaseException:
