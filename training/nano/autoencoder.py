@@ -1,0 +1,147 @@
+"""Train the nano model's AutoencoderKL: first both halves, later the decoder alone on cached latents.
+
+The encoder is frozen after the first stage, so that the denoiser and the decoder can be trained independently.
+"""
+
+import copy
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+
+from training.nano.data import PICTURES
+from training.nano.parallel import Clock, average_gradients, learning_rate, update_average
+
+LATENTS = "latents.npy"
+CHANNELS = (16, 32, 64, 64)
+SCALING = 0.18215
+KL_WEIGHT = 2e-4
+CROPPED = 0.45
+"""Share of the first stage that sees crops; whole pictures come after, since their norms differ."""
+CHECKPOINT_SECONDS = 120
+
+
+def new_autoencoder() -> AutoencoderKL:
+    """Build the untrained autoencoder; one group per norm, since many groups hide flat colours."""
+    blocks = len(CHANNELS)
+    model = AutoencoderKL(
+        block_out_channels=CHANNELS,
+        down_block_types=("DownEncoderBlock2D",) * blocks,
+        up_block_types=("UpDecoderBlock2D",) * blocks,
+        latent_channels=4,
+        layers_per_block=1,
+        norm_num_groups=1,
+        sample_size=128,
+        scaling_factor=SCALING,
+    )
+    with torch.no_grad():
+        model.quant_conv.bias[4:] = -6.0
+    return model
+
+
+def edges(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give the differences between neighbouring pixels, down and across, of (B, C, H, W)."""
+    return picture[:, :, 1:] - picture[:, :, :-1], picture[:, :, :, 1:] - picture[:, :, :, :-1]
+
+
+def picture_loss(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Measure how far two batches of pictures (B, 3, H, W) are apart in colour, in edges and when seen from afar."""
+    loss = F.l1_loss(made, wanted) + 2 * F.mse_loss(made, wanted)
+    for made_edge, wanted_edge in zip(edges(made), edges(wanted), strict=True):
+        loss = loss + 0.5 * F.l1_loss(made_edge, wanted_edge)
+    return loss + F.l1_loss(F.avg_pool2d(made, 4), F.avg_pool2d(wanted, 4))
+
+
+def picture_batch(pictures: np.ndarray, size: int, crop: int, rng: np.random.Generator) -> torch.Tensor:
+    """Take crops of random pictures, the liveliest of three each, as (size, 3, crop, crop) in -1 to 1."""
+    side = pictures.shape[1]
+    batch = np.empty((size, crop, crop, 3), np.uint8)
+    for row, index in enumerate(rng.integers(len(pictures), size=size)):
+        corners = rng.integers(side - crop + 1, size=(3 if crop < side else 1, 2))
+        crops = [pictures[index, y : y + crop, x : x + crop] for y, x in corners]
+        batch[row] = max(crops, key=lambda candidate: candidate[::3, ::3, 1].std())
+    return to_signed(batch)
+
+
+def to_signed(pictures: np.ndarray) -> torch.Tensor:
+    """Turn (B, H, W, 3) uint8 into (B, 3, H, W) float in -1 to 1, channels last in memory."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def train_autoencoder(rank: int, ranks: int, folder: Path, seconds: float, start: Path | None = None) -> None:
+    """Train both halves for so many seconds, from the model in start if given, and leave the averaged model in folder/vae."""
+    torch.manual_seed(0)
+    model = new_autoencoder() if start is None else AutoencoderKL.from_pretrained(start)
+    model = model.train().to(memory_format=torch.channels_last)
+    average = copy.deepcopy(model)
+    rng = np.random.default_rng(rank)
+    torch.manual_seed(rank)
+    pictures = np.load(folder / PICTURES, mmap_mode="r")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=1e-4)
+    clock, step, saved = Clock(seconds), 0, time.monotonic()
+    while (share := clock.share()) < 1.0:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(share, 2e-3)
+        wanted = picture_batch(pictures, *((8, 64) if share < CROPPED else (3, 128)), rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            latents = model.encode(wanted).latent_dist
+            made = model.decode(latents.sample()).sample
+        loss = picture_loss(made.float(), wanted)
+        kl = 0.5 * (latents.mean.float() ** 2 + latents.var.float() - 1.0 - latents.logvar.float()).mean()
+        optimizer.zero_grad(set_to_none=True)
+        (loss + KL_WEIGHT * kl).backward()
+        average_gradients(model.parameters())
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        update_average(average, model, min(0.995, step / (step + 10)))
+        step += 1
+        if rank == 0 and step % 50 == 0:
+            psnr = -10 * torch.log10(F.mse_loss(made.float(), wanted) / 4)
+            print(f"autoencoder {share:.3f} step {step} loss {loss:.4f} kl {kl:.2f} psnr {psnr:.1f}", flush=True)
+        if rank == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            average.save_pretrained(folder / "vae")
+            saved = time.monotonic()
+    if rank == 0:
+        average.save_pretrained(folder / "vae")
+
+
+@torch.no_grad()
+def normalise_latents(model: AutoencoderKL, pictures: np.ndarray) -> None:
+    """Fold each latent channel's mean and spread into the quant convolutions, so that scaled latents have unit variance."""
+    means = [
+        model.encode(to_signed(np.ascontiguousarray(pictures[at : at + 20]))).latent_dist.mean
+        for at in range(0, 1000, 20)
+    ]
+    latents = torch.cat(means)
+    mean, spread = latents.mean((0, 2, 3)), latents.std((0, 2, 3)) * SCALING
+    quant, post = model.quant_conv, model.post_quant_conv
+    quant.weight[:4] /= spread[:, None, None, None]
+    quant.bias[:4] = (quant.bias[:4] - mean) / spread
+    quant.bias[4:] -= 2 * torch.log(spread)
+    post.bias += (post.weight[:, :, 0, 0] * mean).sum(1)
+    post.weight *= spread[None, :, None, None]
+
+
+@torch.no_grad()
+def encode_pictures(rank: int, ranks: int, folder: Path, count: int) -> None:
+    """Write the scaled mean latents of the first count pictures to folder/latents.npy, (count, 4, 16, 16) float16."""
+    model = AutoencoderKL.from_pretrained(folder / "vae").eval().to(memory_format=torch.channels_last)
+    pictures = np.load(folder / PICTURES, mmap_mode="r")
+    latents = np.load(folder / LATENTS, mmap_mode="r+")
+    for start in range(rank * 50, count, ranks * 50):
+        batch = to_signed(np.ascontiguousarray(pictures[start : start + 50]))
+        with torch.autocast("cpu", torch.bfloat16):
+            mean = model.encode(batch).latent_dist.mean
+        latents[start : start + 50] = (mean.float() * SCALING).numpy()
+    latents.flush()
+
+
+def finish_encoder(folder: Path, count: int) -> None:
+    """Normalise the latents of the trained autoencoder in place and make room for the cache."""
+    model = AutoencoderKL.from_pretrained(folder / "vae").eval()
+    normalise_latents(model, np.load(folder / PICTURES, mmap_mode="r"))
+    model.save_pretrained(folder / "vae")
+    np.lib.format.open_memmap(folder / LATENTS, mode="w+", dtype=np.float16, shape=(count, 4, 16, 16)).flush()

@@ -1,0 +1,185 @@
+"""Read colours, shapes, places and landscape features back from the pixels of a picture.
+
+It judges pictures of the nano model's world only; it must be right about every real drawing, and it loads no model.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from training.nano.drawing import CROWN, HULL, PINE, SAIL, WALL, draw_shape
+from training.nano.scenes import COLORS, PALETTE, ROOF_COLORS, SHAPES, Thing
+
+TEMPLATE_SIDE = 256
+TEMPLATE_RADIUS = 0.4
+SMALLEST = 100
+"""A component of fewer pixels is a speck, not an object."""
+SPECK = 16
+"""Specks of fewer pixels are overlooked; a larger one is one object too many."""
+LIKENESS = 0.75
+"""A shape counts only if it covers its ideal outline this well (intersection over union)."""
+
+Mask = np.ndarray
+_PALETTE = np.array([PALETTE[color] for color in COLORS], np.float64)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One object: x, y are the middle of its bounding box as shares of the picture; likeness is 0 to 1."""
+
+    color: str
+    shape: str
+    x: float
+    y: float
+    likeness: float
+
+
+def nearest_color(pixel: np.ndarray) -> str:
+    """Name the palette colour nearest to an RGB value."""
+    return COLORS[int(np.square(_PALETTE - pixel).sum(1).argmin())]
+
+
+def find_background(pixels: np.ndarray) -> str:
+    """Name the colour of the picture's frame; pixels is (128, 128, 3)."""
+    frame = np.concatenate(
+        [
+            pixels[:3].reshape(-1, 3),
+            pixels[-3:].reshape(-1, 3),
+            pixels[:, :3].reshape(-1, 3),
+            pixels[:, -3:].reshape(-1, 3),
+        ]
+    )
+    return nearest_color(np.median(frame, 0))
+
+
+def find_objects(pixels: np.ndarray, background: str | None = None, region: Mask | None = None) -> list[Found]:
+    """List the objects on a flat background from left to right; region limits where to look."""
+    pixels = pixels.astype(np.float64)
+    ground = np.array(PALETTE[background or find_background(pixels)], np.float64)
+    apart = np.sqrt(np.square(pixels - ground).sum(2)) > 40
+    if region is not None:
+        apart &= region
+    labels, count = ndimage.label(apart, np.ones((3, 3)))
+    found = []
+    for label in range(1, count + 1):
+        rough = labels == label
+        if rough.sum() >= SPECK:
+            found.append(_describe(pixels, rough, ground))
+    return sorted(found, key=lambda thing: thing.x)
+
+
+def find_nested(pixels: np.ndarray) -> tuple[Found, Found] | None:
+    """Find one object inside another, as (inner, outer); None if there is no such pair."""
+    pixels = pixels.astype(np.float64)
+    ground = np.array(PALETTE[find_background(pixels)], np.float64)
+    labels, count = ndimage.label(np.sqrt(np.square(pixels - ground).sum(2)) > 40)
+    if count == 0:
+        return None
+    largest = 1 + int(np.argmax(ndimage.sum_labels(labels > 0, labels, range(1, count + 1))))
+    outer = ndimage.binary_fill_holes(labels == largest)
+    rim = ndimage.binary_erosion(outer, iterations=2) & ~ndimage.binary_erosion(outer, iterations=5)
+    if not rim.any():
+        return None
+    outer_color = nearest_color(np.median(pixels[rim], 0))
+    inner = find_objects(pixels, outer_color, ndimage.binary_erosion(outer, iterations=4))
+    if len(inner) != 1:
+        return None
+    shape, likeness = nearest_shape(outer)
+    x, y = _middle(outer)
+    return inner[0], Found(outer_color, shape, x, y, likeness)
+
+
+def _describe(pixels: np.ndarray, rough: Mask, ground: np.ndarray) -> Found:
+    core = ndimage.binary_erosion(rough, iterations=2)
+    color = np.median(pixels[core if core.sum() >= SPECK else rough], 0)
+    axis = color - ground
+    cover = (pixels - ground) @ axis / max(float(axis @ axis), 1.0)
+    mask = (cover > 0.5) & ndimage.binary_dilation(rough, iterations=2)
+    mask = mask if mask.any() else rough
+    shape, likeness = nearest_shape(mask) if mask.sum() >= SMALLEST else ("", 0.0)
+    x, y = _middle(mask)
+    return Found(nearest_color(color), shape if likeness >= LIKENESS else "", x, y, likeness)
+
+
+def _middle(mask: Mask) -> tuple[float, float]:
+    rows, columns = np.nonzero(mask)
+    height, width = mask.shape
+    return (columns.min() + columns.max() + 1) / 2 / width, (rows.min() + rows.max() + 1) / 2 / height
+
+
+@cache
+def _template(shape: str) -> tuple[Mask, float, float, float]:
+    picture = Image.new("RGB", (TEMPLATE_SIDE, TEMPLATE_SIDE))
+    draw_shape(
+        ImageDraw.Draw(picture), Thing(shape, "", 0.5, 0.5, TEMPLATE_RADIUS), (255, 255, 255), (0, 0, 0), TEMPLATE_SIDE
+    )
+    mask = np.asarray(picture)[:, :, 0] > 127
+    rows, columns = np.nonzero(mask)
+    return mask, float(columns.mean()), float(rows.mean()), float(mask.sum())
+
+
+def nearest_shape(mask: Mask) -> tuple[str, float]:
+    """Name the shape whose ideal outline, at the same place and area, covers the mask best, and how well (0 to 1)."""
+    rows, columns = np.nonzero(mask)
+    height, width = mask.shape
+    grid_y, grid_x = np.mgrid[:height, :width]
+    scores = {}
+    for shape in SHAPES:
+        template, middle_x, middle_y, area = _template(shape)
+        scale = np.sqrt(area / len(rows))
+        x = np.rint((grid_x - columns.mean()) * scale + middle_x).astype(int)
+        y = np.rint((grid_y - rows.mean()) * scale + middle_y).astype(int)
+        inside = (x >= 0) & (x < TEMPLATE_SIDE) & (y >= 0) & (y < TEMPLATE_SIDE)
+        ideal = np.zeros_like(mask)
+        ideal[inside] = template[y[inside], x[inside]]
+        scores[shape] = float((ideal & mask).sum() / (ideal | mask).sum())
+    best = max(scores, key=lambda shape: scores[shape])
+    return best, scores[best]
+
+
+def _near(pixels: np.ndarray, color: tuple[int, int, int], light: float) -> Mask:
+    return np.sqrt(np.square(pixels.astype(np.float64) - np.array(color) * light).sum(2)) < 42
+
+
+def _largest(mask: Mask) -> Mask:
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        return mask
+    return labels == 1 + int(np.argmax(ndimage.sum_labels(mask, labels, range(1, count + 1))))
+
+
+def find_features(pixels: np.ndarray) -> set[str]:
+    """Name which of house, boat, trees, pines and stars a landscape shows."""
+    found = set()
+    for light in (1.0, 0.8, 0.78):
+        walls = _largest(_near(pixels, WALL, light))
+        if walls.sum() > 250:
+            rows, columns = np.nonzero(walls)
+            above = np.zeros_like(walls)
+            above[max(0, rows.min() - 24) : rows.min() + 2, columns.min() : columns.max() + 1] = True
+            if any((_near(pixels, PALETTE[roof], light) & above).sum() > 150 for roof in ROOF_COLORS):
+                found.add("house")
+        hull = _largest(_near(pixels, HULL, light))
+        if hull.sum() > 150:
+            rows, columns = np.nonzero(hull)
+            above = np.zeros_like(hull)
+            above[max(0, rows.min() - 42) : rows.min(), columns.min() : columns.max() + 1] = True
+            if (_near(pixels, SAIL, light) & above).sum() > 150:
+                found.add("boat")
+        for name, color in (("trees", CROWN), ("pines", PINE)):
+            if _largest(_near(pixels, color, light)).sum() > 300:
+                found.add(name)
+    if _count_stars(pixels) >= 4:
+        found.add("stars")
+    return found
+
+
+def _count_stars(pixels: np.ndarray) -> int:
+    sky = pixels[: int(pixels.shape[0] * 0.6)].astype(np.float64)
+    bright = (sky[:, :, 0] > 150) & (sky[:, :, 1] > 140)
+    labels, count = ndimage.label(bright)
+    sizes = ndimage.sum_labels(bright, labels, range(1, count + 1)) if count else np.zeros(0)
+    return int(((sizes >= 6) & (sizes <= 60)).sum())
