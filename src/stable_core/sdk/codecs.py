@@ -17,7 +17,21 @@ import PIL.Image
 from PIL.Image import Transpose
 
 from stable_core.errors import InvalidInput
-from stable_core.sdk.artifacts import Audio, Data, File, Image, Video, media_type_of
+from stable_core.sdk.artifacts import Audio, Data, File, Image, Video, fits, media_type_of, suffix_of, type_of
+
+__all__ = [
+    "Encoded",
+    "Pcm",
+    "audio_from_pcm",
+    "audio_to_pcm",
+    "decode",
+    "describe",
+    "encode",
+    "fits",
+    "media_type_of",
+    "suffix_of",
+    "type_of",
+]
 
 MAX_PIXELS = 2**28
 """The largest picture that is opened, in pixels: 16,384 x 16,384."""

@@ -1,4 +1,4 @@
-"""Jobs: what can run (`JobSignature` and its ports), one run described but not started (`Job`), and the states of a run."""
+"""Jobs: what can run (`JobSignature`, its ports), one described run (`Job`), the states of a run. Nothing runs here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from stable_core.errors import BadAnnouncement
+from stable_core.errors import BadAnnouncement, PluginRaised
 from stable_core.sdk.artifacts import ARTIFACT_TYPES
 from stable_core.sdk.params import Params, check_params
 from stable_core.sdk.progress import Progress
@@ -30,16 +30,18 @@ class JobState(enum.StrEnum):
     @property
     def is_final(self) -> bool:
         """Tell whether the job will never change again, except by retry."""
-        return not TRANSITIONS[self] - {JobState.QUEUED, JobState.WAITING}
+        return self in _ENDINGS
 
+
+_ENDINGS = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.WAITING: frozenset({JobState.QUEUED, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}),
-    JobState.QUEUED: frozenset(set(JobState) - {JobState.QUEUED}),
-    JobState.RUNNING: frozenset(set(JobState) - {JobState.RUNNING}),
+    JobState.WAITING: _ENDINGS | {JobState.QUEUED},
+    JobState.QUEUED: _ENDINGS | {JobState.WAITING, JobState.RUNNING},
+    JobState.RUNNING: _ENDINGS | {JobState.WAITING, JobState.QUEUED},
     JobState.SUCCEEDED: frozenset(),
-    JobState.FAILED: frozenset({JobState.QUEUED, JobState.WAITING}),
-    JobState.CANCELLED: frozenset({JobState.QUEUED, JobState.WAITING}),
+    JobState.FAILED: frozenset({JobState.WAITING, JobState.QUEUED}),
+    JobState.CANCELLED: frozenset({JobState.WAITING, JobState.QUEUED}),
 }
 """The legal next states. Failed and cancelled jobs leave their state only by retry."""
 
@@ -74,8 +76,9 @@ class Job(Generic[Output_co]):
 class JobSignature:
     """What a plugin announces: name, function, input type, output type, parameter class.
 
-    `input` is an artifact type, a dict of port name to type, a dataclass whose fields are the ports, or None. `output` is
-    the same, and may be `list[...]` of a type or an iterator of it, whose items are streamed as they are made.
+    `input` is an artifact type, a dict of port name to type, a dataclass whose fields are the ports, or None. `output`
+    is the same, and may be `list[...]` of a type or an iterator of it, whose items are streamed as they are made.
+    `function` takes the inputs in that order, then params, then progress; it may leave out the last or both.
     """
 
     name: str
@@ -97,10 +100,15 @@ class JobSignature:
             BadAnnouncement: a name or a type that cannot be announced.
         """
         if not self.name.isidentifier() or not self.name.islower():
-            raise BadAnnouncement(f"{self.name!r} is no name for a job", "Use lowercase letters, digits and underscores.")
+            hint = "Use lowercase letters, digits and underscores."
+            raise BadAnnouncement(f"{self.name!r} is no name for a job", hint)
+        output = _strip_job(self.output) if self.kind == "invocation" else self.output
         object.__setattr__(self, "inputs", tuple(_ports(self.input, "input", self.name)))
-        invoked = self.kind == "invocation"
-        object.__setattr__(self, "outputs", tuple(_ports(_strip_job(self.output) if invoked else self.output, "", self.name)))
+        object.__setattr__(self, "outputs", tuple(_ports(output, "", self.name)))
+        clashes = {port.name for port in self.inputs} & {*self.params.model_fields, "params", "progress"}
+        if clashes:
+            hint = "Rename the input: clients show inputs and params side by side."
+            raise BadAnnouncement(f"{self.name}: {min(clashes)!r} is both an input and a param", hint)
 
     @property
     def full_name(self) -> str:
@@ -123,19 +131,60 @@ class JobSignature:
         }
 
     def job(self, *inputs: Any, **named: Any) -> Job[Any]:
-        """Describe one run: `signature.job(prompt, params)`; inputs by position or port name, params last or by name."""
-        names = [port.name for port in self.inputs] + ["params"]
-        if len(inputs) > len(names):
-            raise TypeError(f"{self.full_name} takes {len(names)} arguments, got {len(inputs)}")
-        given = dict(zip(names, inputs, strict=False)) | named
-        params = given.pop("params", None)
-        if params is None and given and isinstance(last := list(given.values())[-1], Params):
-            params = last
-            del given[list(given)[-1]]
-        unknown = set(given) - {port.name for port in self.inputs}
-        if unknown:
-            raise TypeError(f"{self.full_name} has no input {', '.join(sorted(unknown))}")
-        return Job(self, given, params if params is not None else check_params(self.params, {}))
+        """Describe one run: `signature.job(prompt, params)`; inputs by position or port name, params last or by name.
+
+        Raises:
+            TypeError: an input is unknown or missing, or the params are another job's.
+        """
+        values = list(inputs)
+        if values and isinstance(values[-1], Params):
+            named["params"] = values.pop()
+        if len(values) == 1 and _is_ports_class(self.input) and isinstance(values[0], self.input):
+            named |= vars(values.pop())
+        ports = {port.name: port for port in self.inputs}
+        if len(values) > len(ports):
+            raise TypeError(f"{self.full_name} takes {len(ports)} inputs, got {len(values)}")
+        given = dict(zip(ports, values, strict=False)) | named
+        params = given.pop("params", None) or check_params(self.params, {})
+        if not isinstance(params, self.params):
+            raise TypeError(f"{self.full_name} takes {self.params.__name__}, not {type(params).__name__}")
+        if unknown := sorted(set(given) - set(ports)):
+            raise TypeError(f"{self.full_name} has no input {', '.join(unknown)}")
+        if missing := [name for name, port in ports.items() if name not in given and not port.is_optional]:
+            raise TypeError(f"{self.full_name} needs the input {', '.join(missing)}")
+        return Job(self, given, params)
+
+    def call(self, inputs: dict[str, Any], params: Params, progress: Progress) -> Any:
+        """Call the function with inputs by port name; an optional port that is missing gets its default or None."""
+        arguments = inspect.signature(self.function).parameters
+        if _is_ports_class(self.input):
+            ports = [self.input(**inputs)]
+        else:
+            defaults = [argument.default for argument in arguments.values()]
+            ports = [
+                inputs.get(port.name, None if default is inspect.Parameter.empty else default)
+                for port, default in zip(self.inputs, defaults, strict=False)
+            ]
+        offered = [*ports, params] if self.kind == "invocation" else [*ports, params, progress]
+        return self.function(*offered[: len(arguments)])
+
+    def outputs_of(self, result: Any) -> Iterator[tuple[Port, Any]]:
+        """Yield each port with each value that a call returned for it, as soon as it is made.
+
+        Raises:
+            PluginRaised: the result is not of the announced shape.
+        """
+        for port in self.outputs:
+            value = getattr(result, port.name, None) if _is_ports_class(self.output) else result
+            if value is None and port.is_optional:
+                continue
+            if not port.is_list:
+                yield port, value
+            elif isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict)):
+                yield from ((port, item) for item in value)
+            else:
+                what = f"{self.full_name} announced a list of {port.type} and returned {type(value).__name__}"
+                raise PluginRaised(what, "The plugin is at fault; report this to its author.")
 
 
 def read_signature(function: Callable[..., Any], kind: str = "job", **options: Any) -> JobSignature:
@@ -144,24 +193,42 @@ def read_signature(function: Callable[..., Any], kind: str = "job", **options: A
     Raises:
         BadAnnouncement: an argument or the return value has no type that travels on a wire.
     """
-    hints = get_type_hints(function, include_extras=True)
-    defaults = {name: argument.default for name, argument in inspect.signature(function).parameters.items()}
+    name = function.__name__
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise BadAnnouncement(f"{name} is async", "Job functions are plain functions; each worker runs one at a time.")
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise BadAnnouncement(f"{name}: {error}", "The types of a job must be known where it is announced.") from None
     params: type[Params] = Params
     ports: dict[str, Any] = {}
-    for name, default in defaults.items():
-        hint = hints.get(name)
+    order = []
+    for argument in inspect.signature(function).parameters.values():
+        hint = hints.get(argument.name)
         if isinstance(hint, type) and issubclass(hint, Params):
             params = hint
+            order.append(1)
         elif hint is Progress:
-            continue
+            order.append(2)
         elif hint is None:
-            raise BadAnnouncement(f"{function.__name__}: argument {name!r} has no type", "Annotate it, for example `image: Image`.")
+            hint_text = "Annotate it, for example `image: Image`."
+            raise BadAnnouncement(f"{name}: argument {argument.name!r} has no type", hint_text)
         else:
-            ports[name] = hint if default is inspect.Parameter.empty else hint | None
+            ports[argument.name] = hint if argument.default is inspect.Parameter.empty else hint | None
+            order.append(0)
+    if [place for place in order if place] not in ([], [1], [1, 2]) or order != sorted(order):
+        raise BadAnnouncement(
+            f"{name}: arguments in the wrong order", "One shape: (inputs…, params, progress) -> output."
+        )
     single = next(iter(ports.values())) if len(ports) == 1 else None
-    taken = single if is_dataclass(single) and single not in ARTIFACT_TYPES.values() else ports
-    output = hints.get("return", types.NoneType)
-    return JobSignature(function.__name__, function, taken, output, params, kind, **options)
+    return JobSignature(
+        name, function, single if _is_ports_class(single) else ports, hints.get("return"), params, kind, **options
+    )
+
+
+def _is_ports_class(declared: Any) -> bool:
+    """Tell a dataclass whose fields are ports from the artifact types that are dataclasses themselves."""
+    return isinstance(declared, type) and is_dataclass(declared) and declared not in ARTIFACT_TYPES.values()
 
 
 def _ports(declared: Any, default_name: str, job: str) -> Iterator[Port]:
@@ -170,7 +237,7 @@ def _ports(declared: Any, default_name: str, job: str) -> Iterator[Port]:
     if isinstance(declared, dict):
         for name, hint in declared.items():
             yield _port(name, hint, job)
-    elif is_dataclass(declared) and declared not in ARTIFACT_TYPES.values():
+    elif _is_ports_class(declared):
         hints = get_type_hints(declared, include_extras=True)
         for item in fields(declared):
             optional = item.default is not MISSING or item.default_factory is not MISSING
@@ -180,16 +247,20 @@ def _ports(declared: Any, default_name: str, job: str) -> Iterator[Port]:
         yield port if port.name else Port(port.type, port.type, port.is_list, port.is_optional)
 
 
+_LISTS = (list, Iterator, Iterable, Generator)
+
+
 def _port(name: str, hint: Any, job: str) -> Port:
     bare, is_optional = _strip_optional(hint)
     origin = get_origin(bare)
-    is_list = origin in (list, Iterator, Iterable, Generator)
+    is_list = origin in _LISTS
     item = get_args(bare)[0] if is_list else bare
     found = next((known for known, cls in ARTIFACT_TYPES.items() if item == cls), None)
     if found is None:
         what = f"input {name!r}" if name else "the output"
         known = ", ".join(sorted(known.capitalize() for known in ARTIFACT_TYPES))
-        raise BadAnnouncement(f"{job}: {what} has type {item!r}, which travels on no wire", f"Types of ports are {known}, or a list of one.")
+        hint_text = f"Types of ports are {known}, or a list of one."
+        raise BadAnnouncement(f"{job}: {what} has type {item!r}, which travels on no wire", hint_text)
     return Port(name, found, is_list, is_optional)
 
 
@@ -202,10 +273,12 @@ def _strip_optional(hint: Any) -> tuple[Any, bool]:
 
 
 def _strip_job(hint: Any) -> Any:
-    """Turn what an invocation returns into what its jobs make: `list[Job[Image]]` → `list[Image]`."""
-    if get_origin(hint) is list:
-        return list[_strip_job(get_args(hint)[0])]  # type: ignore[misc]
-    if get_origin(hint) is Job:
-        inner = get_args(hint)[0]
-        return get_args(inner)[0] if get_origin(inner) is list else inner
-    return hint
+    """Turn what an invocation returns into what its jobs make: `list[Job[Image]]` becomes `list[Image]`."""
+    is_list = get_origin(hint) is list
+    job = get_args(hint)[0] if is_list else hint
+    if get_origin(job) is not Job:
+        raise BadAnnouncement(
+            f"an invocation returns {hint!r}", "It returns described jobs: Job[...] or list[Job[...]]."
+        )
+    made = get_args(job)[0]
+    return list[made] if is_list and get_origin(made) not in _LISTS else made  # type: ignore[valid-type]

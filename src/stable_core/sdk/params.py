@@ -65,7 +65,7 @@ def Field(  # noqa: N802, PLR0913 - mirrors pydantic.Field, which plugin authors
     the `x-ui` hints of the JSON Schema; the rest are pydantic's own.
     """
     hints = {"component": component, "group": group, "advanced": advanced, "unit": unit, "depends": depends}
-    ui = {name: value for name, value in hints.items() if value}
+    ui: dict[str, Any] = {name: value for name, value in hints.items() if value}
     limits = {"ge": ge, "le": le, "gt": gt, "lt": lt, "multiple_of": multiple_of, "min_length": min_length}
     extra: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
     if default_factory is not None:
@@ -89,7 +89,7 @@ def _ui(component: Component, **more: Any) -> dict[str, Any]:
 
 
 Seed = Annotated[int, pydantic.Field(ge=-1, le=MAX_SEED, json_schema_extra=_ui("seed"))]
-"""A random seed; -1 asks for a random one, which is chosen when the job is submitted, so every job can run again exactly."""
+"""A random seed; -1 asks for a random one, chosen when the job is submitted, so every job can run again."""
 
 Secret = Annotated[
     str, WithJsonSchema({"type": "string", "format": "password", "writeOnly": True, "x-ui": {"component": "password"}})
@@ -135,25 +135,29 @@ def model_files(kind: str, roots: list[Path] | None = None) -> dict[str, Path]:
     for root in roots:
         for folder in (root / name for name in KIND_FOLDERS.get(kind, (kind,))):
             for path in sorted(_models_below(folder)):
-                found.setdefault(path.relative_to(folder).with_suffix("").as_posix() if path.is_file() else path.name, path)
+                found.setdefault(
+                    path.relative_to(folder).with_suffix("").as_posix() if path.is_file() else path.name, path
+                )
         if kind == "checkpoints":
             found = {**{index.parent.name: index.parent for index in sorted(root.glob("*/model_index.json"))}, **found}
     return found
 
 
 def _models_below(folder: Path) -> list[Path]:
-    """List the model files and diffusers folders in `folder`, two levels deep: people sort their models into folders."""
+    """List the model files and diffusers folders in `folder`, two levels deep: people sort models into folders."""
     if not folder.is_dir():
         return []
     found: list[Path] = []
     for path in folder.iterdir():
-        if path.is_file() and path.suffix.lower() in MODEL_SUFFIXES:
-            found.append(path)
-        elif (path / "model_index.json").is_file():
+        if _is_model_file(path) or (path / "model_index.json").is_file():
             found.append(path)
         elif path.is_dir():
-            found += [inner for inner in path.iterdir() if inner.is_file() and inner.suffix.lower() in MODEL_SUFFIXES]
+            found += filter(_is_model_file, path.iterdir())
     return found
+
+
+def _is_model_file(path: Path) -> bool:
+    return path.suffix.lower() in MODEL_SUFFIXES and path.is_file()
 
 
 def find_model_file(kind: str, name: str) -> Path:
@@ -166,7 +170,9 @@ def find_model_file(kind: str, name: str) -> Path:
     path = found.get(name) or next((path for path in found.values() if path.name == name), None)
     if path is None:
         known = ", ".join(sorted(found)) or "none yet"
-        raise InvalidParams(f"There is no model {name!r} among the {kind}.", f"Known: {known}. New files go to models/{kind}/.")
+        raise InvalidParams(
+            f"There is no model {name!r} among the {kind}.", f"Known: {known}. New files go to models/{kind}/."
+        )
     return path
 
 
@@ -179,7 +185,9 @@ def check_params(cls: type[Params], values: dict[str, Any]) -> Params:
     try:
         return cls.model_validate(values)
     except ValidationError as error:
-        raise InvalidParams(describe_validation(error), f"Params are: {', '.join(cls.model_fields) or 'none'}.") from None
+        raise InvalidParams(
+            describe_validation(error), f"Params are: {', '.join(cls.model_fields) or 'none'}."
+        ) from None
 
 
 def describe_validation(error: ValidationError) -> str:

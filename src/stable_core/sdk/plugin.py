@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stable_core.errors import BadAnnouncement
 from stable_core.sdk.jobs import Job, JobSignature, read_signature
 from stable_core.sdk.params import Params, add_model_root
-from stable_core.sdk.progress import Progress
 
-A = TypeVar("A")
-B = TypeVar("B")
-C = TypeVar("C")
-P_contra = TypeVar("P_contra", bound=Params, contravariant=True)
-Made = TypeVar("Made", covariant=True)  # noqa: PLC0105 - reads better in the Protocols below
-Spec = ParamSpec("Spec")
+if TYPE_CHECKING:
+    from stable_core.sdk.wiring import InvocationDecorator, JobDecorator
+
 Hook = TypeVar("Hook", bound=Callable[[], Any])
 
 
@@ -31,7 +27,9 @@ class Plugin:
         memory_mb: what a loaded worker of this plugin needs on its device, in MiB; 0 = hardly any.
     """
 
-    def __init__(self, name: str, *, settings: type[Params] | None = None, models: Path | None = None, memory_mb: int = 0) -> None:
+    def __init__(
+        self, name: str, *, settings: type[Params] | None = None, models: Path | None = None, memory_mb: int = 0
+    ) -> None:
         if not name.isidentifier() or not name.islower():
             raise BadAnnouncement(f"{name!r} is no name for a plugin", "Use a lowercase Python module name.")
         self.name = name
@@ -67,36 +65,26 @@ class Plugin:
         self.signatures[signature.name] = signature
         return signature
 
-    @overload
-    def job(self, function: Callable[[P_contra, Progress], Made], /) -> _Inputs0[P_contra, Made]: ...
-    @overload
-    def job(self, function: Callable[[A, P_contra, Progress], Made], /) -> _Inputs1[A, P_contra, Made]: ...
-    @overload
-    def job(self, function: Callable[[A, B, P_contra, Progress], Made], /) -> _Inputs2[A, B, P_contra, Made]: ...
-    @overload
-    def job(self, function: Callable[[A, B, C, P_contra, Progress], Made], /) -> _Inputs3[A, B, C, P_contra, Made]: ...
-    @overload
-    def job(self, function: None = None, /, *, cached: bool = True, timeout_seconds: float | None = None) -> _JobDecorator: ...
-    def job(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    @property
+    def job(self) -> JobDecorator:
         """Announce a function `(inputs…, params, progress) -> output` as a job; it stays a plain function.
 
         `@plugin.job(cached=False)` is for a job whose result may differ with the same inputs and params;
         `timeout_seconds` overrides the job timeout of the settings.
         """
+        return self._announce_job
+
+    def _announce_job(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         if function is None:
-            return lambda function: self.job(function, **options)  # type: ignore[call-overload]
+            return lambda function: self._announce_job(function, **options)
         return AnnouncedFunction(function, self.announce(read_signature(function, "job", **options)))
 
-    @overload
-    def invocation(self, function: Callable[[P_contra], _Jobs[Made]], /) -> _Inputs0[P_contra, Made]: ...
-    @overload
-    def invocation(self, function: Callable[[A, P_contra], _Jobs[Made]], /) -> _Inputs1[A, P_contra, Made]: ...
-    @overload
-    def invocation(self, function: Callable[[A, B, P_contra], _Jobs[Made]], /) -> _Inputs2[A, B, P_contra, Made]: ...
-    @overload
-    def invocation(self, function: Callable[[A, B, C, P_contra], _Jobs[Made]], /) -> _Inputs3[A, B, C, P_contra, Made]: ...
-    def invocation(self, function: Callable[..., Any], /) -> Any:
-        """Announce a function `(inputs…, params) -> Job | list[Job]`: its jobs run in its place, its result is theirs."""
+    @property
+    def invocation(self) -> InvocationDecorator:
+        """Announce a function `(inputs…, params) -> Job | list[Job]`: its jobs run in its place."""
+        return self._announce_invocation
+
+    def _announce_invocation(self, function: Callable[..., Any], /) -> Any:
         return AnnouncedFunction(function, self.announce(read_signature(function, "invocation", cached=False)))
 
     def load(self, hook: Hook) -> Hook:
@@ -129,62 +117,21 @@ class Plugin:
         }
 
 
-class AnnouncedFunction(Generic[Spec, Made]):
-    """A job function after `@plugin.job`: still callable as before, and able to describe a run with `.job(...)`."""
+class AnnouncedFunction:
+    """A job function after `@plugin.job`: still callable as before, and able to describe a run with `.job(...)`.
 
-    def __init__(self, function: Callable[Spec, Made], signature: JobSignature) -> None:
+    Type checkers see it as the classes of `wiring`, which type `.job(...)` port by port.
+    """
+
+    def __init__(self, function: Callable[..., Any], signature: JobSignature) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.signature = signature
 
-    def __call__(self, *args: Spec.args, **kwargs: Spec.kwargs) -> Made:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, here and now."""
         return self.function(*args, **kwargs)
 
     def job(self, *inputs: Any, **named: Any) -> Job[Any]:
         """Describe one run without starting it; an input may be another described run."""
         return self.signature.job(*inputs, **named)
-
-
-# What type checkers see in place of AnnouncedFunction: `.job(...)` typed port by port. A list into a single port maps.
-_Jobs = Job[Made] | list[Job[Made]] | list[Job[list[Made]]]
-_Wire = A | Job[A] | Job[list[A]] | Job[Iterator[A]] | list[A] | list[Job[A]]
-
-
-class _Inputs0(Protocol[P_contra, Made]):
-    signature: JobSignature
-
-    def __call__(self, params: P_contra, progress: Progress) -> Made: ...
-    def job(self, params: P_contra = ...) -> Job[Made]: ...
-
-
-class _Inputs1(Protocol[A, P_contra, Made]):
-    signature: JobSignature
-
-    def __call__(self, a: A, params: P_contra, progress: Progress) -> Made: ...
-    def job(self, a: _Wire[A], params: P_contra = ...) -> Job[Made]: ...
-
-
-class _Inputs2(Protocol[A, B, P_contra, Made]):
-    signature: JobSignature
-
-    def __call__(self, a: A, b: B, params: P_contra, progress: Progress) -> Made: ...
-    def job(self, a: _Wire[A], b: _Wire[B], params: P_contra = ...) -> Job[Made]: ...
-
-
-class _Inputs3(Protocol[A, B, C, P_contra, Made]):
-    signature: JobSignature
-
-    def __call__(self, a: A, b: B, c: C, params: P_contra, progress: Progress) -> Made: ...
-    def job(self, a: _Wire[A], b: _Wire[B], c: _Wire[C], params: P_contra = ...) -> Job[Made]: ...
-
-
-class _JobDecorator(Protocol):
-    @overload
-    def __call__(self, function: Callable[[P_contra, Progress], Made], /) -> _Inputs0[P_contra, Made]: ...
-    @overload
-    def __call__(self, function: Callable[[A, P_contra, Progress], Made], /) -> _Inputs1[A, P_contra, Made]: ...
-    @overload
-    def __call__(self, function: Callable[[A, B, P_contra, Progress], Made], /) -> _Inputs2[A, B, P_contra, Made]: ...
-    @overload
-    def __call__(self, function: Callable[[A, B, C, P_contra, Progress], Made], /) -> _Inputs3[A, B, C, P_contra, Made]: ...
