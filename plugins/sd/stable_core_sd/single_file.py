@@ -29,7 +29,7 @@ _OTHER_KINDS = {
 }
 
 
-def read_single_file(path: Path, configs: Path = SD15) -> dict[str, Part]:
+def read_single_file(path: Path) -> dict[str, Part]:
     """Return the parts `unet`, `vae` and `text_encoder` of a Stable Diffusion 1.x file.
 
     Raises:
@@ -42,7 +42,7 @@ def read_single_file(path: Path, configs: Path = SD15) -> dict[str, Part]:
     names = {"unet": ldm_keys.unet_key, "vae": ldm_keys.vae_key, "text_encoder": ldm_keys.text_encoder_key}
     parts = {}
     for name, key in names.items():
-        config = read_json(configs / name / "config.json")
+        config = read_json(SD15 / name / "config.json")
         parts[name] = Part(config, tensors, _stored_name(partial(key, config=config), tensors))
     return parts
 

@@ -1,0 +1,41 @@
+"""What the tests of this plugin share: tiny models in a models folder, made once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a models folder with the same tiny model as a diffusers folder, `tiny`, and as one file, `tiny_file`."""
+    import tiny
+
+    root = tmp_path_factory.mktemp("models")
+    models = tiny.make_models()
+    tiny.write_folder(root / "checkpoints" / "tiny", models)
+    tiny.write_single_file(root / "checkpoints" / "tiny_file.safetensors", models)
+    return root
+
+
+@pytest.fixture
+def tiny_models(models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the plugin find the tiny models, read single files with their configs and run on the CPU."""
+    import tiny
+    from stable_core_sd import single_file
+
+    monkeypatch.setenv("STABLE_CORE_MODELS", os.pathsep.join([str(models_folder), str(tmp_path)]))
+    monkeypatch.setenv("STABLE_CORE_DEVICE", "cpu")
+    monkeypatch.setattr(single_file, "SD15", tiny.write_configs(tmp_path / "configs"))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    """Keep the suite on one thread, so that it is as fast on a busy machine."""
+    import torch
+
+    torch.set_num_threads(1)
