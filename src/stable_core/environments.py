@@ -158,7 +158,9 @@ class Environments:
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                     report(f"Making an environment of {text.count('==')} packages")
                     await run_uv(self.home, report, "venv", "--quiet", "--python", _interpreter(spec), str(folder))
-                    await self._install(folder, lock, has_torch=_names(text, "torch"), report=report)
+                    run = run_uv_with_torch if _names(text, "torch") else run_uv
+                    python = str(_python_in(folder))
+                    await run(self.home, report, "pip", "install", "--python", python, "--requirements", str(lock))
                     (folder / MARKER).write_text(text, "utf-8")
         except OSError as error:
             raise EnvironmentFailed(f"The environment could not be written: {error}", _hint(str(error))) from None
@@ -174,22 +176,24 @@ class Environments:
             wanted.write_text(requirements + "\n", "utf-8")
             plain = ("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links")
             command = ["pip", "compile", str(wanted), "--output-file", str(made), "--python", _interpreter(spec)]
-            await self._with_torch(_names(requirements, "torch"), [*command, *plain], report)
+            run = run_uv_with_torch if _names(requirements, "torch") else run_uv
+            await run(self.home, report, *command, *plain)
             made.replace(lock)
 
-    async def _install(self, folder: Path, lock: Path, *, has_torch: bool, report: Report) -> None:
-        command = ["pip", "install", "--python", str(_python_in(folder)), "--requirements", str(lock)]
-        await self._with_torch(has_torch, command, report)
 
-    async def _with_torch(self, has_torch: bool, command: list[str], report: Report) -> None:
-        """Run uv; where torch comes from no configured wheel folder, let uv choose the build for this machine first."""
-        environ = {**os.environ, **uv_sources(os.environ)}
-        if has_torch and not environ.keys() & {"UV_FIND_LINKS", "UV_NO_INDEX", "UV_OFFLINE", "UV_TORCH_BACKEND"}:
-            try:
-                return await run_uv(self.home, report, *command, "--torch-backend=auto")
-            except EnvironmentFailed:
-                report("The torch build for this machine could not be fetched: using the configured index")
-        return await run_uv(self.home, report, *command)
+async def run_uv_with_torch(home: Path, report: Report, *arguments: str) -> None:
+    """Run uv for packages with torch: where no wheel folder is configured, let uv choose the build for this machine.
+
+    Raises:
+        EnvironmentFailed: it failed with the configured index too.
+    """
+    environ = {**os.environ, **uv_sources(os.environ)}
+    if not environ.keys() & {"UV_FIND_LINKS", "UV_NO_INDEX", "UV_OFFLINE", "UV_TORCH_BACKEND"}:
+        try:
+            return await run_uv(home, report, *arguments, "--torch-backend=auto")
+        except EnvironmentFailed:
+            report("The torch build for this machine could not be fetched: using the configured index")
+    return await run_uv(home, report, *arguments)
 
 
 async def run_uv(home: Path, report: Report, *arguments: str) -> None:
@@ -467,12 +471,12 @@ def worker_environment(home: Path, extra: Mapping[str, str] | None = None) -> di
 
 
 def main() -> None:
-    """Install lock files into an existing environment, as `start.sh` and `test.sh` do: PYTHON LOCK [LOCK …]."""
-    python, *locks = sys.argv[1:]
-    named = [part for lock in locks for part in ("--requirements", lock)]
-    report: Report = lambda line: print(f"  {line}", file=sys.stderr, flush=True)  # noqa: E731, T201 - a script's one line
+    """Run uv with pip's sources and the torch of this machine, as `start.sh` and `test.sh` do."""
+    arguments = sys.argv[1:]
+    has_torch = any(_names(Path(lock).read_text("utf-8"), "torch") for lock in arguments if lock.endswith(".lock"))
+    run = run_uv_with_torch if has_torch else run_uv
     try:
-        asyncio.run(run_uv(Path.cwd(), report, "pip", "install", "--python", python, *named))
+        asyncio.run(run(Path.cwd(), lambda line: print(f"  {line}", file=sys.stderr, flush=True), *arguments))
     except EnvironmentFailed as error:
         sys.exit(f"{error.traceback}\n{error.message}\n{error.hint}")
 
