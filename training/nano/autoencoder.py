@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL
+from torch.nn import functional
 
 from training.nano.data import PICTURES
 from training.nano.parallel import Clock, average_gradients, learning_rate, update_average
@@ -49,10 +49,10 @@ def edges(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def picture_loss(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """Measure how far two batches of pictures (B, 3, H, W) are apart in colour, in edges and when seen from afar."""
-    loss = F.l1_loss(made, wanted) + 2 * F.mse_loss(made, wanted)
+    loss = functional.l1_loss(made, wanted) + 2 * functional.mse_loss(made, wanted)
     for made_edge, wanted_edge in zip(edges(made), edges(wanted), strict=True):
-        loss = loss + 0.5 * F.l1_loss(made_edge, wanted_edge)
-    return loss + F.l1_loss(F.avg_pool2d(made, 4), F.avg_pool2d(wanted, 4))
+        loss = loss + 0.5 * functional.l1_loss(made_edge, wanted_edge)
+    return loss + functional.l1_loss(functional.avg_pool2d(made, 4), functional.avg_pool2d(wanted, 4))
 
 
 def picture_batch(pictures: np.ndarray, size: int, crop: int, rng: np.random.Generator) -> torch.Tensor:
@@ -72,7 +72,7 @@ def to_signed(pictures: np.ndarray) -> torch.Tensor:
 
 
 def train_autoencoder(rank: int, ranks: int, folder: Path, seconds: float, start: Path | None = None) -> None:
-    """Train both halves for so many seconds, from the model in start if given, and leave the averaged model in folder/vae."""
+    """Train both halves, from the model in start if given, and leave the averaged model in folder/vae."""
     torch.manual_seed(0)
     model = new_autoencoder() if start is None else AutoencoderKL.from_pretrained(start)
     model = model.train().to(memory_format=torch.channels_last)
@@ -99,7 +99,7 @@ def train_autoencoder(rank: int, ranks: int, folder: Path, seconds: float, start
         update_average(average, model, min(0.995, step / (step + 10)))
         step += 1
         if rank == 0 and step % 50 == 0:
-            psnr = -10 * torch.log10(F.mse_loss(made.float(), wanted) / 4)
+            psnr = -10 * torch.log10(functional.mse_loss(made.float(), wanted) / 4)
             print(f"autoencoder {share:.3f} step {step} loss {loss:.4f} kl {kl:.2f} psnr {psnr:.1f}", flush=True)
         if rank == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
             average.save_pretrained(folder / "vae")
@@ -110,10 +110,10 @@ def train_autoencoder(rank: int, ranks: int, folder: Path, seconds: float, start
 
 @torch.no_grad()
 def normalise_latents(model: AutoencoderKL, pictures: np.ndarray) -> None:
-    """Fold each latent channel's mean and spread into the quant convolutions, so that scaled latents have unit variance."""
+    """Fold each latent channel's mean and spread into the quant convolutions: scaled latents get unit variance."""
     means = [
         model.encode(to_signed(np.ascontiguousarray(pictures[at : at + 20]))).latent_dist.mean
-        for at in range(0, 1000, 20)
+        for at in range(0, min(len(pictures), 1000), 20)
     ]
     latents = torch.cat(means)
     mean, spread = latents.mean((0, 2, 3)), latents.std((0, 2, 3)) * SCALING

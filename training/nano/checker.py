@@ -10,7 +10,24 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from training.nano.drawing import CROWN, HULL, PINE, SAIL, WALL, draw_shape
+from training.nano.drawing import (
+    CAP,
+    CROWN,
+    DIMMED,
+    DOOR,
+    GROUND_COLORS,
+    HULL,
+    LAKE,
+    MOON,
+    MOUNTAIN,
+    PINE,
+    SAIL,
+    SKY_COLORS,
+    SUN,
+    TRUNK,
+    WALL,
+    draw_shape,
+)
 from training.nano.scenes import COLORS, PALETTE, ROOF_COLORS, SHAPES, Thing
 
 TEMPLATE_SIDE = 256
@@ -140,45 +157,62 @@ def nearest_shape(mask: Mask) -> tuple[str, float]:
     return best, scores[best]
 
 
-def _near(pixels: np.ndarray, color: tuple[int, int, int], light: float) -> Mask:
-    return np.sqrt(np.square(pixels.astype(np.float64) - np.array(color) * light).sum(2)) < 42
-
-
 def _largest(mask: Mask) -> Mask:
     labels, count = ndimage.label(mask)
     if count == 0:
         return mask
-    return labels == 1 + int(np.argmax(ndimage.sum_labels(mask, labels, range(1, count + 1))))
+    largest: Mask = labels == 1 + int(np.argmax(ndimage.sum_labels(mask, labels, range(1, count + 1))))
+    return largest
+
+
+def _above(mask: Mask, reach: int) -> Mask:
+    rows, columns = np.nonzero(mask)
+    above = np.zeros_like(mask)
+    above[max(0, rows.min() - reach) : rows.min() + 2, columns.min() : columns.max() + 1] = True
+    return above
+
+
+def _landscape_parts(pixels: np.ndarray) -> dict[str, Mask]:
+    # Every pixel goes to the nearest of all colours that a landscape under this sky can have.
+    top = np.median(pixels[:4].reshape(-1, 3), 0)
+    sky = min(SKY_COLORS, key=lambda name: float(np.square(top - np.array(SKY_COLORS[name][0])).sum()))
+    light = {"day": 1.0, "night": 0.78, "sunset": 0.8}[sky]
+    lit = {"wall": WALL, "door": DOOR, "hull": HULL, "sail": SAIL, "crown": CROWN, "pine": PINE, "trunk": TRUNK}
+    lit |= {f"roof {color}": PALETTE[color] for color in ROOF_COLORS}
+    colors = {name: np.array(color) * light for name, color in lit.items()}
+    colors |= {name: np.array(color) * DIMMED[sky] for name, color in GROUND_COLORS.items()}
+    colors |= {"lake": np.array(LAKE) * DIMMED[sky], "sun": np.array(SUN), "moon": np.array(MOON)}
+    colors |= {"rock": np.array(MOUNTAIN) * max(DIMMED[sky], 0.7), "cap": np.array(CAP) * max(DIMMED[sky], 0.8)}
+    first, last = (np.array(color) for color in SKY_COLORS[sky])
+    colors |= {f"sky {step}": first + (last - first) * step / 4 for step in range(5)}
+    table = np.stack(list(colors.values()))
+    nearest = np.square(pixels[:, :, None] - table).sum(3).argmin(2)
+    return {name: nearest == index for index, name in enumerate(colors)}
 
 
 def find_features(pixels: np.ndarray) -> set[str]:
     """Name which of house, boat, trees, pines and stars a landscape shows."""
+    pixels = pixels.astype(np.float64)
+    parts = _landscape_parts(pixels)
     found = set()
-    for light in (1.0, 0.8, 0.78):
-        walls = _largest(_near(pixels, WALL, light))
-        if walls.sum() > 250:
-            rows, columns = np.nonzero(walls)
-            above = np.zeros_like(walls)
-            above[max(0, rows.min() - 24) : rows.min() + 2, columns.min() : columns.max() + 1] = True
-            if any((_near(pixels, PALETTE[roof], light) & above).sum() > 150 for roof in ROOF_COLORS):
-                found.add("house")
-        hull = _largest(_near(pixels, HULL, light))
-        if hull.sum() > 150:
-            rows, columns = np.nonzero(hull)
-            above = np.zeros_like(hull)
-            above[max(0, rows.min() - 42) : rows.min(), columns.min() : columns.max() + 1] = True
-            if (_near(pixels, SAIL, light) & above).sum() > 150:
-                found.add("boat")
-        for name, color in (("trees", CROWN), ("pines", PINE)):
-            if _largest(_near(pixels, color, light)).sum() > 300:
-                found.add(name)
-    if _count_stars(pixels) >= 4:
+    walls, hull = _largest(parts["wall"]), _largest(parts["hull"])
+    if walls.sum() > 250 and max((parts[f"roof {color}"] & _above(walls, 24)).sum() for color in ROOF_COLORS) > 150:
+        found.add("house")
+    if hull.sum() > 150 and ((parts["sail"] | parts["cap"]) & _above(hull, 42)).sum() > 150:
+        found.add("boat")
+    for name, part in (("trees", "crown"), ("pines", "pine")):
+        leaves = _largest(parts[part])
+        if leaves.sum() > 250 and not leaves[-1].any():
+            found.add(name)
+    if _count_stars(pixels) >= 3:
         found.add("stars")
     return found
 
 
 def _count_stars(pixels: np.ndarray) -> int:
-    sky = pixels[: int(pixels.shape[0] * 0.6)].astype(np.float64)
+    sky = pixels[: int(pixels.shape[0] * 0.6)]
+    if np.median(sky[:4]) > 60:  # not night
+        return 0
     bright = (sky[:, :, 0] > 150) & (sky[:, :, 1] > 140)
     labels, count = ndimage.label(bright)
     sizes = ndimage.sum_labels(bright, labels, range(1, count + 1)) if count else np.zeros(0)

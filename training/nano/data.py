@@ -32,7 +32,7 @@ def _draw_chunk(chunk: tuple[Path, int, int, int]) -> None:
 
 
 def draw_dataset(folder: Path, scenes: int, abstract: int, processes: int) -> Path:
-    """Draw scenes + abstract pictures into folder/pictures.npy, (count, 128, 128, 3) uint8, unless it is there already."""
+    """Draw scenes + abstract pictures into folder/pictures.npy, (count, 128, 128, 3) uint8, unless it is there."""
     path, total = folder / PICTURES, scenes + abstract
     if path.exists() and len(np.load(path, mmap_mode="r")) == total:
         return path

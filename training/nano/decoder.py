@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL
+from torch.nn import functional
 
 from training.nano.autoencoder import LATENTS, SCALING, picture_loss, to_signed
 from training.nano.data import PICTURES
 from training.nano.parallel import Clock, average_gradients, learning_rate, update_average
 
+BATCH, PEAK_RATE = 4, 1.5e-3
 LARGEST_NOISE = 0.12
 """Standard deviation of the noise on unit-variance latents, at most."""
 CHECKPOINT_SECONDS = 120
@@ -28,8 +29,6 @@ def train_decoder(
     seconds: float,
     source: str,
     target: str,
-    batch_size: int = 4,
-    peak: float = 1.5e-3,
 ) -> None:
     """Train the decoder of folder/source for so many seconds and leave the averaged autoencoder in folder/target."""
     model = AutoencoderKL.from_pretrained(folder / source).train().to(memory_format=torch.channels_last)
@@ -44,11 +43,11 @@ def train_decoder(
     clock, step, saved = Clock(seconds), 0, time.monotonic()
     while (share := clock.share()) < 1.0:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(share, peak)
-        chosen = rng.integers(len(latents), size=batch_size)
+            group["lr"] = learning_rate(share, PEAK_RATE)
+        chosen = rng.integers(len(latents), size=BATCH)
         wanted = to_signed(np.stack([pictures[index] for index in chosen]))
         given = torch.from_numpy(np.stack([latents[index] for index in chosen])).float()
-        given = given + torch.randn_like(given) * torch.rand(batch_size, 1, 1, 1) * LARGEST_NOISE
+        given = given + torch.randn_like(given) * torch.rand(BATCH, 1, 1, 1) * LARGEST_NOISE
         with torch.autocast("cpu", torch.bfloat16):
             made = model.decode(given / SCALING).sample
         loss = picture_loss(made.float(), wanted)
@@ -60,7 +59,7 @@ def train_decoder(
         update_average(average, model, min(0.998, step / (step + 10)))
         step += 1
         if rank == 0 and step % 50 == 0:
-            psnr = -10 * torch.log10(F.mse_loss(made.float(), wanted) / 4)
+            psnr = -10 * torch.log10(functional.mse_loss(made.float(), wanted) / 4)
             print(
                 f"decoder {share:.3f} step {step} loss {loss:.4f} psnr {psnr:.1f} after {clock.elapsed():.0f} s",
                 flush=True,

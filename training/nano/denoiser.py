@@ -4,7 +4,6 @@ It reads only latents and captions, never pictures, so it can run while the deco
 """
 
 import copy
-import os
 import random
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ CAPTION_LENGTH = 32
 CAPTIONS_PER_PICTURE = 6
 CONTEXT_LENGTH = 77
 WIDTH = 96
+BATCH, PEAK_RATE = 24, 1e-3
 STATE = "denoiser.pt"
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 CHECKPOINT_SECONDS = 120
@@ -127,9 +127,7 @@ class Examples:
         return self.latents[chosen].float(), rows
 
 
-def train_denoiser(
-    rank: int, ranks: int, folder: Path, rows: int, seconds: float, start: Path | None, batch_size: int = 24
-) -> None:
+def train_denoiser(rank: int, ranks: int, folder: Path, rows: int, seconds: float, start: Path | None) -> None:
     """Train for so many seconds, going on from folder/denoiser.pt if there is one, else from start if given.
 
     Leaves the averaged weights in folder/denoiser.pt under "average".
@@ -152,9 +150,9 @@ def train_denoiser(
     saved, losses = time.monotonic(), 0.0
     while (share := clock.share()) < 1.0:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(share, 1e-3)
-        latents, texts = examples.batch(batch_size)
-        steps = sample_steps(batch_size, examples.generator)
+            group["lr"] = learning_rate(share, PEAK_RATE)
+        latents, texts = examples.batch(BATCH)
+        steps = sample_steps(BATCH, examples.generator)
         noise = torch.randn(latents.shape, generator=examples.generator)
         alpha = alphas[steps]
         noisy = alpha.sqrt().view(-1, 1, 1, 1) * latents + (1 - alpha).sqrt().view(-1, 1, 1, 1) * noise
@@ -189,4 +187,4 @@ def save_state(
     unfinished = path.with_suffix(".tmp")
     state = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
     torch.save({**state, "spent": clock.elapsed(), "step": step}, unfinished)
-    os.replace(unfinished, path)
+    unfinished.replace(path)

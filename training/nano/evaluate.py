@@ -83,7 +83,7 @@ def judge_one(prompt: Prompt, pixels: np.ndarray) -> dict[str, bool]:
 
 
 def judge_two(prompt: Prompt, pixels: np.ndarray) -> dict[str, bool]:
-    """Judge a picture of two objects; shapes counts per object what stands on the right side or has the right colour."""
+    """Judge a picture of two objects; an object is known by its colour."""
     scene = prompt.scene
     if scene.relation == "inside":
         nested = find_nested(pixels)

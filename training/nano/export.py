@@ -1,4 +1,4 @@
-"""Put the trained parts together as a plain diffusers folder in half precision, and take it apart again for more training.
+"""Put the trained parts together as a plain diffusers folder in half precision, and take it apart again.
 
 Nothing is trained here.
 """

@@ -15,7 +15,7 @@ CONTEXT_LENGTH = 77
 
 
 def byte_symbols() -> list[str]:
-    """List the 256 printable stand-ins for bytes in CLIP's order: printable Latin-1 first, then the rest from U+0100."""
+    """List the 256 printable stand-ins for bytes in CLIP's order: printable Latin-1, then the rest from U+0100."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     return [chr(code) for code in printable] + [chr(0x100 + index) for index in range(256 - len(printable))]
 

@@ -1,6 +1,6 @@
 """Map CLIP tokens to the few embedding rows that are trained, and give every other row a neutral value at export.
 
-Words that the captions never use are all one row, UNK, which is sprinkled into training captions; so they change little.
+Words that the captions never use are all one row, which is sprinkled into training captions; so they change little.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer
 from training.nano.captions import FILLER
 
 UNKNOWN, START, END = 0, 1, 2
-UNKNOWN_WORD = "qq"
+UNKNOWN_WORD = "photo"
 WORDS = tuple(
     "a an the of and to in on at with by next left right above below under top bottom middle corner inside "
     "background shape small medium large two three four , . "
