@@ -36,6 +36,7 @@ class Plugin:
         self.signatures: dict[str, JobSignature] = {}
         self.settings_class = settings or Params
         self.memory_mb = memory_mb
+        self.models = models
         self._settings: Params | None = None
         self._load_hooks: list[Callable[[], Any]] = []
         self._unload_hooks: list[Callable[[], Any]] = []

@@ -1,0 +1,447 @@
+"""Core: submit, cancel, follow; the only door for server, CLI and tests. The work behind the door is job_queue's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import IO, Any
+
+from stable_core import __version__, graphs
+from stable_core.config import Config
+from stable_core.environments import Environments, try_lock
+from stable_core.errors import Conflict, InvalidInput, NotFound, StorageFull, TooLarge
+from stable_core.events import Event, EventHub
+from stable_core.job_queue import JobQueue
+from stable_core.plugin_registry import PluginRegistry, bundled_folder
+from stable_core.protocol import artifact_path
+from stable_core.sdk.artifacts import media_type_of, type_of
+from stable_core.sdk.codecs import describe
+from stable_core.sdk.jobs import JobState
+from stable_core.sdk.params import model_files
+from stable_core.store import Row, Store, new_id
+from stable_core.worker_process import log_path
+
+LEASE_TURN_SECONDS = 20.0
+UPKEEP_TURN_SECONDS = 3600.0
+CANCEL_BATCH = 200
+LOCAL_OWNER = "local"
+
+
+class Core:
+    """One home folder at work: its jobs, plugins, workers and artifacts.
+
+    Use it as `async with Core(home) as core`. Where a method takes an `owner`, None means anyone's.
+    """
+
+    def __init__(self, home: Path, config: Config | None = None, plugin_folders: list[Path] | None = None) -> None:
+        self.home = home
+        self.config = config or Config(home)
+        self._folders = plugin_folders if plugin_folders is not None else [home / "plugins", bundled_folder()]
+        self._events = EventHub()
+        self._upkeep: list[asyncio.Task[None]] = []
+        self._lock: IO[str] | None = None
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take the home folder, find the plugins and take up the jobs that are there.
+
+        Raises:
+            Conflict: another core uses this home.
+        """
+        self._lock = (self.home / "core.lock").open("a")
+        if not try_lock(self._lock):
+            self._lock.close()
+            raise Conflict(f"Another stable-core is using {self.home}", "Stop it, or give this one another folder with --home.")
+        for folder in ("plugins", "models/checkpoints"):
+            (self.home / folder).mkdir(parents=True, exist_ok=True)
+        self._store = Store(self.home, self._events.publish, self.config.settings.durability == "full")
+        self._registry = PluginRegistry(self._folders, self.home, Environments(self.home))
+        self._queue = JobQueue(self.home, self._store, self._registry, self.config)
+        await self._registry.refresh()
+        self._queue.recover()
+        await self._store.commit()
+        self._upkeep = [asyncio.create_task(self._keep_alive()), asyncio.create_task(self._keep_clean())]
+
+    async def stop(self) -> None:
+        """Put running jobs back into the queue, stop the workers and let go of the home folder."""
+        for upkeep in self._upkeep:
+            upkeep.cancel()
+        await asyncio.gather(*self._upkeep, return_exceptions=True)
+        await self._queue.stop()
+        await self._store.commit()
+        self._events.close()
+        self._store.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    async def __aenter__(self) -> Core:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    async def _keep_alive(self) -> None:
+        while True:
+            idle_seconds = self.config.settings.worker_idle_seconds
+            await asyncio.sleep(min(LEASE_TURN_SECONDS, max(idle_seconds / 4, 0.1) if idle_seconds else LEASE_TURN_SECONDS))
+            self._queue.extend_leases()
+            if idle_seconds:
+                await self._queue.pool.stop_idle(idle_seconds=idle_seconds)
+
+    async def _keep_clean(self) -> None:
+        while True:
+            await asyncio.sleep(UPKEEP_TURN_SECONDS)
+            await self.clean()
+
+    async def clean(self) -> int:
+        """Forget old events and delete artifacts that no job has; return how many artifacts went. Results always stay."""
+        settings = self.config.settings
+        self._store.forget_old(time.time() - settings.event_days * 86400)
+        count = self._store.collect_artifacts(time.time() - settings.artifact_grace_hours * 3600)
+        await self._store.commit()
+        return count
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    async def submit(self, request: Row, owner: str = LOCAL_OWNER, idempotency_key: str | None = None) -> Row:
+        """Check a job request, store the job and return it; it is durable when this returns.
+
+        Raises:
+            BadRequest, NotFound, InvalidInput, InvalidParams: nothing was stored.
+            Conflict: the idempotency key was used for another request.
+        """
+        checked = graphs.check_request(request)
+        if (known := self._remembered(owner, idempotency_key, request)) is not None:
+            return self.get_job(known)
+        await self._refresh_for([checked["job"]])
+        job_id = new_id()
+        self._insert({"": checked}, {"": job_id}, owner, graph=None)
+        self._remember(owner, idempotency_key, request, job_id)
+        await self._store.commit()
+        return self.get_job(job_id)
+
+    async def submit_graph(self, document: Row, owner: str = LOCAL_OWNER, idempotency_key: str | None = None) -> Row:
+        """Store all jobs of a graph document, or none, and return {"id", "jobs": {key: job}}.
+
+        Raises:
+            As submit.
+        """
+        requests = graphs.check_document(document)
+        graph = self._remembered(owner, idempotency_key, document)
+        if graph is None:
+            await self._refresh_for([request["job"] for request in requests.values()])
+            graph = new_id()
+            self._insert(requests, {key: new_id() for key in requests}, owner, graph)
+            self._remember(owner, idempotency_key, document, graph)
+            await self._store.commit()
+        return {"id": graph, "jobs": {row["key"]: self._view(row) for row in self._store.jobs(graph=graph) if row["key"]}}
+
+    def _insert(self, requests: dict[str, Row], ids: dict[str, str], owner: str, graph: str | None) -> None:
+        """Check all requests first, then add all rows: one bad request and nothing is stored."""
+        rows = []
+        for key, request in requests.items():
+            signature = self._registry.signature(request["job"])
+            graphs.check_inputs(signature, request["inputs"], lambda leaf: self._type_of(leaf, requests, owner))
+            params = self._queue.check_params(request["job"], request["params"])
+            options = {"map": request["map"], "cache": request["cache"]}
+            inputs = graphs.with_job_ids(request["inputs"], ids)
+            known = {"id": ids[key], "job": request["job"], "owner": owner, "graph": graph, "key": key or None, "parent": None}
+            limits = {"priority": request["priority"], "timeout": request["timeout"]}
+            rows.append({**known, **limits, "inputs": inputs, "params": params, "options": options})
+        for row in rows:
+            self._queue.insert(row)
+
+    def _type_of(self, leaf: Row, requests: dict[str, Row], owner: str) -> str:
+        if "artifact" in leaf:
+            try:
+                return str(self._store.artifact(leaf["artifact"])["type"])
+            except NotFound as error:
+                raise InvalidInput(error.message, error.hint) from None
+        producer = requests.get(leaf["job"])
+        try:
+            name = producer["job"] if producer else self.get_job(leaf["job"], owner)["job"]
+        except NotFound as error:
+            raise InvalidInput(error.message, "Refer to a key of the same graph or to the id of a job.") from None
+        return str(graphs.output_port(self._registry.signature(name), leaf)["type"])
+
+    def _remembered(self, owner: str, key: str | None, request: Row) -> str | None:
+        return self._store.remembered(owner, key, _digest(request)) if key else None
+
+    def _remember(self, owner: str, key: str | None, request: Row, result: str) -> None:
+        if key:
+            self._store.remember(owner, key, _digest(request), result)
+
+    async def _refresh_for(self, names: list[str]) -> None:
+        """Look for new plugins when a job is not announced yet: dropping one in the folder installs it."""
+        known = self._registry.plugins
+        if any(name.partition(".")[0] not in known for name in names):
+            await self._registry.refresh()
+
+    def get_job(self, job_id: str, owner: str | None = None) -> Row:
+        """Return one job.
+
+        Raises:
+            NotFound: there is none with this id, or it is another owner's.
+        """
+        row = self._store.job(job_id)
+        if owner is not None and row["owner"] != owner:
+            raise NotFound(f"There is no job {job_id!r}", "`stable-core jobs list` shows those there are.")
+        return self._view(row)
+
+    def list_jobs(self, *, state: str | None = None, job: str | None = None, graph: str | None = None, owner: str | None = None, limit: int = 50, before: str | None = None) -> list[Row]:  # noqa: E501, PLR0913
+        """Return jobs, newest first; `before` is the id of the last one of the page before."""
+        return [self._view(row) for row in self._store.jobs(limit, before, state=state, job=job, graph=graph, owner=owner)]
+
+    def _view(self, row: Row) -> Row:
+        """Return a row as clients see it."""
+        names = ("id", "job", "state", "inputs", "params", "outputs", "error", "attempt", "owner", "graph", "parent", "key", "priority")
+        view = {name: row[name] for name in names}
+        view |= {name: row[name] for name in ("created", "started", "finished", "plugin_version", "host")}
+        run = self._queue.runs.get(row["id"])
+        progress = run.progress if run else row["progress"]
+        if progress is None and row["state"] is JobState.QUEUED:
+            progress = {"step": 0, "total": 0, "message": self._queue.notes.get(row["plugin"], "")}
+        if run:
+            view["outputs"] = run.outputs
+        return {**view, "progress": progress or {"step": 0, "total": 0, "message": ""}, "cached": bool(row["cached"])}
+
+    async def wait(self, job_id: str, seconds: float | None = None) -> Row:
+        """Return the job once it has ended, or as it is after `seconds`."""
+        job = self.get_job(job_id)
+        if not job["state"].is_final:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._queue.when_finished(job_id)
+            await self._store.commit()
+        return self.get_job(job_id)
+
+    async def cancel(self, job_id: str, owner: str | None = None) -> Row:
+        """Cancel a job; one that has ended stays as it is."""
+        self.get_job(job_id, owner)
+        self._queue.cancel(job_id)
+        await self._store.commit()
+        return self.get_job(job_id)
+
+    async def cancel_all(self, *, state: str | None = None, graph: str | None = None, owner: str | None = None) -> int:
+        """Cancel every job that waits, is queued or runs, or those of one state or graph; return how many."""
+        states = [JobState(state)] if state else [JobState.WAITING, JobState.QUEUED, JobState.RUNNING]
+        ids = [row["id"] for one in states for row in self._store.jobs(state=one, graph=graph, owner=owner)]
+        for index, job_id in enumerate(ids):
+            self._queue.cancel(job_id)
+            if index % CANCEL_BATCH == CANCEL_BATCH - 1:
+                await self._store.commit()
+        await self._store.commit()
+        return len(ids)
+
+    async def retry(self, job_id: str, owner: str | None = None) -> Row:
+        """Queue a failed or cancelled job again; one that is on its way stays as it is.
+
+        Raises:
+            Conflict: the job has succeeded.
+        """
+        if self.get_job(job_id, owner)["state"] is JobState.SUCCEEDED:
+            raise Conflict("The job has succeeded", "Submit it again to run it once more, with \"cache\": false to not get the same result.")
+        self._queue.retry(job_id)
+        await self._store.commit()
+        return self.get_job(job_id)
+
+    def log(self, job_id: str) -> str:
+        """Return what the plugin printed during the job, at most 1 MiB."""
+        self.get_job(job_id)
+        path = log_path(self.home / "logs", job_id)
+        return path.read_text("utf-8", errors="replace") if path.is_file() else ""
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def last_event(self) -> int:
+        """Return the number of the newest event."""
+        return self._store.last_seq
+
+    async def events(self, after: int | None = None, job: str | None = None, graph: str | None = None, owner: str | None = None) -> AsyncIterator[Event]:  # noqa: E501
+        """Yield events with a number above `after`, stored ones first, then live ones, without gap or repetition.
+
+        It ends when the core stops or the consumer is so slow that its events would fill the memory; it can come back
+        with the last number it saw.
+        """
+        wanted = {name: value for name, value in (("job", job), ("graph", graph), ("owner", owner)) if value is not None}
+
+        def is_wanted(event: Event) -> bool:
+            return all(event[name] == value for name, value in wanted.items())
+
+        subscription = self._events.subscribe(is_wanted)
+        try:
+            last = self._store.last_seq if after is None else after
+            while page := self._store.events_after(last):
+                for event in page:
+                    last = event["seq"]
+                    if is_wanted(event):
+                        yield event
+                await asyncio.sleep(0)
+            while live := await subscription.take():
+                for event in live:
+                    if event["seq"] > last:
+                        yield event
+        finally:
+            self._events.unsubscribe(subscription)
+
+    # -- artifacts -----------------------------------------------------------------------------------------------------
+
+    async def store_artifact(self, chunks: AsyncIterator[bytes], *, media_type: str | None = None, filename: str = "", sha256: str | None = None, owner: str = LOCAL_OWNER) -> Row:  # noqa: E501
+        """Store uploaded content and return its artifact; nothing is left of an upload that breaks off.
+
+        Raises:
+            TooLarge: it is over the setting upload_limit_mb.
+            InvalidInput: it is empty, not what media_type says, not readable, or its hash is not `sha256`.
+            StorageFull: the disk is full.
+        """
+        limit = self.config.settings.upload_limit_mb * 2**20
+        known = hashlib.sha256()
+        size = 0
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._store.artifacts, prefix=".upload-") as file:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > limit:
+                        raise TooLarge(f"The upload is over {limit // 2**20} MB", "Raise upload_limit_mb in the settings.")
+                    known.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                if sha256 is not None and sha256.lower() != known.hexdigest():
+                    raise InvalidInput("The content does not have the hash that was sent with it", "Upload it again.")
+                meta = await asyncio.to_thread(_examine, Path(file.name), media_type, filename)
+                artifact = {"id": known.hexdigest(), "size": size, **meta}
+                path = artifact_path(self._store.artifacts, artifact["id"])
+                path.parent.mkdir(exist_ok=True)
+                if not path.exists():
+                    os.link(file.name, path)
+        except OSError as error:
+            raise StorageFull(f"The upload could not be stored: {error.strerror}", "Free some space, then upload it again.") from None
+        self._store.add_artifact(artifact, owner)
+        await self._store.commit()
+        return self.artifact(artifact["id"])
+
+    def artifact(self, artifact_id: str) -> Row:
+        """Return what is known of an artifact, and the jobs that have it.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+        return {**self._store.artifact(artifact_id), "jobs": self._store.artifact_jobs(artifact_id)}
+
+    def artifact_path(self, artifact_id: str) -> Path:
+        """Return the file of an artifact.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+        return artifact_path(self._store.artifacts, str(self._store.artifact(artifact_id)["id"]))
+
+    # -- plugins and settings ------------------------------------------------------------------------------------------
+
+    async def signatures(self) -> list[Row]:
+        """Return every announced signature."""
+        await self._registry.refresh()
+        return self._registry.signatures()
+
+    async def signature(self, name: str) -> Row:
+        """Return one signature.
+
+        Raises:
+            NotFound, PluginError: it is not announced, or its plugin is broken.
+        """
+        await self._registry.refresh()
+        return self._registry.signature(name)
+
+    async def plugins(self) -> list[Row]:
+        """Return every plugin, the broken ones with their error."""
+        await self._registry.refresh()
+        return [
+            {**plugin.to_dict(), "installed": self._registry.environments.python_of(plugin.environment) is not None}
+            for plugin in self._registry.plugins.values()
+        ]
+
+    def model_names(self, kind: str) -> list[str]:
+        """Return the names of the model files of one kind, for a picker."""
+        return sorted(model_files(kind, self._queue.model_roots()))
+
+    def settings(self) -> Row:
+        """Return {"schema", "values"} of the core's settings; secrets are blanked."""
+        settings = self.config.settings
+        return _settings_view(type(settings).model_json_schema(), settings.model_dump(mode="json"))
+
+    def update_settings(self, values: Row) -> None:
+        """Check and save settings.
+
+        Raises:
+            InvalidParams: naming every wrong one; nothing is saved.
+        """
+        self.config.update(values)
+
+    async def plugin_settings(self, name: str) -> Row:
+        """Return {"schema", "values"} of a plugin's settings; secrets are blanked."""
+        await self._registry.refresh()
+        schema = (self._registry.plugin(name).announcement or {}).get("settings", {})
+        return _settings_view(schema, graphs.ParamsCheck({"params": schema}).defaults | self.config.plugin_settings(name))
+
+    async def update_plugin_settings(self, name: str, values: Row) -> None:
+        """Check and save a plugin's settings; they hold from its next job on.
+
+        Raises:
+            NotFound: there is no such plugin.
+            InvalidParams: naming every wrong one; nothing is saved.
+        """
+        schema = (await self.plugin_settings(name))["schema"]
+        given = {key: value for key, value in values.items() if value is not None}
+        graphs.ParamsCheck({"params": schema})({**self.config.plugin_settings(name), **given})
+        self.config.update_plugin_settings(name, values)
+
+    # -- how it is doing -----------------------------------------------------------------------------------------------
+
+    def hosts(self) -> list[Row]:
+        """Return the hosts with their devices and workers."""
+        host = self._queue.pool.host
+        workers = [
+            {"plugin": worker.plugin, "device": worker.device, "pid": worker.pid, "state": "idle" if worker.is_idle else "busy", "job": worker.job_id}
+            for worker in self._queue.pool.workers
+        ]
+        return [{"name": host.name, "devices": [{"name": name, "memory_mb": host.memory_mb(name)} for name in host.devices()], "workers": workers}]
+
+    def health(self) -> Row:
+        """Return {"status", "version", "workers", "jobs"}; status is `ok` when jobs can run."""
+        is_alive = bool(self._upkeep) and not any(upkeep.done() for upkeep in self._upkeep)
+        workers = {f"{worker.plugin}@{worker.device}": "idle" if worker.is_idle else "busy" for worker in self._queue.pool.workers}
+        return {"status": "ok" if is_alive else "stopped", "version": __version__, "workers": workers, "jobs": self._store.count_states()}
+
+    def counters(self) -> dict[str, float]:
+        """Return the numbers behind /metrics."""
+        counts = {f"jobs_{state}": float(count) for state, count in self._store.count_states().items()}
+        counts |= {f"jobs_{state}_total": float(count) for state, count in self._queue.finished.items()}
+        return {**counts, "workers": float(len(self._queue.pool.workers)), "event_clients": float(len(self._events)), "events_total": float(self.last_event())}
+
+
+def _digest(request: Row) -> str:
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+
+
+def _examine(path: Path, media_type: str | None, filename: str) -> Row:
+    """Look at uploaded content and return its type, media type and details."""
+    with path.open("rb") as file:
+        found = media_type_of(file.read(4096), filename)
+    declared = (media_type or "").partition(";")[0].strip().lower()
+    if declared and declared != "application/octet-stream" and type_of(declared) != type_of(found) and type_of(declared) != "file":
+        raise InvalidInput(f"The content is {found}, not {declared}", "Send the Content-Type that it has, or none.")
+    return {"type": type_of(found), "media_type": found, **describe(path, found), **({"filename": Path(filename).name} if filename else {})}
+
+
+def _settings_view(schema: Row, values: Row) -> Row:
+    secret = {name for name, field in schema.get("properties", {}).items() if field.get("writeOnly")}
+    return {"schema": schema, "values": {name: "" if name in secret else value for name, value in values.items()}}

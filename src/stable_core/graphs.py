@@ -1,0 +1,277 @@
+"""Requests and graphs: check them against signatures, put finished outputs in place of references, and unfold sweeps. Nothing runs here.
+
+An input is a text, {"data": …}, {"artifact": id}, {"job": key or id, "output": port}, {"each": […]}, or a list of these. A param is
+a value or {"each": […]}. Where more than one value arrives at a single port the job maps over them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+
+from stable_core.errors import BadRequest, InvalidInput, InvalidParams
+from stable_core.sdk.artifacts import fits
+from stable_core.sdk.params import model_files, resolve_seeds
+
+Signature = dict[str, Any]
+Request = dict[str, Any]
+TypeOf = Callable[[Any], str]
+
+REQUEST_FIELDS = {"job": str, "inputs": dict, "params": dict, "priority": int, "timeout": (int, float, type(None)), "cache": bool, "map": str}
+MAX_FAN_OUT = 10_000
+
+
+def check_request(request: Any) -> Request:
+    """Return the request with its optional fields filled in.
+
+    Raises:
+        BadRequest: it is not of the documented form.
+    """
+    if not isinstance(request, dict):
+        raise BadRequest("A job request is a JSON object", 'For example {"job": "invert.invert", "inputs": {"image": {"artifact": "…"}}}.')
+    for name, value in request.items():
+        expected = REQUEST_FIELDS.get(name)
+        if expected is None:
+            raise BadRequest(f"A job request has no field {name!r}", f"Fields are {', '.join(REQUEST_FIELDS)}.")
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):  # type: ignore[arg-type]
+            raise BadRequest(f"The field {name!r} has the wrong type: {type(value).__name__}", "See /docs for the form of a job request.")
+    if "job" not in request:
+        raise BadRequest("The field 'job' is missing", "It is the full name of a signature, for example sd.txt2img.")
+    filled = {"inputs": {}, "params": {}, "priority": 0, "timeout": None, "cache": True, "map": "zip", **request}
+    if abs(filled["priority"]) > 2**31 or filled["map"] not in ("zip", "product") or (filled["timeout"] is not None and not filled["timeout"] > 0):
+        raise BadRequest("'priority' is a 32-bit number, 'map' is zip or product, 'timeout' is more than 0 seconds")
+    return filled
+
+
+def check_document(document: Any) -> dict[str, Request]:
+    """Return the checked requests of a graph document by key, each after those it refers to.
+
+    Raises:
+        BadRequest: it is no graph document of version 1.
+        InvalidInput: its jobs refer to each other in a circle.
+    """
+    if not isinstance(document, dict) or document.get("version") != 1 or not isinstance(document.get("jobs"), dict):
+        raise BadRequest("This is no graph document of version 1", 'It has the form {"version": 1, "jobs": {key: request}, "ui": {}}.')
+    unknown = set(document) - {"version", "jobs", "ui"}
+    if unknown or not document["jobs"]:
+        raise BadRequest(f"Unknown fields: {', '.join(sorted(unknown))}" if unknown else "The graph has no jobs")
+    requests = {}
+    for key, request in document["jobs"].items():
+        try:
+            requests[key] = check_request(request)
+        except BadRequest as error:
+            raise BadRequest(f"Job {key!r}: {error.message}", error.hint) from None
+    ordered: dict[str, Request] = {}
+    remaining = {key: {ref["job"] for ref in references(request["inputs"])} & set(requests) for key, request in requests.items()}
+    while remaining:
+        free = [key for key, needs in remaining.items() if not needs - set(ordered)]
+        if not free:
+            raise InvalidInput(f"These jobs wait for each other in a circle: {', '.join(sorted(remaining))}", "Remove one of the wires.")
+        for key in free:
+            ordered[key] = requests[key]
+            del remaining[key]
+    return ordered
+
+
+def references(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every reference to another job in an input value or in a dict of them."""
+    if isinstance(value, dict) and isinstance(value.get("job"), str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+def artifact_ids(value: Any) -> Iterator[str]:
+    """Yield every artifact id in an input value, an output list or a dict of them."""
+    if isinstance(value, dict) and isinstance(value.get("artifact"), str):
+        yield value["artifact"]
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from artifact_ids(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from artifact_ids(item)
+
+
+def with_job_ids(value: Any, ids: dict[str, str]) -> Any:
+    """Return an input value with the keys of a document replaced by job ids."""
+    if isinstance(value, dict):
+        if isinstance(value.get("job"), str):
+            return {**value, "job": ids.get(value["job"], value["job"])}
+        return {name: with_job_ids(item, ids) for name, item in value.items()}
+    return [with_job_ids(item, ids) for item in value] if isinstance(value, list) else value
+
+
+def check_inputs(signature: Signature, inputs: dict[str, Any], type_of: TypeOf) -> None:
+    """Refuse inputs that do not fit the ports; `type_of` tells the type of an artifact or a reference.
+
+    Raises:
+        InvalidInput: naming the port and what fits it.
+    """
+    ports = {port["name"]: port for port in signature["inputs"]}
+    for name in inputs:
+        if name not in ports:
+            raise InvalidInput(f"{signature['name']} has no input {name!r}", f"Its inputs are {', '.join(ports) or 'none'}.")
+    for name, port in ports.items():
+        value = inputs.get(name)
+        if value is None:
+            if not port["optional"]:
+                raise InvalidInput(f"{signature['name']} needs the input {name!r}", f"It takes {port['type']}.")
+            continue
+        for item in _leaves(value, name):
+            found = "text" if isinstance(item, str) else "data" if "data" in item else type_of(item)
+            if not fits(found, port["type"]):
+                raise InvalidInput(f"{name!r} takes {port['type']}, not {found}", _hint_for(port, found))
+
+
+def _hint_for(port: dict[str, Any], found: str) -> str:
+    if found == "text":
+        return f'Upload the {port["type"]} first and pass {{"artifact": "<id>"}}.'
+    return f"Wire in a job that makes {port['type']}, or put one in between that converts."
+
+
+def _leaves(value: Any, name: str) -> Iterator[Any]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _leaves(item, name)
+    elif isinstance(value, dict) and isinstance(value.get("each"), list) and len(value) == 1:
+        yield from _leaves(value["each"], name)
+    elif isinstance(value, str) or _is_leaf(value):
+        yield value
+    else:
+        raise InvalidInput(f"{name!r} is no input value: {json.dumps(value)[:100]}", 'Use a text, {"artifact": …}, {"job": …}, {"data": …} or a list.')
+
+
+def _is_leaf(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    names = set(value)
+    return names == {"data"} or (names == {"artifact"} and isinstance(value["artifact"], str)) or (
+        names <= {"job", "output"} and isinstance(value.get("job"), str) and isinstance(value.get("output", ""), str))
+
+
+def output_port(signature: Signature, reference: dict[str, Any]) -> dict[str, Any]:
+    """Return the output port that a reference means: the named one, or the first.
+
+    Raises:
+        InvalidInput: there is no such port.
+    """
+    ports: list[dict[str, Any]] = signature["outputs"]
+    wanted = reference.get("output")
+    for port in ports:
+        if wanted in (None, port["name"]):
+            return port
+    names = ", ".join(port["name"] for port in ports) or "none"
+    raise InvalidInput(f"{signature['name']} has no output {wanted!r}" if wanted else f"{signature['name']} makes nothing", f"Its outputs: {names}.")
+
+
+class ParamsCheck:
+    """Checks params against the announced JSON Schema and fills in defaults and random seeds."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._schema = signature["params"]
+        self._properties: dict[str, Any] = self._schema.get("properties", {})
+        self.defaults = {name: field["default"] for name, field in self._properties.items() if "default" in field}
+        self._validator = jsonschema_rs.Draft202012Validator(self._schema)
+
+    def __call__(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the complete params.
+
+        Raises:
+            InvalidParams: naming every wrong param.
+        """
+        complete = resolve_seeds(self._schema, {**self.defaults, **params})
+        sweeps = {name: value["each"] for name, value in complete.items() if is_sweep(value)}
+        fixed = {name: value for name, value in complete.items() if name not in sweeps}
+        if not sweeps:
+            self._check(fixed)
+        for name, values in sweeps.items():
+            others = {other: swept[0] for other, swept in sweeps.items() if swept}
+            for value in values:
+                self._check({**fixed, **others, name: value})
+        return complete
+
+    def _check(self, values: dict[str, Any]) -> None:
+        if self._validator.is_valid(values):
+            return
+        wrong = [f"{'.'.join(map(str, error.instance_path)) or 'params'}: {error.message}" for error in self._validator.iter_errors(values)]
+        raise InvalidParams("; ".join(wrong), f"Params are {', '.join(self._properties) or 'none'}.")
+
+
+def is_sweep(value: Any) -> bool:
+    """Tell whether a value is {"each": [...]}."""
+    return isinstance(value, dict) and set(value) == {"each"} and isinstance(value["each"], list)
+
+
+def resolve_inputs(inputs: dict[str, Any], outputs_of: Callable[[dict[str, Any]], list[Any]]) -> dict[str, list[Any]]:
+    """Return for each port the flat list of values, references replaced by what their jobs made."""
+
+    def flat(value: Any) -> Iterator[Any]:
+        if isinstance(value, list) or is_sweep(value):
+            for item in value if isinstance(value, list) else value["each"]:
+                yield from flat(item)
+        elif isinstance(value, dict) and "job" in value:
+            yield from ({"artifact": artifact["id"]} for artifact in outputs_of(value))
+        else:
+            yield value
+
+    return {name: list(flat(value)) for name, value in inputs.items() if value is not None}
+
+
+def fan_out(signature: Signature, inputs: dict[str, list[Any]], params: dict[str, Any], how: str) -> list[tuple[dict[str, Any], dict[str, Any]]] | None:
+    """Return the (inputs, params) of each child when the job maps over lists or sweeps, or None when it runs once.
+
+    Raises:
+        InvalidInput: the lists do not have the same length (with zip), or there are too many combinations.
+    """
+    list_ports = {port["name"] for port in signature["inputs"] if port["list"]}
+    swept: dict[tuple[str, str], list[Any]] = {("input", name): values for name, values in inputs.items() if name not in list_ports and len(values) != 1}
+    swept |= {("param", name): value["each"] for name, value in params.items() if is_sweep(value)}
+    if not swept:
+        return None
+    lengths = {len(values) for values in swept.values()}
+    if how == "zip" and len(lengths) > 1:
+        found = ", ".join(f"{name}: {len(values)}" for (_, name), values in swept.items())
+        raise InvalidInput(f"Lists of different length cannot be paired ({found})", 'Make them equally long, or ask for "map": "product".')
+    combinations = list(itertools.islice(zip(*swept.values(), strict=True) if how == "zip" else itertools.product(*swept.values()), MAX_FAN_OUT + 1))
+    if len(combinations) > MAX_FAN_OUT:
+        raise InvalidInput(f"The sweep has more than {MAX_FAN_OUT} combinations", "Split it into several jobs.")
+    children = []
+    for combination in combinations:
+        chosen = dict(zip(swept, combination, strict=True))
+        one_inputs = {name: chosen.get(("input", name), values if name in list_ports else values[0] if values else None) for name, values in inputs.items()}
+        children.append((one_inputs, {name: chosen.get(("param", name), value) for name, value in params.items()}))
+    return children
+
+
+def single_inputs(signature: Signature, inputs: dict[str, list[Any]]) -> dict[str, Any]:
+    """Return inputs for one run: lists for list ports, the one value for the others."""
+    list_ports = {port["name"] for port in signature["inputs"] if port["list"]}
+    return {name: values if name in list_ports else values[0] for name, values in inputs.items()}
+
+
+def model_stamps(signature: Signature, params: dict[str, Any], roots: list[Path]) -> list[list[Any]]:
+    """Return path, size and time of each model file that the params name: a replaced file is another input."""
+    stamps = []
+    for name, field in signature["params"].get("properties", {}).items():
+        kind = field.get("x-ui", {}).get("kind")
+        if kind and isinstance(params.get(name), str) and (path := model_files(kind, roots).get(params[name])):
+            stat = path.stat()
+            stamps.append([str(path), stat.st_size, stat.st_mtime_ns])
+    return stamps
+
+
+def cache_key(job: str, version: str, settings: Any, inputs: Any, params: Any) -> str:
+    """Return the key under which an equal job's result is found again: all that can change the result."""
+    parts = json.dumps([job, version, settings, inputs, params], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(parts.encode()).hexdigest()

@@ -1,0 +1,475 @@
+"""Which job runs next and what becomes of it: admit, dispatch, finish, retry after a crash. It checks no request and knows no client."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stable_core import graphs
+from stable_core.config import Config
+from stable_core.errors import InputFailed, NotFound, StableCoreError, StorageFull, TimedOut, WorkerDied, error_from_dict
+from stable_core.plugin_registry import PluginRegistry
+from stable_core.protocol import Message, artifact_path
+from stable_core.ready_jobs import ReadyJobs
+from stable_core.saving import save_output
+from stable_core.sdk.jobs import JobState
+from stable_core.store import Row, Store, new_id
+from stable_core.worker_pool import WorkerPool
+from stable_core.worker_process import WorkerProcess
+
+MAX_SKIPS = 8
+"""How often jobs of loaded plugins may overtake a job whose plugin waits for room on the device."""
+LOST_LEASES = 3
+"""How often a job is tried once more because the server itself was killed, beyond the setting max_attempts."""
+LEASE_SECONDS = 60.0
+FINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass
+class Run:
+    """A job that a worker has in hand."""
+
+    row: Row
+    worker: WorkerProcess
+    outputs: dict[str, list[Row]] = field(default_factory=dict)
+    progress: Row | None = None
+    stop_reason: StableCoreError | None = None
+    """Why it was asked to stop: a timeout; None with `is_cancelled` is the user's wish."""
+    is_cancelled: bool = False
+    timer: asyncio.TimerHandle | None = None
+
+
+class JobQueue:
+    """Moves jobs from `queued` to their end. All methods act inside the store's open transaction; nothing here waits."""
+
+    def __init__(self, home: Path, store: Store, registry: PluginRegistry, config: Config) -> None:
+        self._store = store
+        self._registry = registry
+        self._config = config
+        self._ready = ReadyJobs()
+        self.pool = WorkerPool(home, config, registry.environments, self.dispatch, self._worker_failed, self._report)
+        self.runs: dict[str, Run] = {}
+        self.notes: dict[str, str] = {}
+        """By plugin, what the start of its worker is doing; shown as the progress of its queued jobs."""
+        self.finished: Counter[str] = Counter()
+        self._skips: Counter[str] = Counter()
+        self._checks: dict[tuple[str, str], graphs.ParamsCheck] = {}
+        self._lease_owner = new_id()
+        self._side_work: set[asyncio.Task[Any]] = set()
+        self._waiters: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self._is_stopping = False
+        self._is_dispatching = False
+
+    def check_params(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the complete params of a job, defaults and seeds filled in.
+
+        Raises:
+            InvalidParams: naming every wrong param.
+        """
+        signature = self._registry.signature(name)
+        key = (name, self._registry.plugins[name.partition(".")[0]].version)
+        if key not in self._checks:
+            self._checks[key] = graphs.ParamsCheck(signature)
+        return self._checks[key](params)
+
+    def model_roots(self) -> list[Path]:
+        """Return every models folder: the home's, those of the settings, those that plugins bring."""
+        brought = [
+            plugin.source / plugin.announcement["models"]
+            for plugin in self._registry.plugins.values()
+            if plugin.announcement and plugin.announcement.get("models")
+        ]
+        return [*self._config.model_roots(), *brought]
+
+    # -- admit: from a row to the ready order --------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Take up the rows that an earlier server left: nothing that was accepted is lost."""
+        for job_id in self._store.ids_in([JobState.RUNNING]):
+            row = self._store.job(job_id)
+            if row["attempt"] >= self._config.settings.max_attempts + LOST_LEASES:
+                self.fail(row, WorkerDied("The server was killed each time it ran this job", "Retry it once you know why."))
+            else:
+                self._requeue(row)
+        for job_id in self._store.ids_in([JobState.QUEUED]):
+            if job_id not in self._ready:
+                self.admit(self._store.job(job_id))
+        for job_id in self._store.ids_in([JobState.WAITING]):
+            self._release(job_id)
+
+    def admit(self, row: Row) -> None:
+        """Take a queued job: unfold it if it maps or sweeps, answer it from the cache, or line it up."""
+        try:
+            signature = self._registry.signature(row["job"])
+            inputs = graphs.resolve_inputs(row["inputs"], self._outputs_of)
+            children = graphs.fan_out(signature, inputs, row["params"], row["options"]["map"])
+            if children is not None:
+                requests = {str(index): {"job": row["job"], "inputs": one, "params": params} for index, (one, params) in enumerate(children)}
+                self._expand(row, requests, list(requests))
+            elif not self._from_cache(row, self._cache_key(row, signature, graphs.single_inputs(signature, inputs))):
+                self._ready.add(row["id"], row["plugin"], row["owner"], row["priority"], row["number"])
+                self._dispatch_soon()
+        except StableCoreError as error:
+            self.fail(row, error)
+
+    def _dispatch_soon(self) -> None:
+        if not self._is_dispatching:
+            self._is_dispatching = True
+            asyncio.get_running_loop().call_soon(self.dispatch)
+
+    def _outputs_of(self, reference: dict[str, Any]) -> list[Row]:
+        made: dict[str, list[Row]] = self._store.job(reference["job"])["outputs"]
+        wanted = reference.get("output") or next(iter(made), "")
+        return made.get(wanted, [])
+
+    def _cache_key(self, row: Row, signature: dict[str, Any], inputs: dict[str, Any]) -> str | None:
+        if not signature["cached"]:
+            return None
+        plugin = self._registry.plugins[row["plugin"]]
+        models = graphs.model_stamps(signature, row["params"], self.model_roots())
+        settings = [self._config.plugin_settings(row["plugin"]), models]
+        return graphs.cache_key(row["job"], plugin.version, settings, inputs, row["params"])
+
+    def _from_cache(self, row: Row, key: str | None) -> bool:
+        if key is None or not row["options"]["cache"] or not self._config.settings.cache_results:
+            return False
+        found = self._store.cached_result(key)
+        if found is None or not self._is_whole(found["outputs"]):
+            return False
+        facts = {"plugin_version": found["plugin_version"], "host": found["host"], "cached": 1}
+        self._finish(row, JobState.SUCCEEDED, outputs=found["outputs"], **facts)
+        return True
+
+    def _is_whole(self, outputs: dict[str, list[Row]]) -> bool:
+        """Tell whether the files of a former result are still there, the saved ones too."""
+        every = [artifact for made in outputs.values() for artifact in made]
+        stored = all(artifact_path(self._store.artifacts, artifact["id"]).is_file() for artifact in every)
+        return stored and all(Path(artifact["path"]).is_file() for artifact in every if "path" in artifact)
+
+    def _expand(self, row: Row, requests: dict[str, Any], results: list[str]) -> None:
+        """Put jobs in place of one: it waits for them and its outputs will be theirs."""
+        ids = {key: new_id() for key in requests}
+        shared = {"owner": row["owner"], "priority": row["priority"], "graph": row["graph"], "parent": row["id"], "timeout": row["timeout"]}
+        self._store.update_job(row["id"], JobState.WAITING, expanded={"results": [ids[key] for key in results]}, lease_owner=None)
+        self._store.add_event("job.waiting", {"jobs": list(ids.values())}, row["id"], row["graph"], row["owner"])
+        for key, request in requests.items():
+            options = {"map": "zip", "cache": True, **row["options"], **{name: request[name] for name in ("map", "cache") if name in request}}
+            inputs = graphs.with_job_ids(request["inputs"], ids)
+            self.insert({**shared, "id": ids[key], "job": request["job"], "inputs": inputs, "params": request["params"], "options": options})
+            self._store.add_wait(row["id"], ids[key])
+        if not requests:
+            self._release(row["id"])
+
+    def insert(self, columns: Row) -> None:
+        """Add a job's row, its waits and uses, and admit it when it waits for nothing."""
+        waits_for = {reference["job"] for reference in graphs.references(columns["inputs"])}
+        unfinished = [job_id for job_id in waits_for if self._store.job(job_id)["state"] is not JobState.SUCCEEDED]
+        state = JobState.WAITING if unfinished else JobState.QUEUED
+        row = {"created": time.time(), "plugin": columns["job"].partition(".")[0], "state": state, **columns}
+        row["number"] = self._store.insert_job(row)
+        for job_id in waits_for:
+            self._store.add_wait(row["id"], job_id)
+        for artifact_id in set(graphs.artifact_ids(columns["inputs"])):
+            self._store.use_artifact(artifact_id, row["id"])
+        self._store.add_event(f"job.{state}", {"job": row["job"]}, row["id"], row.get("graph"), row["owner"])
+        if not unfinished:
+            self.admit(row)
+        elif any(self._store.job(job_id)["state"] in FINAL for job_id in unfinished):
+            self._release(row["id"])
+
+    # -- dispatch: from the ready order to a worker --------------------------------------------------------------------
+
+    def dispatch(self) -> None:
+        """Give every idle worker a job and start the workers that are missing."""
+        self._is_dispatching = False
+        if self._is_stopping:
+            return
+        blocked: list[str] = []
+        for name in self._ready.plugins():
+            if any(self._skips[waiting] >= MAX_SKIPS for waiting in blocked):
+                break
+            while (worker := self.pool.idle_worker(name)) is not None:
+                try:
+                    job_id = self._ready.pop(name)
+                except LookupError:
+                    break
+                self._run(worker, self._store.job(job_id))
+                self._skips.update(blocked)
+            if self._ready.jobs_of(name) and not self.pool.is_starting(name) and self.pool.has_place(name):
+                plugin = self._registry.plugins.get(name)
+                if plugin is None:
+                    self._worker_failed(name, NotFound(f"The plugin {name!r} is no longer installed", "Install it again, then retry."))
+                elif self.pool.try_start(plugin):
+                    del self._skips[name]
+                else:
+                    blocked.append(name)
+
+    def _run(self, worker: WorkerProcess, row: Row) -> None:
+        try:
+            signature = self._registry.signature(row["job"])
+            inputs = graphs.single_inputs(signature, graphs.resolve_inputs(row["inputs"], self._outputs_of))
+            key = self._cache_key(row, signature, inputs)
+            if self._from_cache(row, key):
+                return
+            message = {
+                "type": "run",
+                "job": row["id"],
+                "name": row["job"].partition(".")[2],
+                "inputs": {name: self._wire(value) for name, value in inputs.items()},
+                "params": row["params"],
+                "settings": self._config.plugin_settings(row["plugin"]),
+            }
+        except StableCoreError as error:
+            self.fail(row, error)
+            return
+        row["attempt"] += 1
+        facts = {"attempt": row["attempt"], "host": self.pool.host.name, "plugin_version": self._registry.plugins[row["plugin"]].version}
+        lease = {"lease_owner": self._lease_owner, "lease_until": time.time() + LEASE_SECONDS}
+        self._store.update_job(row["id"], JobState.RUNNING, started=time.time(), cache_key=key, **facts, **lease)
+        self._store.add_event("job.running", {"attempt": row["attempt"]}, row["id"], row["graph"], row["owner"])
+        run = self.runs[row["id"]] = Run({**row, **facts}, worker)
+        seconds = row["timeout"] or signature["timeout_seconds"] or self._config.settings.job_timeout_seconds
+        if seconds:
+            run.timer = asyncio.get_running_loop().call_later(seconds, self._time_out, run, seconds)
+        worker.run(message, lambda message: self._hear(run, message))
+
+    def _wire(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._wire(item) for item in value]
+        if isinstance(value, str):
+            return {"text": value}
+        if "artifact" in value:
+            known = self._store.artifact(value["artifact"])
+            return {"artifact": known["id"], "type": known["type"], "media_type": known["media_type"]}
+        return value
+
+    # -- what workers say ----------------------------------------------------------------------------------------------
+
+    def _hear(self, run: Run, message: Message) -> None:
+        row = run.row
+        kind = message["type"]
+        if kind == "progress":
+            run.progress = {"step": message["step"], "total": message["total"], "message": message["message"]}
+            self._store.add_event("job.progress", run.progress, row["id"], row["graph"], row["owner"])
+            if "preview" in message:
+                preview = {"media_type": "image/jpeg", "data": message["preview"]}
+                self._store.add_event("job.preview", preview, row["id"], row["graph"], row["owner"])
+        elif kind == "output":
+            self._take_output(run, message["port"], message["artifact"])
+        else:
+            self._end(run, message)
+            self._dispatch_soon()
+
+    def _take_output(self, run: Run, port: str, artifact: Row) -> None:
+        row = run.row
+        self._store.add_artifact({name: value for name, value in artifact.items() if name != "parameters"}, row["owner"])
+        self._store.use_artifact(artifact["id"], row["id"])
+        if port:
+            run.outputs.setdefault(port, []).append(artifact)
+            self._store.add_event("job.output", {"port": port, "artifact": artifact}, row["id"], row["graph"], row["owner"])
+
+    def _end(self, run: Run, message: Message) -> None:
+        """Do what the last message of a run says."""
+        row, kind = run.row, message["type"]
+        del self.runs[row["id"]]
+        if run.timer is not None:
+            run.timer.cancel()
+        if kind == "expanded":
+            try:
+                self._expand(row, self._checked_children(row, message["jobs"]), message["results"])
+            except StableCoreError as error:
+                self.fail(row, error)
+        elif kind == "done":
+            ports = [port["name"] for port in self._registry.signature(row["job"])["outputs"]]
+            outputs = {port: run.outputs.get(port, []) for port in ports}
+            if self._config.settings.save_results and any(outputs.values()):
+                saving = asyncio.create_task(self._save_and_finish(run, outputs))
+                self._side_work.add(saving)
+                saving.add_done_callback(self._side_work.discard)
+            else:
+                self._finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
+        elif run.stop_reason is not None:
+            self.fail(row, run.stop_reason, run.progress)
+        elif run.is_cancelled or kind == "cancelled":
+            self._finish(row, JobState.CANCELLED, progress=run.progress)
+        else:
+            self._failed_run(run, error_from_dict(message["error"]), kind == "died")
+
+    def _checked_children(self, row: Row, jobs: dict[str, Any]) -> dict[str, Any]:
+        """Return what an invocation asked for with its params completed; the worker has built it from checked Params."""
+        return {key: {**job, "params": self.check_params(job["job"], job["params"])} for key, job in jobs.items()}
+
+    def _failed_run(self, run: Run, error: StableCoreError, has_died: bool) -> None:
+        row = run.row
+        is_first = row["attempt"] < self._config.settings.max_attempts
+        others_idle = any(worker.is_idle and worker.plugin != row["plugin"] for worker in self.pool.workers)
+        if self._is_stopping:
+            return
+        if has_died and is_first:
+            self._requeue(row, error)
+        elif error.code() == "out_of_memory" and is_first and others_idle:
+            making_room = asyncio.create_task(self.pool.stop_idle())
+            self._side_work.add(making_room)
+            making_room.add_done_callback(self._side_work.discard)
+            making_room.add_done_callback(lambda _: self._requeue(row, error))
+        else:
+            self.fail(row, error, run.progress)
+
+    async def _save_and_finish(self, run: Run, outputs: dict[str, list[Row]]) -> None:
+        row = run.row
+        provenance = {name: row[name] for name in ("id", "job", "inputs", "params", "plugin_version", "created")}
+
+        def save() -> None:
+            for artifact in (artifact for made in outputs.values() for artifact in made):
+                content = artifact_path(self._store.artifacts, artifact["id"])
+                artifact["path"] = str(save_output(self._config.outputs_folder(), content, artifact, provenance, self._config.settings))
+
+        try:
+            await asyncio.to_thread(save)
+        except OSError as error:
+            hint = f"The result itself is kept as an artifact. Make room or mend {self._config.outputs_folder()}, then retry."
+            self.fail(row, StorageFull(f"The result could not be saved: {error}", hint), run.progress)
+        else:
+            self._finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
+
+    def _time_out(self, run: Run, seconds: float) -> None:
+        run.stop_reason = TimedOut(f"The job ran longer than {seconds:g} s", "Raise its timeout, or job_timeout_seconds in the settings.")
+        run.worker.cancel(self._config.settings.cancel_grace_seconds)
+
+    def _report(self, plugin: str, line: str) -> None:
+        self.notes[plugin] = line
+        progress = {"step": 0, "total": 0, "message": line}
+        for job_id in self._ready.jobs_of(plugin)[:20]:
+            row = self._store.job(job_id)
+            self._store.add_event("job.progress", progress, job_id, row["graph"], row["owner"])
+
+    def _worker_failed(self, plugin: str, error: StableCoreError) -> None:
+        for job_id in self._ready.jobs_of(plugin):
+            self._ready.discard(job_id)
+            self.fail(self._store.job(job_id), error)
+
+    # -- endings -------------------------------------------------------------------------------------------------------
+
+    def _requeue(self, row: Row, error: StableCoreError | None = None) -> None:
+        data = {"job": row["job"], "attempt": row["attempt"], "error": error.to_dict() if error else None}
+        if self._store.update_job(row["id"], JobState.QUEUED, lease_owner=None, outputs={}):
+            self._store.add_event("job.queued", data, row["id"], row["graph"], row["owner"])
+            self.admit({**row, "state": JobState.QUEUED})
+
+    def fail(self, row: Row, error: StableCoreError, progress: Row | None = None, outputs: dict[str, Any] | None = None) -> None:
+        """End a job as failed."""
+        self._finish(row, JobState.FAILED, error=error.to_dict(), progress=progress, outputs=outputs or {})
+
+    def _finish(self, row: Row, state: JobState, **columns: Any) -> None:
+        job_id = row["id"]
+        self._ready.discard(job_id)
+        outputs = columns.get("outputs") or {}
+        if not self._store.update_job(job_id, state, finished=time.time(), lease_owner=None, **columns):
+            return
+        for artifact in (artifact for made in outputs.values() for artifact in made):
+            self._store.use_artifact(artifact["id"], job_id)
+        data = {"error": columns["error"]} if columns.get("error") else {"outputs": outputs, "cached": bool(columns.get("cached"))}
+        self._store.add_event(f"job.{state}", data, job_id, row["graph"], row["owner"])
+        self.finished[state] += 1
+        for waiter in self._waiters.pop(job_id, []):
+            if not waiter.done():
+                waiter.set_result(None)
+        for dependent in self._store.dependents(job_id):
+            self._release(dependent)
+
+    def _release(self, job_id: str) -> None:
+        """Look again at a waiting job: run it, finish it or fail it when what it waits for has ended."""
+        row = self._store.job(job_id)
+        if row["state"] is not JobState.WAITING:
+            return
+        waits = self._store.waits_of(job_id)
+        if row["expanded"] is not None:
+            children = set(self._store.children(job_id))
+            if all(state.is_final for waited, state in waits.items() if waited in children):
+                self._finish_expanded(row, {waited: state for waited, state in waits.items() if waited in children})
+            return
+        failed = [waited for waited, state in waits.items() if state in (JobState.FAILED, JobState.CANCELLED)]
+        if failed:
+            self.fail(row, InputFailed(f"The job {failed[0]}, whose result this needs, {waits[failed[0]]}", "Retry that one; this will follow."))
+        elif all(state is JobState.SUCCEEDED for state in waits.values()) and self._store.update_job(job_id, JobState.QUEUED):
+            self._store.add_event("job.queued", {"job": row["job"]}, job_id, row["graph"], row["owner"])
+            self.admit({**row, "state": JobState.QUEUED})
+
+    def _finish_expanded(self, row: Row, children: dict[str, JobState]) -> None:
+        outputs: dict[str, list[Row]] = {port["name"]: [] for port in self._registry.signature(row["job"])["outputs"]}
+        names = list(outputs)
+        for child in row["expanded"]["results"]:
+            for index, (port, made) in enumerate(self._store.job(child)["outputs"].items()):
+                outputs.setdefault(port if port in outputs or index >= len(names) else names[index], []).extend(made)
+        bad = [child for child, state in children.items() if state is not JobState.SUCCEEDED]
+        if bad:
+            error = self._store.job(bad[0])["error"] or {"message": "it was cancelled"}
+            count = f"{len(bad)} of its {len(children)} jobs did not succeed"
+            self.fail(row, InputFailed(f"{count}; {bad[0]}: {error['message']}", "Retry this job: those that succeeded are cached."), None, outputs)
+        else:
+            self._finish(row, JobState.SUCCEEDED, outputs=outputs)
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job and the jobs made by it; a final one stays as it is."""
+        run = self.runs.get(job_id)
+        if run is not None:
+            run.is_cancelled = True
+            run.worker.cancel(self._config.settings.cancel_grace_seconds)
+            return
+        row = self._store.job(job_id)
+        if row["state"] in (JobState.WAITING, JobState.QUEUED):
+            self._finish(row, JobState.CANCELLED)
+            for child in self._store.children(job_id):
+                self.cancel(child)
+
+    def retry(self, job_id: str) -> None:
+        """Queue a failed or cancelled job again, with the failed ones it needs and those that failed for want of it."""
+        row = self._store.job(job_id)
+        if row["state"] not in (JobState.FAILED, JobState.CANCELLED):
+            return
+        waits = self._store.waits_of(job_id)
+        if row["expanded"] is not None:
+            children = self._store.children(job_id)
+            self._store.drop_waits(job_id, children)
+            waits = {waited: state for waited, state in waits.items() if waited not in children}
+        cleared: Row = {"error": None, "expanded": None, "finished": None, "attempt": 0, "outputs": {}, "progress": None}
+        state = JobState.QUEUED if all(found is JobState.SUCCEEDED for found in waits.values()) else JobState.WAITING
+        self._store.update_job(job_id, state, **cleared)
+        self._store.add_event(f"job.{state}", {"job": row["job"]}, job_id, row["graph"], row["owner"])
+        for waited in waits:
+            self.retry(waited)
+        for dependent in self._store.dependents(job_id):
+            found = self._store.job(dependent)
+            if found["error"] and found["error"]["code"] == InputFailed.code() and found["expanded"] is None:
+                self.retry(dependent)
+        if state is JobState.QUEUED:
+            self.admit({**row, **cleared, "state": state})
+        else:
+            self._release(job_id)
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def when_finished(self, job_id: str) -> asyncio.Future[None]:
+        """Return a future that is done when the job ends."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters[job_id].append(future)
+        return future
+
+    def extend_leases(self) -> None:
+        """Renew the leases of the jobs in hand."""
+        if self.runs:
+            self._store.extend_leases(self._lease_owner, time.time() + LEASE_SECONDS)
+
+    async def stop(self) -> None:
+        """Put running jobs back, without counting the attempt, and stop all workers; saves in progress are finished."""
+        self._is_stopping = True
+        for run in list(self.runs.values()):
+            if self._store.update_job(run.row["id"], JobState.QUEUED, lease_owner=None, attempt=run.row["attempt"] - 1):
+                self._store.add_event("job.queued", {"job": run.row["job"]}, run.row["id"], run.row["graph"], run.row["owner"])
+        self.runs.clear()
+        await self.pool.stop()
+        await asyncio.gather(*self._side_work, return_exceptions=True)

@@ -1,0 +1,112 @@
+"""The messages between core and worker, one JSON object per line, and where both keep artifacts. No process and no socket here.
+
+Worker to core:
+    hello     {version, pid, plugin: announcement} or {version, error}       the first message, once
+    progress  {job, step, total, message, preview?: base64 JPEG}             at most 20 a second
+    output    {job, port, artifact}                                          one result, as soon as it is made
+    done      {job}                                                          after its last output
+    expanded  {job, jobs: {key: {job, inputs, params}}, results: [key]}      an invocation's jobs
+    failed    {job, error: {code, message, hint, traceback?}}
+    cancelled {job}
+Core to worker:
+    run       {job, name, inputs: {port: value}, params, settings}           one job at a time
+    cancel    {job}
+    exit      {}                                                             after the job in hand; closing the pipe is at once
+
+An input value is {"text": …}, {"data": …}, {"artifact": id, "type", "media_type"}, or a list of these. The worker's real stdout
+carries only these lines; whatever the plugin prints goes to stderr, where a line `\\0<job id>` marks that what follows is that job's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from stable_core.errors import ProtocolMismatch, StorageFull
+
+VERSION = 1
+MAX_MESSAGE_BYTES = 32 * 2**20
+LOG_MARK = b"\0"
+
+Message = dict[str, Any]
+
+
+def encode_message(message: Message) -> bytes:
+    """Return the message as one line."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+class MessageDecoder:
+    """Cut a byte stream into messages."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[Message]:
+        """Return the messages completed by `chunk`.
+
+        Raises:
+            ProtocolMismatch: a line is no JSON object with a type, or is longer than MAX_MESSAGE_BYTES.
+        """
+        *lines, self._rest = (self._rest + chunk).split(b"\n") if self._rest else chunk.split(b"\n")
+        if len(self._rest) > MAX_MESSAGE_BYTES:
+            raise ProtocolMismatch("A message from the worker is too long", "Return large results as artifacts.")
+        return [_parse(line) for line in lines]
+
+
+def _parse(line: bytes) -> Message:
+    try:
+        message = json.loads(line)
+        message["type"]
+    except (ValueError, TypeError, KeyError):
+        raise ProtocolMismatch(
+            f"The worker sent something that is no message: {line[:200]!r}", "Plugins must not write to the protocol's pipe."
+        ) from None
+    return message  # type: ignore[no-any-return]
+
+
+def artifact_path(folder: Path, artifact_id: str) -> Path:
+    """Return where the artifact with this SHA-256 lies."""
+    return folder / artifact_id[:2] / artifact_id
+
+
+def write_artifact(folder: Path, content: bytes | Path) -> tuple[str, int]:
+    """Store bytes or a file's content under its SHA-256 and return (id, size in bytes); what is there already stays.
+
+    Raises:
+        StorageFull: the file could not be written; nothing half-written is left behind.
+    """
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            artifact_id = hashlib.file_digest(file, "sha256").hexdigest()
+        size = content.stat().st_size
+    else:
+        artifact_id, size = hashlib.sha256(content).hexdigest(), len(content)
+    path = artifact_path(folder, artifact_id)
+    if not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
+                try:
+                    _copy(content, file)
+                    file.flush()
+                    os.replace(file.name, path)
+                except BaseException:
+                    Path(file.name).unlink(missing_ok=True)
+                    raise
+        except OSError as error:
+            raise StorageFull(f"A result could not be written: {error.strerror}", f"Free some space in {folder}, then retry.") from None
+    return artifact_id, size
+
+
+def _copy(content: bytes | Path, file: Any) -> None:
+    if isinstance(content, bytes):
+        file.write(content)
+        return
+    with content.open("rb") as source:
+        while chunk := source.read(2**20):
+            file.write(chunk)

@@ -1,0 +1,87 @@
+"""The order of the jobs that could run now: priority, then round-robin by owner, then age. It starts nothing."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import defaultdict
+from typing import NamedTuple
+
+
+class Ready(NamedTuple):
+    """A queued job, as little of it as the order needs."""
+
+    rank: int
+    """The negated priority: smaller runs first."""
+    number: int
+    """The row number: older jobs have smaller ones."""
+    job_id: str
+
+
+class ReadyJobs:
+    """Queued jobs by plugin and owner. It mirrors the rows in state `queued` and is rebuilt from them at start."""
+
+    def __init__(self) -> None:
+        self._heaps: dict[str, dict[str, list[Ready]]] = defaultdict(dict)
+        self._plugin_of: dict[str, str] = {}
+        self._turn = itertools.count(1)
+        self._last_turn: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._plugin_of)
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._plugin_of
+
+    def add(self, job_id: str, plugin: str, owner: str, priority: int, number: int) -> None:
+        """Add a job."""
+        self._plugin_of[job_id] = plugin
+        heapq.heappush(self._heaps[plugin].setdefault(owner, []), Ready(-priority, number, job_id))
+
+    def discard(self, job_id: str) -> None:
+        """Take a job out of the order; its heap entry goes when it comes up."""
+        self._plugin_of.pop(job_id, None)
+
+    def pop(self, plugin: str) -> str:
+        """Return the plugin's next job and give its owner the last turn.
+
+        Raises:
+            LookupError: there is none.
+        """
+        _, owner = self._best(plugin)
+        ready = heapq.heappop(self._heaps[plugin][owner])
+        self._last_turn[owner] = next(self._turn)
+        del self._plugin_of[ready.job_id]
+        return ready.job_id
+
+    def plugins(self) -> list[str]:
+        """Return the plugins that have ready jobs, the one whose job should run first in front."""
+        ranked = []
+        for plugin in list(self._heaps):
+            try:
+                ranked.append((self._best(plugin)[0], plugin))
+            except LookupError:
+                del self._heaps[plugin]
+        return [plugin for _, plugin in sorted(ranked)]
+
+    def jobs_of(self, plugin: str) -> list[str]:
+        """Return all ready jobs of a plugin, in no order."""
+        return [job_id for job_id, owner in self._plugin_of.items() if owner == plugin]
+
+    def _best(self, plugin: str) -> tuple[tuple[int, int, int], str]:
+        """Return the place in the order and the owner of the plugin's next job."""
+        best: tuple[tuple[int, int, int], str] | None = None
+        owners = self._heaps.get(plugin, {})
+        for owner in list(owners):
+            heap = owners[owner]
+            while heap and self._plugin_of.get(heap[0].job_id) != plugin:
+                heapq.heappop(heap)
+            if not heap:
+                del owners[owner]
+                continue
+            place = (heap[0].rank, self._last_turn.get(owner, 0), heap[0].number)
+            if best is None or place < best[0]:
+                best = (place, owner)
+        if best is None:
+            raise LookupError(plugin)
+        return best

@@ -1,0 +1,101 @@
+"""The outputs folder: each result once more as an ordinary, readable file with its generation data inside. Not the artifact store."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+from stable_core.config import Settings
+from stable_core.sdk.artifacts import suffix_of
+
+Provenance = dict[str, Any]
+
+PNG_SIGNATURE_BYTES = 8
+EXIF_USER_COMMENT = 0x9286
+EXIF_MAKER_NOTE = 0x927C
+EXIF_POINTER = 0x8769
+
+
+def save_output(folder: Path, content: Path, artifact: dict[str, Any], provenance: Provenance, settings: Settings) -> Path:
+    """Copy one result into `folder/<date>/` under a new readable name and return its path.
+
+    The generation data goes into a PNG's text chunks (`parameters` and `stable-core`), the EXIF of JPEG and WebP, and a
+    JSON file beside anything else.
+    """
+    media_type = artifact["media_type"]
+    is_image = media_type == "image/png"
+    suffix = f".{settings.image_format.replace('jpeg', 'jpg')}" if is_image and artifact["type"] == "image" else suffix_of(media_type)
+    path = _free_name(folder / time.strftime("%Y-%m-%d"), _readable(provenance), suffix)
+    facts = {"stable-core": json.dumps(provenance)}
+    if artifact.get("parameters"):
+        facts = {"parameters": artifact["parameters"], **facts}
+    if not settings.embed_parameters:
+        facts = {}
+    if suffix == ".png":
+        path.write_bytes(with_png_text(content.read_bytes(), facts))
+    elif is_image:
+        path.write_bytes(_convert(content, settings.image_format, facts))
+    else:
+        shutil.copyfile(content, path)
+        if facts:
+            path.with_suffix(path.suffix + ".json").write_text(json.dumps(provenance, indent=2), encoding="utf-8")
+    return path
+
+
+def with_png_text(png: bytes, facts: dict[str, str]) -> bytes:
+    """Return the PNG with one text chunk per fact right behind its header; pixels are not touched.
+
+    Source: PNG specification, third edition, §11.3.3: tEXt holds Latin-1, iTXt UTF-8.
+    """
+    header_end = PNG_SIGNATURE_BYTES + 12 + struct.unpack(">I", png[PNG_SIGNATURE_BYTES : PNG_SIGNATURE_BYTES + 4])[0]
+    chunks = b""
+    for name, text in facts.items():
+        try:
+            kind, body = b"tEXt", name.encode("latin-1") + b"\0" + text.encode("latin-1")
+        except UnicodeEncodeError:
+            kind, body = b"iTXt", name.encode("latin-1") + b"\0\0\0\0\0" + text.encode()
+        chunks += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return png[:header_end] + chunks + png[header_end:]
+
+
+def _convert(content: Path, image_format: str, facts: dict[str, str]) -> bytes:
+    from PIL import Image  # noqa: PLC0415 - the server does not need Pillow before this
+
+    with Image.open(content) as opened:
+        picture = opened.convert("RGB") if image_format == "jpeg" or opened.mode not in ("RGB", "RGBA", "L") else opened.copy()
+    exif = Image.Exif()
+    if "parameters" in facts:
+        exif.get_ifd(EXIF_POINTER)[EXIF_USER_COMMENT] = b"UNICODE\0" + facts["parameters"].encode("utf-16-be")
+    if "stable-core" in facts:
+        exif.get_ifd(EXIF_POINTER)[EXIF_MAKER_NOTE] = facts["stable-core"].encode()
+    stream = io.BytesIO()
+    picture.save(stream, image_format, quality=92, exif=exif)
+    return stream.getvalue()
+
+
+def _readable(provenance: Provenance) -> str:
+    """Return `<time>-<job>-<first words>-<seed>`, only letters, digits, dots and dashes."""
+    words = next((value for value in provenance["inputs"].values() if isinstance(value, str)), "")
+    seed = provenance["params"].get("seed", "")
+    parts = [time.strftime("%H%M%S"), provenance["job"], re.sub(r"[^a-z0-9]+", "-", words.lower())[:48].strip("-"), str(seed)]
+    return "-".join(part for part in parts if part)
+
+
+def _free_name(folder: Path, name: str, suffix: str) -> Path:
+    """Claim a file name that is not taken, also against another process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(1, 1_000_000):
+        path = folder / f"{name}-{number:02d}{suffix}"
+        try:
+            path.open("xb").close()
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError("a million results in one second")

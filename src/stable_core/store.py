@@ -1,0 +1,308 @@
+"""The only truth: jobs, events and artifacts as SQLite rows, artifact content as files. All SQL is here; no decisions are.
+
+Every method acts at once inside one open transaction and `await commit()` returns when that transaction is on disk. Whoever
+acts within one turn of the event loop shares a commit, which is what makes thousands of durable jobs a second cheap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from stable_core.errors import Conflict, NotFound, StorageFull
+from stable_core.protocol import artifact_path
+from stable_core.sdk.jobs import TRANSITIONS, JobState
+
+Row = dict[str, Any]
+Event = dict[str, Any]
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, job TEXT NOT NULL, plugin TEXT NOT NULL, state TEXT NOT NULL,
+    owner TEXT NOT NULL, priority INTEGER NOT NULL DEFAULT 0, graph TEXT, key TEXT, parent TEXT, options TEXT NOT NULL,
+    inputs TEXT NOT NULL, params TEXT NOT NULL, outputs TEXT NOT NULL DEFAULT '{}', error TEXT, progress TEXT, expanded TEXT,
+    attempt INTEGER NOT NULL DEFAULT 0, cached INTEGER NOT NULL DEFAULT 0, cache_key TEXT, timeout REAL,
+    created REAL NOT NULL, started REAL, finished REAL, plugin_version TEXT NOT NULL DEFAULT '', host TEXT NOT NULL DEFAULT '',
+    lease_owner TEXT, lease_until REAL);
+CREATE INDEX jobs_state ON jobs (state, number);
+CREATE INDEX jobs_job ON jobs (job, number);
+CREATE INDEX jobs_graph ON jobs (graph, number) WHERE graph IS NOT NULL;
+CREATE INDEX jobs_parent ON jobs (parent) WHERE parent IS NOT NULL;
+CREATE INDEX jobs_cache ON jobs (cache_key) WHERE cache_key IS NOT NULL;
+CREATE TABLE waits (job TEXT NOT NULL, on_job TEXT NOT NULL, PRIMARY KEY (job, on_job)) WITHOUT ROWID;
+CREATE INDEX waits_on ON waits (on_job);
+CREATE TABLE events (seq INTEGER PRIMARY KEY, time REAL NOT NULL, type TEXT NOT NULL, job TEXT, graph TEXT, owner TEXT, data TEXT NOT NULL);
+CREATE INDEX events_job ON events (job, seq);
+CREATE TABLE artifacts (id TEXT PRIMARY KEY, owner TEXT NOT NULL, created REAL NOT NULL, meta TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE artifact_uses (artifact TEXT NOT NULL, job TEXT NOT NULL, PRIMARY KEY (artifact, job)) WITHOUT ROWID;
+CREATE TABLE idempotency (owner TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, result TEXT NOT NULL, created REAL NOT NULL,
+    PRIMARY KEY (owner, key)) WITHOUT ROWID;
+"""
+JSON_COLUMNS = ("options", "inputs", "params", "outputs", "error", "progress", "expanded")
+
+
+def new_id() -> str:
+    """Return a new job id: 20 characters, sortable by time of creation."""
+    return f"{int(time.time() * 1000):012x}{secrets.token_hex(4)}"
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+class Store:
+    """The database file and the artifacts folder of one home.
+
+    Args:
+        home: the folder that holds `stable-core.db` and `artifacts/`.
+        on_commit: gets the events of each transaction once they are on disk.
+        is_durable: wait for the disk at each commit (power cuts), not only for the operating system (crashes).
+    """
+
+    def __init__(self, home: Path, on_commit: Callable[[list[Event]], None], is_durable: bool = False) -> None:
+        self.artifacts = home / "artifacts"
+        self.artifacts.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(home / "stable-core.db", isolation_level=None, cached_statements=256)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'NORMAL'}")
+        self._db.execute("PRAGMA busy_timeout=5000")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise Conflict(f"This home was written by another version (database {version})", "Update stable-core or use another --home.")
+        self._on_commit = on_commit
+        self._pending_events: list[Event] = []
+        self._committed: asyncio.Future[None] | None = None
+        self._seq: int = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+
+    # -- transactions --------------------------------------------------------------------------------------------------
+
+    def _execute(self, sql: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
+        """Change something inside the open transaction, which this starts and schedules for commit if need be."""
+        if self._committed is None:
+            self._db.execute("BEGIN IMMEDIATE")
+            loop = asyncio.get_running_loop()
+            self._committed = loop.create_future()
+            loop.call_soon(self._flush)
+        try:
+            return self._db.execute(sql, tuple(values))
+        except sqlite3.OperationalError as error:
+            raise StorageFull(f"The database cannot be written: {error}", "Free some disk space; nothing accepted before is lost.") from None
+
+    def _flush(self) -> None:
+        future, events = self._committed, self._pending_events
+        self._committed, self._pending_events = None, []
+        assert future is not None
+        try:
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            future.set_exception(StorageFull(f"The database cannot be written: {error}", "Free some disk space, then try again."))
+            future.exception()  # an outcome nobody awaits is no second error
+            return
+        future.set_result(None)
+        self._on_commit(events)
+
+    async def commit(self) -> None:
+        """Return when all that was changed so far is on disk."""
+        if self._committed is not None:
+            await asyncio.shield(self._committed)
+
+    def close(self) -> None:
+        """Commit what is open and close the file."""
+        if self._committed is not None:
+            self._flush()
+        self._db.close()
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest committed event."""
+        return self._seq - len(self._pending_events)
+
+    def add_event(self, kind: str, data: Any, job: str | None = None, graph: str | None = None, owner: str | None = None) -> None:
+        """Append one event; subscribers get it after the commit."""
+        self._seq += 1
+        now = time.time()
+        self._execute("INSERT INTO events VALUES (?,?,?,?,?,?,?)", (self._seq, now, kind, job, graph, owner, _dump(data)))
+        self._pending_events.append(
+            {"seq": self._seq, "time": now, "type": kind, "job": job, "graph": graph, "owner": owner, "data": data}
+        )
+
+    def events_after(self, seq: int, limit: int = 500) -> list[Event]:
+        """Return the committed events with a higher number, oldest first."""
+        rows = self._db.execute("SELECT * FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?", (seq, self.last_seq, limit))
+        return [{**dict(row), "data": json.loads(row["data"])} for row in rows]
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    def insert_job(self, row: Row) -> int:
+        """Add a job and return its number; `row` has the columns by name, JSON columns as values."""
+        row = {name: _dump(value) if name in JSON_COLUMNS and value is not None else value for name, value in row.items()}
+        marks = ",".join("?" * len(row))
+        cursor = self._execute(f"INSERT INTO jobs ({','.join(row)}) VALUES ({marks})", row.values())  # noqa: S608 - our own columns
+        return int(cursor.lastrowid or 0)
+
+    def update_job(self, job_id: str, state: JobState | None = None, **columns: Any) -> bool:
+        """Change a job's columns; with `state` only if that step is legal. Returns whether it was."""
+        values = {name: _dump(value) if name in JSON_COLUMNS and value is not None else value for name, value in columns.items()}
+        where, extra = "id = ?", []
+        if state is not None:
+            values["state"] = state
+            before = [old for old, following in TRANSITIONS.items() if state in following]
+            where += f" AND state IN ({','.join('?' * len(before))})"
+            extra = list(before)
+        assignments = ",".join(f"{name} = ?" for name in values)
+        cursor = self._execute(f"UPDATE jobs SET {assignments} WHERE {where}", [*values.values(), job_id, *extra])  # noqa: S608
+        return cursor.rowcount == 1
+
+    def job(self, job_id: str) -> Row:
+        """Return one job's row.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+        row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no job {job_id!r}", "`stable-core jobs list` shows those there are.")
+        return _read(row)
+
+    def jobs(self, limit: int | None = None, before: str | None = None, **equal: Any) -> Iterator[Row]:
+        """Yield jobs, newest first, whose columns have the given values; `before` is the id of the last one already seen."""
+        clauses, values = ["1"], []
+        for name, value in equal.items():
+            if value is not None:
+                clauses.append(f"{name} = ?")
+                values.append(value)
+        if before is not None:
+            clauses.append("number < (SELECT number FROM jobs WHERE id = ?)")
+            values.append(before)
+        sql = f"SELECT * FROM jobs WHERE {' AND '.join(clauses)} ORDER BY number DESC LIMIT ?"  # noqa: S608 - our own column names
+        for row in self._db.execute(sql, [*values, -1 if limit is None else limit]).fetchall():
+            yield _read(row)
+
+    def ids_in(self, states: Iterable[JobState]) -> list[str]:
+        """Return the ids of all jobs in these states, oldest first."""
+        wanted = list(states)
+        sql = f"SELECT id FROM jobs WHERE state IN ({','.join('?' * len(wanted))}) ORDER BY number"  # noqa: S608
+        return [row[0] for row in self._db.execute(sql, wanted)]
+
+    def count_states(self) -> dict[str, int]:
+        """Return how many jobs wait, are queued and run."""
+        sql = "SELECT state, count(*) FROM jobs WHERE state IN ('waiting', 'queued', 'running') GROUP BY state"
+        return dict(self._db.execute(sql).fetchall())
+
+    def children(self, parent: str) -> list[str]:
+        """Return the ids of the jobs made by this one."""
+        return [row[0] for row in self._db.execute("SELECT id FROM jobs WHERE parent = ? ORDER BY number", (parent,))]
+
+    def cached_result(self, cache_key: str) -> Row | None:
+        """Return a succeeded job that had the same plugin, params and inputs."""
+        sql = "SELECT * FROM jobs WHERE cache_key = ? AND state = 'succeeded' ORDER BY number DESC LIMIT 1"
+        row = self._db.execute(sql, (cache_key,)).fetchone()
+        return None if row is None else _read(row)
+
+    def extend_leases(self, owner: str, until: float) -> None:
+        """Say that the running jobs of this core are still watched."""
+        self._execute("UPDATE jobs SET lease_until = ? WHERE state = 'running' AND lease_owner = ?", (until, owner))
+
+    # -- what waits for what -------------------------------------------------------------------------------------------
+
+    def add_wait(self, job_id: str, on_job: str) -> None:
+        """Make a job wait for another."""
+        self._execute("INSERT OR IGNORE INTO waits VALUES (?, ?)", (job_id, on_job))
+
+    def drop_waits(self, job_id: str, on_jobs: Iterable[str]) -> None:
+        """Make a job wait for these others no longer."""
+        for on_job in on_jobs:
+            self._execute("DELETE FROM waits WHERE job = ? AND on_job = ?", (job_id, on_job))
+
+    def waits_of(self, job_id: str) -> dict[str, JobState]:
+        """Return the jobs that this one waits for or has waited for, with their states."""
+        sql = "SELECT jobs.id, jobs.state FROM waits JOIN jobs ON jobs.id = waits.on_job WHERE waits.job = ?"
+        return {row[0]: JobState(row[1]) for row in self._db.execute(sql, (job_id,))}
+
+    def dependents(self, job_id: str) -> list[str]:
+        """Return the jobs that wait or have waited for this one."""
+        return [row[0] for row in self._db.execute("SELECT job FROM waits WHERE on_job = ?", (job_id,))]
+
+    # -- idempotency ---------------------------------------------------------------------------------------------------
+
+    def remembered(self, owner: str, key: str, request: str) -> str | None:
+        """Return what the same key gave before.
+
+        Raises:
+            Conflict: the key was used for another request.
+        """
+        row = self._db.execute("SELECT request, result FROM idempotency WHERE owner = ? AND key = ?", (owner, key)).fetchone()
+        if row is not None and row["request"] != request:
+            raise Conflict("This Idempotency-Key was used for another request", "Use a new key for each new request.")
+        return None if row is None else str(row["result"])
+
+    def remember(self, owner: str, key: str, request: str, result: str) -> None:
+        """Keep what this key gave."""
+        self._execute("INSERT OR IGNORE INTO idempotency VALUES (?,?,?,?,?)", (owner, key, request, result, time.time()))
+
+    # -- artifacts -----------------------------------------------------------------------------------------------------
+
+    def add_artifact(self, meta: Row, owner: str) -> None:
+        """Register an artifact whose file is in place; a known one keeps its first entry."""
+        self._execute("INSERT OR IGNORE INTO artifacts VALUES (?,?,?,?)", (meta["id"], owner, time.time(), _dump(meta)))
+
+    def use_artifact(self, artifact_id: str, job_id: str) -> None:
+        """Note that a job has this artifact as input or output, which keeps it from being collected."""
+        self._execute("INSERT OR IGNORE INTO artifact_uses VALUES (?, ?)", (artifact_id, job_id))
+
+    def artifact(self, artifact_id: str) -> Row:
+        """Return what is known of an artifact.
+
+        Raises:
+            NotFound: there is none with this id, or its file is gone.
+        """
+        row = self._db.execute("SELECT meta, owner, created FROM artifacts WHERE id = ?", (artifact_id,)).fetchone()
+        if row is None or not artifact_path(self.artifacts, artifact_id).is_file():
+            raise NotFound(f"There is no artifact {artifact_id!r}", "Upload it with POST /v1/artifacts.")
+        return {**json.loads(row["meta"]), "owner": row["owner"], "created": row["created"]}
+
+    def artifact_jobs(self, artifact_id: str) -> list[str]:
+        """Return the jobs that have this artifact as input or output."""
+        return [row[0] for row in self._db.execute("SELECT job FROM artifact_uses WHERE artifact = ?", (artifact_id,))]
+
+    def collect_artifacts(self, older_than: float) -> int:
+        """Delete artifacts, files and rows, that no job has and that were made before `older_than`; return how many."""
+        sql = "SELECT id FROM artifacts WHERE created < ? AND id NOT IN (SELECT artifact FROM artifact_uses)"
+        unused = [row[0] for row in self._db.execute(sql, (older_than,))]
+        for artifact_id in unused:
+            self._execute("DELETE FROM artifacts WHERE id = ?", (artifact_id,))
+        known = {row[0] for row in self._db.execute("SELECT id FROM artifacts")}
+        strays = [path for path in self.artifacts.glob("*/*") if path.name not in known and path.stat().st_mtime < older_than]
+        for path in strays:
+            path.unlink(missing_ok=True)
+        return len(strays)
+
+    def forget_old(self, before: float) -> None:
+        """Delete old events and keys, and the previews of finished jobs; jobs and results stay."""
+        self._execute("DELETE FROM events WHERE time < ? AND seq < ?", (before, self.last_seq))
+        self._execute("DELETE FROM idempotency WHERE created < ?", (before,))
+        active = "SELECT id FROM jobs WHERE state IN ('waiting', 'queued', 'running')"
+        self._execute(f"DELETE FROM events WHERE type = 'job.preview' AND time < ? AND job NOT IN ({active})", (time.time() - 3600,))  # noqa: S608
+
+
+def _read(row: sqlite3.Row) -> Row:
+    found = dict(row)
+    for name in JSON_COLUMNS:
+        if found[name] is not None:
+            found[name] = json.loads(found[name])
+    found["state"] = JobState(found["state"])
+    return found

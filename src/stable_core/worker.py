@@ -1,0 +1,298 @@
+"""The worker: runs in the plugin's environment, hosts exactly one plugin, runs one job at a time. It knows no queue and no HTTP.
+
+Started as `python -m stable_core.worker [--announce] SOURCE TARGET`: SOURCE is the plugin's folder or single file, TARGET
+is `module:attribute` (empty for a single file). With `--announce` it says hello and ends.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import io
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from stable_core import protocol
+from stable_core.errors import BadAnnouncement, JobCancelled, OutOfMemory, PluginRaised, StableCoreError
+from stable_core.protocol import Message, MessageDecoder
+from stable_core.sdk.artifacts import Data
+from stable_core.sdk.codecs import decode, encode
+from stable_core.sdk.jobs import Job, JobSignature, Port
+from stable_core.sdk.params import check_params
+from stable_core.sdk.plugin import Plugin
+from stable_core.sdk.progress import Progress
+
+PROGRESS_SECONDS = 0.05
+PREVIEW_SIDE = 512
+INLINE_CHARACTERS = 4000
+
+Send = Callable[[Message], None]
+
+
+def main() -> None:
+    """Host the plugin named on the command line until the core closes the pipe."""
+    _die_with_parent()
+    is_announcing = "--announce" in sys.argv
+    source, target = [argument for argument in sys.argv[1:] if argument != "--announce"]
+    pipe = _claim_stdout()
+    lock = threading.Lock()
+
+    def send(message: Message) -> None:
+        line = protocol.encode_message(message)
+        with lock:
+            pipe.write(line)
+            pipe.flush()
+
+    try:
+        plugin = load_plugin(Path(source), target)
+        announcement = {**plugin.to_dict(), "models": os.path.relpath(plugin.models, source) if plugin.models else None}
+        send({"type": "hello", "version": protocol.VERSION, "pid": os.getpid(), "plugin": announcement})
+    except BaseException as error:  # noqa: BLE001 - a plugin's import may raise anything, SystemExit included
+        send({"type": "hello", "version": protocol.VERSION, "error": _import_failure(error, source)})
+        sys.exit(1)
+    if not is_announcing:
+        Worker(plugin, send).serve(sys.stdin.buffer)
+
+
+def load_plugin(source: Path, target: str) -> Plugin:
+    """Import the plugin and return its Plugin object.
+
+    Raises:
+        BadAnnouncement: the module holds no Plugin.
+    """
+    if source.is_file():
+        spec = importlib.util.spec_from_file_location(source.stem, source)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[source.stem] = module
+        spec.loader.exec_module(module)
+        found = next((value for value in vars(module).values() if isinstance(value, Plugin)), None)
+    else:
+        sys.path[:0] = [str(folder) for folder in (source, source / "src") if folder.is_dir()]
+        module_name, _, attribute = target.partition(":")
+        found = getattr(importlib.import_module(module_name), attribute or "plugin", None)
+    if not isinstance(found, Plugin):
+        raise BadAnnouncement(f"{source.name} holds no Plugin object", 'Create one at module level: plugin = Plugin("name").')
+    return found
+
+
+class Worker:
+    """Runs the jobs that arrive; cancels arrive on a second thread and reach the job through its Progress."""
+
+    def __init__(self, plugin: Plugin, send: Send) -> None:
+        self.plugin = plugin
+        self.send = send
+        self.artifacts = Path(os.environ.get("STABLE_CORE_ARTIFACTS", "."))
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._progress: Progress | None = None
+        self._job = ""
+        self._is_loaded = False
+        self._origins: dict[int, Message] = {}
+
+    def serve(self, stdin: BinaryIO) -> None:
+        """Run jobs until told to exit."""
+        threading.Thread(target=self._read, args=(stdin,), daemon=True).start()
+        while (message := self._inbox.get())["type"] == "run":
+            self.run(message)
+        self.plugin.run_unload()
+
+    def _read(self, stdin: BinaryIO) -> None:
+        decoder = MessageDecoder()
+        while chunk := os.read(stdin.fileno(), 2**16):
+            for message in decoder.feed(chunk):
+                if message["type"] == "cancel":
+                    if self._progress is not None and message["job"] == self._job:
+                        self._progress.cancel()
+                else:
+                    if message["type"] == "run":  # set here, so that a cancel right behind it finds its job
+                        self._job = message["job"]
+                        self._progress = JobProgress(message["job"], self.send)
+                    self._inbox.put(message)
+        os._exit(0)  # the core is gone: nobody will take a result
+
+    def run(self, message: Message) -> None:
+        """Run one job and send how it ended; whatever the plugin raises stays inside."""
+        job_id = message["job"]
+        os.write(2, protocol.LOG_MARK + job_id.encode() + b"\n")
+        try:
+            ending = self._run(message)
+        except JobCancelled:
+            ending = {"type": "cancelled"}
+        except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt of a plugin end only its job
+            ending = {"type": "failed", "error": _failure(error)}
+        self._origins.clear()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.send({**ending, "job": job_id})
+
+    def _run(self, message: Message) -> Message:
+        progress = self._progress
+        assert progress is not None
+        signature = self.plugin.signatures[message["name"]]
+        self.plugin.configure(message["settings"])
+        params = check_params(signature.params, message["params"])
+        inputs = {name: self._decode(value) for name, value in message["inputs"].items()}
+        if not self._is_loaded:
+            self.plugin.run_load()
+            self._is_loaded = True
+        result = call(signature, inputs, params, progress)
+        if signature.kind == "invocation":
+            return self._expanded(result if isinstance(result, list) else [result])
+        for port in signature.outputs:
+            value = getattr(result, port.name) if dataclasses.is_dataclass(signature.output) and len(signature.outputs) > 1 else result
+            for item in _items(value, port, signature):
+                self.send({"type": "output", "job": self._job, "port": port.name, "artifact": self._store(port, item, signature)})
+        return {"type": "done"}
+
+    def _decode(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._decode(item) for item in value]
+        if "text" in value:
+            return value["text"]
+        if "data" in value:
+            return Data(value["data"])
+        decoded = decode(value["type"], protocol.artifact_path(self.artifacts, value["artifact"]), value["media_type"])
+        self._origins[id(decoded)] = value
+        return decoded
+
+    def _store(self, port: Port, value: Any, signature: JobSignature | None = None) -> Message:
+        try:
+            encoded = encode(port.type, value)
+        except (TypeError, ValueError, StableCoreError) as error:
+            name = signature.full_name if signature else self.plugin.name
+            raise PluginRaised(
+                f"{name} announced {port.type} for {port.name!r} and returned {type(value).__name__}: {error}", "Mend the plugin."
+            ) from None
+        artifact_id, size = protocol.write_artifact(self.artifacts, encoded.content)
+        artifact = {"id": artifact_id, "type": port.type, "media_type": encoded.media_type, "size": size, **encoded.details}
+        if port.type in ("text", "data") and isinstance(encoded.content, bytes) and size <= INLINE_CHARACTERS:
+            artifact["value"] = value if port.type == "text" else getattr(value, "value", value)
+        return artifact
+
+    def _expanded(self, jobs: list[Job[Any]]) -> Message:
+        """Flatten described jobs, shared ones once, into a graph whose inputs name other jobs by key."""
+        flat: dict[int, str] = {}
+        graph: dict[str, Message] = {}
+
+        def add(job: Job[Any]) -> str:
+            if id(job) not in flat:
+                inputs = {name: wire(value, port) for name, value, port in _wired(job)}
+                flat[id(job)] = key = str(len(graph) + 1)
+                params = job.params.model_dump(mode="json", exclude_unset=True)
+                graph[key] = {"job": job.signature.full_name, "inputs": inputs, "params": params}
+            return flat[id(job)]
+
+        def wire(value: Any, port: Port) -> Any:
+            if isinstance(value, Job):
+                return {"job": add(value)}
+            if isinstance(value, list):
+                return [wire(item, port) for item in value]
+            if isinstance(value, str):
+                return value
+            if origin := self._origins.get(id(value)):
+                return {"artifact": origin["artifact"]}
+            stored = self._store(port, value)
+            self.send({"type": "output", "job": self._job, "port": "", "artifact": stored})
+            return {"artifact": stored["id"]}
+
+        return {"type": "expanded", "results": [add(job) for job in jobs], "jobs": graph}
+
+
+def _wired(job: Job[Any]) -> Iterable[tuple[str, Any, Port]]:
+    ports = {port.name: port for port in job.signature.inputs}
+    return [(name, value, ports[name]) for name, value in job.inputs.items() if value is not None]
+
+
+class JobProgress(Progress):
+    """Reports to the core, at most 20 times a second; the last step is always sent."""
+
+    def __init__(self, job_id: str, send: Send) -> None:
+        super().__init__()
+        self._job_id = job_id
+        self._send = send
+        self._next = 0.0
+
+    def report(self, step: int, total: int, message: str, preview: Any) -> None:
+        """Send one progress message, with the preview as a JPEG of at most 512 pixels a side."""
+        now = time.monotonic()
+        if now < self._next and step < total and preview is None:
+            return
+        self._next = now + PROGRESS_SECONDS
+        body: Message = {"type": "progress", "job": self._job_id, "step": step, "total": total, "message": message}
+        if preview is not None:
+            picture = preview.convert("RGB")
+            picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+            stream = io.BytesIO()
+            picture.save(stream, "JPEG", quality=85)
+            body["preview"] = base64.b64encode(stream.getvalue()).decode()
+        self._send(body)
+
+
+def call(signature: JobSignature, inputs: dict[str, Any], params: Any, progress: Progress) -> Any:
+    """Call the job function in the one shape there is: `(inputs…, params, progress)`; trailing ones may be left out."""
+    if isinstance(signature.input, type) and dataclasses.is_dataclass(signature.input) and len(signature.inputs) > 0:
+        is_port_type = [port.name for port in signature.inputs] != [field.name for field in dataclasses.fields(signature.input)]
+        ports = list(inputs.values()) if is_port_type else [signature.input(**inputs)]
+    else:
+        ports = [inputs.get(port.name) for port in signature.inputs]
+    offered = [*ports, params] if signature.kind == "invocation" else [*ports, params, progress]
+    return signature.function(*offered[: len(inspect.signature(signature.function).parameters)])
+
+
+def _items(value: Any, port: Port, signature: JobSignature) -> Iterable[Any]:
+    if not port.is_list:
+        return [value]
+    if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
+        raise PluginRaised(f"{signature.full_name} announced a list of {port.type} and returned {type(value).__name__}", "Mend the plugin.")
+    return value
+
+
+def _failure(error: BaseException) -> Message:
+    if isinstance(error, StableCoreError):
+        return error.to_dict()
+    text = "".join(traceback.format_exception(error))[-20_000:]
+    name, said = type(error).__name__, str(error)[:2000]
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
+        return OutOfMemory(f"{name}: {said}", "Use a smaller size or batch, or close other programs.", text).to_dict()
+    if isinstance(error, SystemExit):
+        return PluginRaised(f"The plugin called sys.exit({said})", "A job must return or raise; report this to its author.", text).to_dict()
+    return PluginRaised(f"{name}: {said}" if said else name, "The traceback and the job's log say where.", text).to_dict()
+
+
+def _import_failure(error: BaseException, source: str) -> Message:
+    if isinstance(error, BadAnnouncement):
+        return error.to_dict()
+    text = "".join(traceback.format_exception(error))[-20_000:]
+    message = f"{Path(source).name} cannot be imported: {type(error).__name__}: {error}"
+    body = BadAnnouncement(message, "The traceback says where. Heavy imports belong inside the job functions.", text).to_dict()
+    return {**body, "is_import_error": isinstance(error, ImportError)}
+
+
+def _claim_stdout() -> BinaryIO:
+    """Keep the real stdout for messages and point fd 1 at stderr, so that no print reaches the protocol."""
+    pipe = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115, PTH123 - fd 1
+    return pipe
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process with the core even while it hangs in C code; elsewhere the closed pipe must do."""
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415 - only here
+
+        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,285 @@
+"""One worker seen from the core: start it, give it a job, cancel, watch it die. Which job it gets is not decided here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stable_core import protocol
+from stable_core.errors import BadAnnouncement, ProtocolMismatch, StableCoreError, TimedOut, WorkerDied, error_from_dict
+from stable_core.hosts.local import LocalHost
+from stable_core.protocol import Message, MessageDecoder
+
+LOG_LIMIT_BYTES = 2**20
+TAIL_BYTES = 4000
+TERM_SECONDS = 1.0
+PIPE_SECONDS = 0.5
+
+OnMessage = Callable[[Message], None]
+
+
+class WorkerProcess(asyncio.SubprocessProtocol):
+    """A worker process of one plugin on one device.
+
+    A job ends with exactly one of the messages done, expanded, failed, cancelled or died; `on_message` gets it last.
+
+    Args:
+        on_exit: called once when the process has ended, after the job in hand got its `died`.
+        logs: the folder that gets `<job id>.log` with what the plugin printed, at most 1 MiB each.
+    """
+
+    def __init__(self, plugin: str, device: str, logs: Path, on_exit: Callable[[WorkerProcess], None]) -> None:
+        self.plugin = plugin
+        self.device = device
+        self.memory_mb = 0
+        self.idle_since = time.monotonic()
+        self.job_id: str | None = None
+        self.is_ready = False
+        self._on_exit = on_exit
+        self._logs = WorkerLog(logs)
+        self._decoder = MessageDecoder()
+        self._on_message: OnMessage | None = None
+        self._hello: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._exited = asyncio.Event()
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._stdin: asyncio.WriteTransport | None = None
+        self._escalation: asyncio.TimerHandle | None = None
+        self._fault: StableCoreError | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id, 0 before the start."""
+        return (self._transport.get_pid() or 0) if self._transport else 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether it could take a job now."""
+        return self.is_ready and self.job_id is None
+
+    async def start(self, host: LocalHost, python: Path, source: Path, target: str, variables: dict[str, str], seconds: float) -> None:
+        """Start the process and wait for its hello.
+
+        Raises:
+            BadAnnouncement: the plugin cannot be imported.
+            WorkerDied: the process ended before it said hello.
+            TimedOut: it said nothing for `seconds`.
+            ProtocolMismatch: it speaks another version.
+        """
+        try:
+            await host.start_worker(lambda: self, python, source, target, variables)
+            async with asyncio.timeout(seconds):
+                hello = await self._hello
+        except TimeoutError:
+            self.kill()
+            raise TimedOut(f"The worker of {self.plugin} said nothing for {seconds:g} s", "Its import hangs; see its log.") from None
+        except BaseException:
+            self.kill()
+            raise
+        if "error" in hello:
+            raise error_from_dict(hello["error"])
+        if hello["version"] != protocol.VERSION:
+            self.kill()
+            raise ProtocolMismatch(f"The worker of {self.plugin} speaks protocol {hello['version']}, not {protocol.VERSION}", "Restart the server.")
+        self.is_ready = True
+        self.idle_since = time.monotonic()
+
+    def run(self, message: Message, on_message: OnMessage) -> None:
+        """Send a job to an idle worker."""
+        self.job_id = message["job"]
+        self._on_message = on_message
+        self._send(message)
+
+    def cancel(self, grace_seconds: float) -> None:
+        """Ask the job in hand to stop; after the grace the process is terminated, then killed."""
+        if self.job_id is None or self._escalation is not None:
+            return
+        self._send({"type": "cancel", "job": self.job_id})
+        self._escalation = asyncio.get_running_loop().call_later(grace_seconds, self.terminate)
+
+    def terminate(self) -> None:
+        """Ask the process to end; a second later it is killed."""
+        if self._transport is not None and not self._exited.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.terminate()
+            self._escalation = asyncio.get_running_loop().call_later(TERM_SECONDS, self.kill)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self.is_ready = False
+        if self._transport is not None and not self._exited.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.kill()
+
+    async def stop(self, grace_seconds: float = 2.0) -> None:
+        """Let the worker unload and exit; end it by force when it does not."""
+        self.is_ready = False
+        if self._transport is None:
+            return
+        self._send({"type": "exit"})
+        try:
+            await asyncio.wait_for(self._exited.wait(), grace_seconds)
+        except TimeoutError:
+            self.kill()
+            await self._exited.wait()
+
+    def _send(self, message: Message) -> None:
+        if self._stdin is not None and not self._stdin.is_closing():
+            self._stdin.write(protocol.encode_message(message))
+
+    # -- called by the event loop --------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport of the started process."""
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._transport = transport
+        stdin = transport.get_pipe_transport(0)
+        self._stdin = stdin if isinstance(stdin, asyncio.WriteTransport) else None
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Take messages from stdout and log text from stderr."""
+        if fd == 2:
+            self._logs.write(data)
+            return
+        try:
+            for message in self._decoder.feed(data):
+                self._take(message)
+        except ProtocolMismatch as error:
+            self._fault = error
+            self.kill()
+
+    def _take(self, message: Message) -> None:
+        if message["type"] == "hello":
+            if not self._hello.done():
+                self._hello.set_result(message)
+        elif message.get("job") == self.job_id and self._on_message is not None:
+            on_message = self._on_message
+            if message["type"] in ("done", "expanded", "failed", "cancelled"):
+                self._release()
+            on_message(message)
+
+    def _release(self) -> None:
+        if self._escalation is not None:
+            self._escalation.cancel()
+            self._escalation = None
+        self.job_id = self._on_message = None
+        self.idle_since = time.monotonic()
+
+    def process_exited(self) -> None:
+        """Wait for the end of the pipes, which may still hold its last words, but not long: its children may keep them open."""
+        asyncio.get_running_loop().call_later(PIPE_SECONDS, self._bury)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The process has ended and its pipes are read to the end."""
+        self._bury()
+
+    def _bury(self) -> None:
+        if self._exited.is_set():
+            return
+        self._exited.set()
+        self.is_ready = False
+        error = self._fault or self._death()
+        if not self._hello.done():
+            self._hello.set_exception(BadAnnouncement(error.message, error.hint) if isinstance(error, WorkerDied) else error)
+            self._hello.exception()
+        on_message, job_id = self._on_message, self.job_id
+        self._release()
+        if on_message is not None:
+            on_message({"type": "died", "job": job_id, "error": error.to_dict()})
+        self._logs.close()
+        if self._transport is not None:
+            self._transport.close()
+        self._on_exit(self)
+
+    def _death(self) -> WorkerDied:
+        code = self._transport.get_returncode() if self._transport else None
+        how, hint = _describe_exit(code)
+        tail = self._logs.tail.strip()
+        return WorkerDied(f"The worker of {self.plugin} {how}" + (f". Its last words:\n{tail}" if tail else ""), hint)
+
+
+class WorkerLog:
+    """Sorts what a worker prints into one file per job, at the marks between jobs, and keeps the last of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._name = ""
+        self._written = 0
+        self._last: deque[bytes] = deque()
+        self._last_bytes = 0
+        self._rest = b""
+
+    @property
+    def tail(self) -> str:
+        """The last few thousand characters that the current job printed."""
+        return b"".join(self._last)[-TAIL_BYTES:].decode(errors="replace")
+
+    def write(self, data: bytes) -> None:
+        """Take a piece of the stream."""
+        if not self._rest and protocol.LOG_MARK not in data:
+            self._append(data)
+            return
+        data = self._rest + data
+        self._rest = b""
+        before, mark, after = data.partition(protocol.LOG_MARK)
+        self._append(before)
+        if mark:
+            name, newline, rest = after.partition(b"\n")
+            if newline:
+                self._begin(name)
+                self.write(rest)
+            elif len(after) < 64:
+                self._rest = mark + after
+            else:
+                self._append(after)
+
+    def _begin(self, name: bytes) -> None:
+        if name.isalnum():
+            self._name, self._written = name.decode(), 0
+            self._last.clear()
+            self._last_bytes = 0
+
+    def _append(self, data: bytes) -> None:
+        if not data:
+            return
+        self._last.append(data[-TAIL_BYTES:])
+        self._last_bytes += len(self._last[-1])
+        while self._last_bytes - len(self._last[0]) > TAIL_BYTES:
+            self._last_bytes -= len(self._last.popleft())
+        if self._name and self._written < LOG_LIMIT_BYTES:
+            kept = data[: LOG_LIMIT_BYTES - self._written]
+            self._written += len(kept)
+            with contextlib.suppress(OSError), log_path(self._folder, self._name).open("ab") as file:
+                file.write(kept)
+                if self._written >= LOG_LIMIT_BYTES:
+                    file.write(b"\n[the rest of this log was dropped: over 1 MiB]\n")
+
+    def close(self) -> None:
+        """Write what is left."""
+        rest, self._rest = self._rest, b""
+        self._append(rest)
+
+
+def log_path(folder: Path, job_id: str) -> Path:
+    """Return the log file of a job."""
+    return folder / f"{job_id}.log"
+
+
+def _describe_exit(code: int | None) -> tuple[str, str]:
+    """Say in words how a process ended and what may have been the reason."""
+    retry = "Retry the job; if it happens again, report it to the plugin's author."
+    if code is None:
+        return "ended", retry
+    if code >= 0:
+        return f"ended by itself with exit code {code}", retry
+    name: Any = f"signal {-code}"
+    with contextlib.suppress(ValueError):
+        name = signal.Signals(-code).name
+    if -code == 9:
+        return f"was killed ({name})", "The machine may have run out of memory: use a smaller size or batch, or close other programs."
+    return f"crashed ({name})", retry
