@@ -1,0 +1,84 @@
+"""The size of the core: what a person can read in an hour must stay that. Counts code lines: no blank, comment, docstring."""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from pathlib import Path
+
+import pytest
+
+import stable_core
+
+PACKAGE = Path(stable_core.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+MAIN_PATH = ("sdk/jobs", "sdk/plugin", "protocol", "worker", "worker_process", "job_queue", "core")
+"""What a job passes from its submission to its stored result."""
+
+CORE_LINES = 4000
+MAIN_PATH_LINES = 1500
+MODULE_LINES = 400
+FUNCTION_LINES = 60
+
+IGNORED = {
+    *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),
+    *(tokenize.ENCODING, tokenize.ENDMARKER),
+}
+
+
+def code_lines(source: str) -> set[int]:
+    """Return the numbers of the lines that are neither blank nor comment nor part of a docstring."""
+    lines = set[int]()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in IGNORED:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return lines
+
+
+def lines_of(path: Path) -> int:
+    return len(code_lines(path.read_text("utf-8")))
+
+
+def table(sizes: dict[str, int]) -> str:
+    return "\n".join(f"{lines:6} {name}" for name, lines in sorted(sizes.items(), key=lambda item: -item[1]))
+
+
+def test_code_lines_are_counted_right() -> None:
+    source = '"""Doc.\n\nMore."""\n\nimport os  # why\n\n\ndef f():\n    """Doc."""\n    # note\n    return """a\nb"""\n\n\nX = 1\n"""About X."""\n'
+    assert code_lines(source) == {5, 8, 11, 12, 15}
+
+
+def test_the_core_stays_small() -> None:
+    sizes = {path.relative_to(PACKAGE).as_posix(): lines_of(path) for path in MODULES}
+    print(table(sizes))
+    assert sum(sizes.values()) <= CORE_LINES, f"{sum(sizes.values())} code lines:\n{table(sizes)}"
+
+
+def test_the_main_path_stays_short() -> None:
+    sizes = {name: lines_of(PACKAGE / f"{name}.py") for name in MAIN_PATH}
+    assert sum(sizes.values()) <= MAIN_PATH_LINES, f"{sum(sizes.values())} code lines:\n{table(sizes)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_modules_and_functions_stay_short(path: Path) -> None:
+    source = path.read_text("utf-8")
+    lines = code_lines(source)
+    assert len(lines) <= MODULE_LINES
+    functions = [
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    long = {}
+    for node in functions:
+        size = len(lines & set(range(node.lineno, (node.end_lineno or node.lineno) + 1)))
+        if size > FUNCTION_LINES:
+            long[f"{path.name}:{node.lineno} {node.name}"] = size
+    assert not long, f"longer than {FUNCTION_LINES} code lines:\n{table(long)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
