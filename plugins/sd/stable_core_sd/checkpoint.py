@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from stable_core.errors import InvalidParams
 
-from stable_core_sd import preview, single_file
+from stable_core_sd import model_classes, preview, single_file
+from stable_core_sd.clip import ClipTextModel
 from stable_core_sd.diffusers_folder import read_folder, read_json
 from stable_core_sd.schedules import SigmaTable, training_betas
 from stable_core_sd.tokenizer import ClipTokenizer
@@ -99,18 +100,15 @@ def load_checkpoint(path: Path, device: torch.device, dtype: torch.dtype) -> Che
     Raises:
         InvalidParams: it is no Stable Diffusion 1.x checkpoint, or cut off.
     """
-    from stable_core_sd import model_classes
-
     parts = read_folder(path) if path.is_dir() else single_file.read_single_file(path)
     scheduler = read_json((path if path.is_dir() else single_file.SD15) / "scheduler" / "scheduler_config.json")
     check_widths(path.name, parts)
-    clip_config = model_classes.CLIPTextConfig(**parts["text_encoder"].config)
     vae_dtype = torch.float32 if device.type == "mps" else dtype
     checkpoint = Checkpoint(
         path=path,
         unet=fill_model(lambda: model_classes.UNet2DConditionModel.from_config(parts["unet"].config), parts["unet"], device, dtype),
         vae=fill_model(lambda: model_classes.AutoencoderKL.from_config(parts["vae"].config), parts["vae"], device, vae_dtype),
-        text_encoder=fill_model(lambda: model_classes.CLIPTextModel(clip_config), parts["text_encoder"], device, dtype),
+        text_encoder=fill_model(lambda: ClipTextModel(parts["text_encoder"].config), parts["text_encoder"], device, dtype),
         tokenizer=ClipTokenizer(path / "tokenizer" if (path / "tokenizer").is_dir() else BUNDLED_TOKENIZER),
         sigma_table=read_sigma_table(scheduler),
         prediction_type=scheduler.get("prediction_type", "epsilon"),

@@ -1,19 +1,71 @@
-"""The model classes of diffusers and transformers that a run needs, imported here and nowhere else. No weights are touched.
+"""diffusers' UNet and VAE classes, imported here and nowhere else, in a fifth of the usual time. No weights are touched.
 
-Nothing is ever downloaded: both libraries are told to stay offline before they are imported.
+`import diffusers` the usual way takes longer than `import torch`: it imports all models it knows, the machinery of
+`torch.compile` and, where it is installed, transformers. A run needs none of these, and a person waits for the first
+picture of every new worker. Nothing is ever downloaded: the libraries are told to stay offline.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # noqa: E402
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel  # noqa: E402
-from transformers.models.clip.configuration_clip import CLIPTextConfig  # noqa: E402
-from transformers.models.clip.modeling_clip import CLIPTextModel  # noqa: E402
+_PACKAGES_OF_ALL_MODELS = ("diffusers.models.autoencoders", "diffusers.models.transformers", "diffusers.models.unets")
 
-__all__ = ["AutoencoderKL", "CLIPTextConfig", "CLIPTextModel", "UNet2DConditionModel"]
+
+@contextlib.contextmanager
+def lean_imports() -> Iterator[None]:
+    """Leave out, for the imports inside, what no run needs; afterwards all of it can be imported as usual.
+
+    Three things stand in: an empty `torch._dynamo` whose decorators do nothing, no transformers, and packages that do
+    not import all their modules.
+    """
+    stand_ins: dict[str, Any] = {"torch._dynamo": _without_compiler(), "transformers": None}
+    stand_ins |= {name: _bare_package(name) for name in _PACKAGES_OF_ALL_MODELS}
+    stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
+    sys.modules.update(stand_ins)
+    if "torch._dynamo" in stand_ins:
+        vars(torch)["_dynamo"] = stand_ins["torch._dynamo"]
+    try:
+        yield
+    finally:
+        for name in stand_ins:
+            sys.modules.pop(name, None)
+        if "torch._dynamo" in stand_ins:
+            vars(torch).pop("_dynamo", None)
+
+
+def _without_compiler() -> ModuleType:
+    def unchanged(function: Callable[..., Any] | None = None, *_: Any, **__: Any) -> Any:
+        return function if callable(function) else unchanged
+
+    module = ModuleType("torch._dynamo")
+    vars(module).update(disable=unchanged, allow_in_graph=unchanged)
+    return module
+
+
+def _bare_package(name: str) -> ModuleType:
+    module = ModuleType(name)
+    spec = importlib.util.find_spec("diffusers")
+    assert spec is not None and spec.submodule_search_locations  # noqa: S101 - it is a dependency
+    module.__path__ = [str(Path(spec.submodule_search_locations[0]).joinpath(*name.split(".")[1:]))]
+    return module
+
+
+with lean_imports():
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+__all__ = ["AutoencoderKL", "UNet2DConditionModel"]

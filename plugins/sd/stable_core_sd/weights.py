@@ -84,16 +84,7 @@ def fill_model(make: Callable[[], Model], part: Part, device: torch.device, dtyp
             raise _unfit(part, f"{key} has shape {list(tensor.shape)} where {list(empty.shape)} is expected")
         state[name] = tensor.reshape(empty.shape).to(device, dtype if tensor.is_floating_point() else tensor.dtype)
     model.load_state_dict(state, assign=True)
-    _fill_position_ids(model, device)
     return model.eval().requires_grad_(False)
-
-
-def _fill_position_ids(model: torch.nn.Module, device: torch.device) -> None:
-    """Give the one kind of buffer that no file holds its numbers 0, 1, 2, …"""
-    for module in model.modules():
-        for name, buffer in module.named_buffers(recurse=False):
-            if buffer.is_meta and name == "position_ids":
-                module.register_buffer(name, torch.arange(buffer.shape[-1], device=device)[None], persistent=False)
 
 
 def _unfit(part: Part, what: str) -> InvalidParams:

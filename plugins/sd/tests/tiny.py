@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from stable_core_sd import ldm_keys, model_classes
+from stable_core_sd.clip import ClipTextModel
 
 UNET: dict[str, Any] = {
     "_class_name": "UNet2DConditionModel",
@@ -55,7 +56,7 @@ def make_models(seed: int = 0) -> dict[str, torch.nn.Module]:
     models = {
         "unet": model_classes.UNet2DConditionModel.from_config(UNET),
         "vae": model_classes.AutoencoderKL.from_config(VAE),
-        "text_encoder": model_classes.CLIPTextModel(model_classes.CLIPTextConfig(**TEXT)),
+        "text_encoder": ClipTextModel(TEXT),
     }
     for model in models.values():
         for parameter in model.parameters():

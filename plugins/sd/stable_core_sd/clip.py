@@ -1,0 +1,77 @@
+"""CLIP's text encoder, with the weight names of transformers' CLIPTextModel. It knows no tokens' meaning and no prompts.
+
+It is written out here because importing transformers for this one model takes longer than all the rest of a first run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ClipTextModel(nn.Module):
+    """A transformer over tokens where each sees only those before it.
+
+    Source: Radford et al. 2021, https://arxiv.org/abs/2103.00020.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """Take a text encoder's `config.json` as diffusers folders have it."""
+        super().__init__()
+        width = config["hidden_size"]
+        self.embeddings = nn.ModuleDict(
+            {
+                "token_embedding": nn.Embedding(config["vocab_size"], width),
+                "position_embedding": nn.Embedding(config["max_position_embeddings"], width),
+            }
+        )
+        self.encoder = nn.ModuleDict({"layers": nn.ModuleList(Layer(config) for _ in range(config["num_hidden_layers"]))})
+        self.final_layer_norm = nn.LayerNorm(width, config.get("layer_norm_eps", 1e-5))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the embeddings, of shape (rows, length, width), of tokens of shape (rows, length)."""
+        positions = self.embeddings["position_embedding"].weight[: tokens.shape[1]]
+        x = self.embeddings["token_embedding"](tokens) + positions
+        for layer in self.encoder["layers"]:
+            x = layer(x)
+        return self.final_layer_norm(x)
+
+
+class Layer(nn.Module):
+    """One layer: attention to earlier tokens, then two linear maps, each added to its input."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        width, inner, epsilon = config["hidden_size"], config["intermediate_size"], config.get("layer_norm_eps", 1e-5)
+        self.layer_norm1 = nn.LayerNorm(width, epsilon)
+        self.self_attn = Attention(width, config["num_attention_heads"])
+        self.layer_norm2 = nn.LayerNorm(width, epsilon)
+        self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, inner), "fc2": nn.Linear(inner, width)})
+        self.activation = {"quick_gelu": quick_gelu, "gelu": functional.gelu}[config.get("hidden_act", "quick_gelu")]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.self_attn(self.layer_norm1(x))
+        return x + self.mlp["fc2"](self.activation(self.mlp["fc1"](self.layer_norm2(x))))
+
+
+class Attention(nn.Module):
+    """Self-attention in several heads that looks back only."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.q_proj, self.k_proj, self.v_proj))
+        seen = functional.scaled_dot_product_attention(q, k, v, is_causal=True)  # (rows, heads, length, width / heads)
+        return self.out_proj(seen.transpose(1, 2).flatten(2))
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """Return the approximation of GELU that CLIP was trained with."""
+    return x * torch.sigmoid(1.702 * x)
