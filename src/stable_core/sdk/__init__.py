@@ -1,6 +1,6 @@
 """All that a plugin author imports. Needs pydantic and Pillow, nothing else of stable-core."""
 
-from stable_core.errors import JobCancelled
+from stable_core.errors import InvalidInput, InvalidParams, JobCancelled
 from stable_core.sdk.artifacts import Audio, Data, File, Image, Mask, Text, Video
 from stable_core.sdk.jobs import Job, JobSignature, JobState
 from stable_core.sdk.params import Field, ModelFile, Params, Secret, Seed, find_model_file, model_files
@@ -13,6 +13,8 @@ __all__ = [
     "Field",
     "File",
     "Image",
+    "InvalidInput",
+    "InvalidParams",
     "Job",
     "JobCancelled",
     "JobSignature",

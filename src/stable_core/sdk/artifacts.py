@@ -14,7 +14,10 @@ Text: TypeAlias = str
 """A text port: a plain `str`."""
 
 Image: TypeAlias = PIL.Image.Image
-"""An image port: a PIL image in mode RGB, RGBA, L or I;16, upright (EXIF orientation is applied on the way in)."""
+"""An image port: a PIL image in mode RGB, RGBA or L, upright (EXIF orientation is applied on the way in).
+
+A job may return any mode; 16-bit gray is stored as such, but read as 8 bits (take a `File` to read all 16).
+"""
 
 Mask: TypeAlias = Annotated[PIL.Image.Image, "mask"]
 """A mask port: a PIL image in mode L, 255 = selected. Any image wired into it is converted."""

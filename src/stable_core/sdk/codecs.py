@@ -176,6 +176,8 @@ def _decode_image(path: Path, media_type: str) -> Image:
         except Exception as error:  # noqa: BLE001 - decoders raise OSError, SyntaxError, struct.error, ValueError …
             raise _broken(error) from None
     profile = image.info.get("icc_profile") if image.mode == opened.mode else None
+    if image.mode == "I;16":
+        image = _eight_bits(image)
     kept = {"parameters": parameters, "icc_profile": profile}
     image.info = {name: value for name, value in kept.items() if value}
     return image
@@ -255,12 +257,17 @@ def _as_mask(image: Image) -> Image:
     """Return the image in mode L; what is transparent is not selected."""
     standard = _standard_mode(image)
     if standard.mode == "I;16":
-        return standard.point(lambda value: value / 256).convert("L")
+        return _eight_bits(standard)
     if standard.mode == "RGBA":
         black = PIL.Image.new("RGBA", standard.size, (0, 0, 0, 255))
         black.alpha_composite(standard)
         return black.convert("L")
     return standard.convert("L")
+
+
+def _eight_bits(image: Image) -> Image:
+    """Return a 16-bit image scaled to 8 bits; Pillow's own conversion would turn all that is not black white."""
+    return image.point(lambda value: value / 256).convert("L")
 
 
 def _image_details(image: Image) -> dict[str, Any]:
