@@ -1,0 +1,17 @@
+"""A plugin that announces well and hangs when its worker imports it."""
+
+import sys
+import time
+
+from stable_core.sdk import Plugin, Text
+
+if "--announce" not in sys.argv:
+    time.sleep(3600)
+
+plugin = Plugin("hangs")
+
+
+@plugin.job
+def echo(text: Text) -> Text:
+    """Return the text."""
+    return text

@@ -1,0 +1,257 @@
+"""Whatever a plugin does to its worker process, its job ends with a clear error and everybody else goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import FAULT_PLUGINS, MakeServer
+from running_server import RunningServer, until
+from stable_core.client import ERRORS
+
+DEADLY = {"segfault": "SIGSEGV", "os_exit": "exit code 7"}
+
+
+def goes_on(server: RunningServer, plugin: str = "faults") -> None:
+    """The next job of the plugin runs and the server is well."""
+    job = server.ended(server.submit(f"{plugin}.echo", "still here"))
+    assert job["state"] == "succeeded", job["error"]
+    assert server.text_of(job) == "still here"
+    assert server.client.health()["status"] == "ok"
+
+
+def failed(server: RunningServer, job_id: str, code: str, *words: str) -> dict[str, Any]:
+    """The job has failed with this code, a hint, and these words in its message or traceback."""
+    job = server.ended(job_id)
+    error = job["error"] or {}
+    assert (job["state"], error.get("code")) == ("failed", code), job
+    assert error["hint"]
+    for word in words:
+        assert word in error["message"] + error.get("traceback", ""), error
+    return job
+
+
+# -- a worker that dies ------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_worker_gets_one_more_try_in_a_fresh_process(server: RunningServer) -> None:
+    job_id = server.submit("faults.hold", "/no/such/file")
+    pids = []
+    for attempt in (1, 2):
+        server.until_working(job_id, attempt)
+        pids.append(server.worker_pid("faults"))
+        os.kill(pids[-1], signal.SIGKILL)
+    job = failed(server, job_id, "worker_died", "SIGKILL")
+    assert job["attempt"] == 2
+    assert len(set(pids)) == 2
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    goes_on(server)
+    assert server.worker_pid("faults") not in pids
+
+
+def test_a_job_whose_worker_was_killed_once_succeeds(server: RunningServer, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    job_id = server.submit("faults.hold", str(release))
+    server.until_working(job_id)
+    os.kill(server.worker_pid("faults"), signal.SIGKILL)
+    server.until_working(job_id, attempt=2)
+    release.touch()
+    job = server.ended(job_id)
+    assert (job["state"], job["attempt"], job["error"]) == ("succeeded", 2, None)
+    kinds = [event["type"] for event in replay(server, job_id)]
+    assert kinds.count("job.running") == 2
+    assert kinds.count("job.succeeded") == 1
+
+
+@pytest.mark.parametrize("name", DEADLY)
+def test_a_job_that_kills_its_worker_is_tried_twice(server: RunningServer, name: str) -> None:
+    job = failed(server, server.submit(f"faults.{name}", "good bye"), "worker_died", DEADLY[name])
+    assert job["attempt"] == 2
+    if name == "os_exit":
+        assert "my last words were good bye" in job["error"]["message"]
+        assert "my last words were good bye" in server.client.log(job["id"])
+    goes_on(server)
+
+
+def test_exit_of_the_plugin_is_only_an_error_of_its_job(server: RunningServer) -> None:
+    goes_on(server)
+    pid = server.worker_pid("faults")
+    job = failed(server, server.submit("faults.sys_exit", "enough"), "plugin_raised", "sys.exit(enough)")
+    assert job["attempt"] == 1
+    assert server.worker_pid("faults") == pid
+    goes_on(server)
+
+
+def test_jobs_behind_a_deadly_one_run(server: RunningServer) -> None:
+    deadly = [server.submit("faults.segfault", str(number)) for number in range(2)]
+    behind = [server.submit("faults.echo", str(number)) for number in range(5)]
+    assert [server.ended(job_id)["state"] for job_id in behind] == ["succeeded"] * 5
+    assert [server.ended(job_id)["state"] for job_id in deadly] == ["failed"] * 2
+
+
+# -- a worker that does not listen -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["spin", "sleep_in_c", "stubborn"])
+def test_cancel_needs_no_goodwill(server: RunningServer, tmp_path: Path, name: str) -> None:
+    release = tmp_path / "release"
+    calm_id = server.submit("calm.hold", str(release))
+    server.until_working(calm_id)
+    calm_pid = server.worker_pid("calm")
+    job_id = server.submit(f"faults.{name}", "for ever")
+    server.until_working(job_id)
+    pid = server.worker_pid("faults")
+    server.client.cancel(job_id)
+    job = server.ended(job_id)
+    assert (job["state"], job["attempt"]) == ("cancelled", 1)
+    until(lambda: not psutil.pid_exists(pid), "the end of the worker")
+    assert server.worker_pid("calm") == calm_pid
+    release.touch()
+    assert server.ended(calm_id)["attempt"] == 1
+    goes_on(server)
+
+
+def test_a_cancelled_job_that_listens_keeps_its_worker(server: RunningServer) -> None:
+    job_id = server.submit("faults.hold", "/no/such/file")
+    server.until_working(job_id)
+    pid = server.worker_pid("faults")
+    assert server.client.cancel(job_id)["id"] == server.client.cancel(job_id)["id"] == job_id
+    assert server.ended(job_id)["state"] == "cancelled"
+    goes_on(server)
+    assert server.worker_pid("faults") == pid
+
+
+def test_a_timeout_needs_no_goodwill_either(server: RunningServer) -> None:
+    request = {"job": "faults.sleep_in_c", "inputs": {"text": "for ever"}, "timeout": 0.5}
+    job = failed(server, server.client.submit(request)["id"], "timed_out")
+    assert job["attempt"] == 1
+    goes_on(server)
+
+
+# -- a worker that talks too much, or nonsense -------------------------------------------------------------------------
+
+
+def test_a_gigabyte_of_output_fills_neither_memory_nor_disk(server: RunningServer) -> None:
+    goes_on(server)
+    process = psutil.Process(server.process.pid)
+    before = process.memory_info().rss
+    job = server.ended(server.submit("faults.flood_output", "done", count=1024))
+    assert (job["state"], server.text_of(job)) == ("succeeded", "done")
+    assert peak_bytes(server.process.pid) - before < 100 * 2**20
+    log = server.home / "logs" / f"{job['id']}.log"
+    assert 2**20 <= log.stat().st_size < 2**20 + 200
+    assert "the rest of this log was dropped" in server.client.log(job["id"])[-100:]
+    goes_on(server)
+
+
+def test_output_that_looks_like_the_marks_between_logs_is_only_output(server: RunningServer) -> None:
+    job = server.ended(server.submit("faults.zeros", "done"))
+    assert job["state"] == "succeeded"
+    assert "after the zeros" in server.client.log(job["id"])
+    other = server.ended(server.submit("faults.os_exit", "of the next job"))
+    assert "of the next job" in server.client.log(other["id"])
+    assert "of the next job" not in server.client.log(job["id"])
+
+
+def test_a_flood_of_progress_is_thinned_out(server: RunningServer) -> None:
+    job = server.ended(server.submit("faults.flood_progress", "done", count=100_000))
+    assert job["state"] == "succeeded"
+    assert (job["progress"]["step"], job["progress"]["total"]) == (100_000, 100_000)
+    reports = [event for event in replay(server, job["id"]) if event["type"] == "job.progress"]
+    seconds = job["finished"] - job["started"]
+    assert 1 <= len(reports) <= 20 * seconds + 5
+    assert reports[-1]["data"]["step"] == 100_000
+
+
+def test_garbage_on_the_protocol_pipe_ends_only_that_worker(server: RunningServer, tmp_path: Path) -> None:
+    calm_id = server.submit("calm.hold", str(tmp_path / "release"))
+    server.until_working(calm_id)
+    failed(server, server.submit("faults.garbage", "x"), "protocol_mismatch", "this is no message")
+    (tmp_path / "release").touch()
+    assert server.ended(calm_id)["state"] == "succeeded"
+    goes_on(server)
+
+
+@pytest.mark.parametrize(("name", "words"), [("wrong_type", "returned str"), ("raises", "ValueError: of no use")])
+def test_errors_of_the_plugin_say_what_and_where(server: RunningServer, name: str, words: str) -> None:
+    job = failed(server, server.submit(f"faults.{name}", "of no use"), "plugin_raised", words)
+    assert job["attempt"] == 1
+    goes_on(server)
+
+
+def test_out_of_memory_is_called_so(server: RunningServer) -> None:
+    failed(server, server.submit("faults.out_of_memory", "x"), "out_of_memory", "MemoryError")
+    goes_on(server)
+
+
+# -- a worker that never starts ----------------------------------------------------------------------------------------
+
+
+def test_a_plugin_that_cannot_be_imported_says_why_and_breaks_no_other(make_server: MakeServer) -> None:
+    server = make_server()
+    shutil.copy(FAULT_PLUGINS / "broken_import.py", server.home / "plugins")
+    server.start()
+    [broken] = [plugin for plugin in server.client.plugins() if plugin["name"] == "broken_import"]
+    assert broken["error"]["code"] == "bad_announcement"
+    assert "no_such_package_at_all" in broken["error"]["message"]
+    with pytest.raises(ERRORS["bad_announcement"], match="no_such_package_at_all"):
+        server.submit("broken_import.echo", "x")
+    goes_on(server)
+    mended = (FAULT_PLUGINS / "broken_import.py").read_text().replace("import no_such_package_at_all", "import json")
+    (server.home / "plugins" / "broken_import.py").write_text(mended)
+    assert "broken_import.echo" in [signature["name"] for signature in server.client.signatures()]
+    goes_on(server, "broken_import")
+
+
+def test_a_worker_that_hangs_at_its_start_is_given_up(make_server: MakeServer) -> None:
+    server = make_server(STABLE_CORE_WORKER_START_SECONDS="1.5")
+    shutil.copy(FAULT_PLUGINS / "hangs.py", server.home / "plugins")
+    server.start()
+    first, second = (server.submit("hangs.echo", str(number)) for number in range(2))
+    goes_on(server)
+    for job_id in (first, second):
+        failed(server, job_id, "timed_out", "said nothing for 1.5 s")
+    until(lambda: len(server.workers()) == 1, "the end of the worker that hangs")
+
+
+def test_incompatible_plugins_work_side_by_side(make_server: MakeServer) -> None:
+    server = make_server()
+    for shared in ("environments", "locks"):  # this test makes its own
+        (server.home / shared).unlink()
+    for name in ("pins_old", "pins_new"):
+        shutil.copy(FAULT_PLUGINS / f"{name}.py", server.home / "plugins")
+    server.start()
+    old, new = server.submit("pins_old.version", "?"), server.submit("pins_new.version", "?")
+    answers = [server.text_of(server.ended(job_id)) for job_id in (old, new)]
+    assert [answer.partition(" at ")[0] for answer in answers] == ["1.1.1", "2.1.0"]
+    folders = {Path(answer.partition(" at ")[2]).parents[-4] for answer in answers}
+    assert all(answer.partition(" at ")[2].startswith(str(server.home / "environments")) for answer in answers), folders
+    messages = [event["data"].get("message") for event in replay(server, new) if event["type"] == "job.progress"]
+    assert any("environment" in message for message in messages), messages
+
+
+# -- shared ------------------------------------------------------------------------------------------------------------
+
+
+def replay(server: RunningServer, job_id: str) -> list[dict[str, Any]]:
+    """Return the events of a job that has ended."""
+    found = []
+    for event in server.events(job_id):
+        found.append(event)
+        if event["type"] in ("job.succeeded", "job.failed", "job.cancelled"):
+            break
+    return found
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the most memory the process ever had, where the system tells, else what it has now."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return int(psutil.Process(pid).memory_info().rss)
+    [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
