@@ -18,6 +18,7 @@ from stable_core.protocol import Message, MessageDecoder
 
 LOG_LIMIT_BYTES = 2**20
 TAIL_BYTES = 4000
+MARK_BYTES = 64
 TERM_SECONDS = 1.0
 PIPE_SECONDS = 0.5
 
@@ -221,28 +222,25 @@ class WorkerLog:
 
     def write(self, data: bytes) -> None:
         """Take a piece of the stream."""
-        if not self._rest and protocol.LOG_MARK not in data:
-            self._append(data)
-            return
-        data = self._rest + data
+        first, *marked = (self._rest + data).split(protocol.LOG_MARK)
         self._rest = b""
-        before, mark, after = data.partition(protocol.LOG_MARK)
-        self._append(before)
-        if mark:
-            name, newline, rest = after.partition(b"\n")
-            if newline:
+        text = [first]
+        for index, piece in enumerate(marked, 1):
+            name, newline, after = piece.partition(b"\n")
+            if newline and name.isalnum():
+                self._append(b"".join(text))
                 self._begin(name)
-                self.write(rest)
-            elif len(after) < 64:
-                self._rest = mark + after
+                text = [after]
+            elif not newline and index == len(marked) and len(piece) < MARK_BYTES:  # cut off: the next piece has the end
+                self._rest = protocol.LOG_MARK + piece
             else:
-                self._append(after)
+                text.append(piece)
+        self._append(b"".join(text))
 
     def _begin(self, name: bytes) -> None:
-        if name.isalnum():
-            self._name, self._written = name.decode(), 0
-            self._last.clear()
-            self._last_bytes = 0
+        self._name, self._written = name.decode(), 0
+        self._last.clear()
+        self._last_bytes = 0
 
     def _append(self, data: bytes) -> None:
         if not data:
