@@ -166,34 +166,29 @@ async def get_job(request: Request) -> Response:
 @operation("POST", "/v1/jobs/{id}/cancel", returns=shapes.Job, errors=(404,))
 async def cancel_job(request: Request) -> Response:
     """Cancel one job; a finished one stays as it is."""
-    return answer(await core_of(request).cancel(_own_job(request)))
+    return answer(await core_of(request).cancel(request.path_params["id"], owner=owner_of(request)))
 
 
 @operation("POST", "/v1/jobs/{id}/retry", returns=shapes.Job, errors=(404, 409))
 async def retry_job(request: Request) -> Response:
     """Run a failed or cancelled job again; one that is queued or running stays as it is."""
-    return answer(await core_of(request).retry(_own_job(request)))
+    return answer(await core_of(request).retry(request.path_params["id"], owner=owner_of(request)))
 
 
 @operation("GET", "/v1/jobs/{id}/log", returns="text/plain", errors=(404,))
 async def get_log(request: Request) -> Response:
     """Return what the plugin printed while the job ran."""
-    text = await core_of(request).log(_own_job(request))
-    return PlainTextResponse(text, headers={"X-Content-Type-Options": "nosniff"})
+    core, job_id = core_of(request), request.path_params["id"]
+    core.get_job(job_id, owner=owner_of(request))
+    return PlainTextResponse(core.log(job_id), headers={"X-Content-Type-Options": "nosniff"})
 
 
 @operation("POST", "/v1/jobs/cancel", body=shapes.CancelRequest, returns=shapes.Cancelled)
 async def cancel_jobs(request: Request) -> Response:
-    """Cancel many jobs at once: all, or those of one state, signature or graph."""
+    """Cancel many jobs at once: all, or those of one state or graph."""
     wanted = await read_json(request, shapes.CancelRequest)
     cancelled = await core_of(request).cancel_all(**msgspec.structs.asdict(wanted), owner=owner_of(request))
     return answer({"cancelled": cancelled})
-
-
-def _own_job(request: Request) -> str:
-    job_id: str = request.path_params["id"]
-    core_of(request).get_job(job_id, owner=owner_of(request))
-    return job_id
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -21,12 +21,12 @@ Seq = Annotated[
 InputValue = Annotated[
     Any,
     Meta(
-        description='a literal, {"artifact": id}, {"job": key or id, "output": port}, {"each": [...]}, or a list of these',
+        description='text, {"data": JSON}, {"artifact": id}, {"job": key or id, "output": port}, or a list of these',
         examples=[
             "a red circle",
             {"artifact": "0" * 64},
             {"job": "base", "output": "image"},
-            {"each": ["red", "blue"]},
+            ["a red circle", "a blue circle"],
         ],
     ),
 ]
@@ -56,7 +56,6 @@ class CancelRequest(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Which jobs to cancel; all that are not finished when empty."""
 
     state: Literal["waiting", "queued", "running"] | None = None
-    job: JobName | None = None
     graph: str | None = None
 
 
