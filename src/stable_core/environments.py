@@ -1,6 +1,6 @@
 """Environments: one per plugin, made by uv from a lock, shared by equal locks. No worker is started here.
 
-This module needs nothing but the standard library, because `start.sh` runs it before anything else is installed.
+`start.sh` runs this module when only uv is installed: what it imports at the top is the standard library.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import configparser
 import contextlib
-import functools
 import hashlib
 import os
+import platform
 import re
 import shutil
 import signal
@@ -19,7 +19,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -35,7 +35,7 @@ TAIL_LINES = 30
 QUIET_LINES = ("+ ", "- ", "~ ", "error", "warning", "hint", "Usage", "Using", "Audited", "Resolved", "×", "╰")
 """How the lines of uv begin that are no progress."""
 
-Report = Callable[[str], None]
+Report = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,6 @@ class EnvironmentSpec:
     dependencies: tuple[str, ...] = ()
     lock: Path | None = None
     requires_python: str = ""
-
-
-@dataclass
-class _Build:
-    """One build under way and everybody who waits for it."""
-
-    reports: list[Report] = field(default_factory=list)
-    running: asyncio.Task[Path] | None = None
-
-    def say(self, line: str) -> None:
-        for report in self.reports:
-            report(line)
 
 
 class Environments:
@@ -69,7 +57,7 @@ class Environments:
         self.home = home
         self.folder = home / "environments"
         self.locks = home / "locks"
-        self._builds: dict[EnvironmentSpec, _Build] = {}
+        self._builds: dict[EnvironmentSpec, tuple[asyncio.Task[Path], list[Report]]] = {}
 
     async def ensure(self, spec: EnvironmentSpec, report: Report = lambda line: None) -> Path:
         """Return the Python interpreter of the environment, making it first when it is missing.
@@ -82,20 +70,20 @@ class Environments:
         """
         if (python := self.python_of(spec)) is not None:
             return python
-        build = self._builds.get(spec)
-        if build is None:
-            build = self._builds[spec] = _Build()
-            build.running = asyncio.create_task(self._build(spec, build.say))
-            build.running.add_done_callback(lambda _: self._builds.pop(spec, None))
-        assert build.running is not None
-        build.reports.append(report)
+        if spec not in self._builds:
+            listening: list[Report] = []
+            task = asyncio.create_task(self._build(spec, lambda line: [listener(line) for listener in listening]))
+            task.add_done_callback(lambda _: self._builds.pop(spec, None))
+            self._builds[spec] = task, listening
+        running, listeners = self._builds[spec]
+        listeners.append(report)
         try:
-            return await asyncio.shield(build.running)
+            return await asyncio.shield(running)
         finally:
-            build.reports.remove(report)
-            if not build.reports and not build.running.done():
-                build.running.cancel()
-                await asyncio.wait([build.running])
+            listeners.remove(report)
+            if not listeners and not running.done():
+                running.cancel()
+                await asyncio.wait([running])
 
     def python_of(self, spec: EnvironmentSpec) -> Path | None:
         """Return the interpreter when the environment is complete, else None."""
@@ -128,18 +116,16 @@ class Environments:
 
     def _lock_path(self, spec: EnvironmentSpec) -> Path:
         """Return where the lock is or will be: the shipped one, if it names what the SDK needs, else one made here."""
-        if spec.lock is not None and all(_names(spec.lock.read_text("utf-8"), need) for need in RUNTIME_NEEDS):
+        if spec.lock is not None and all(
+            _names(spec.lock.read_text("utf-8"), need.split(">")[0]) for need in RUNTIME_NEEDS
+        ):
             return spec.lock
         return self.locks / f"{_digest(*self._requirements(spec), _interpreter(spec))}.lock"
 
     def _requirements(self, spec: EnvironmentSpec) -> list[str]:
         """Return what to resolve. A dependency on stable-core itself is left out: workers bring the SDK along."""
         wanted = spec.lock.read_text("utf-8").splitlines() if spec.lock is not None else list(spec.dependencies)
-        return [
-            line
-            for line in [*wanted, *RUNTIME_NEEDS]
-            if not re.match(r"stable[-_.]core\b", line.strip(), re.IGNORECASE)
-        ]
+        return [line for line in [*wanted, *RUNTIME_NEEDS] if not re.match(r"(?i)\s*stable[-_.]core\b", line)]
 
     def _folder_of(self, spec: EnvironmentSpec, lock: str) -> Path:
         pins = [line.strip() for line in lock.splitlines() if line.strip() and not line.strip().startswith("#")]
@@ -158,9 +144,8 @@ class Environments:
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                     report(f"Making an environment of {text.count('==')} packages")
                     await run_uv(self.home, report, "venv", "--quiet", "--python", _interpreter(spec), str(folder))
-                    run = run_uv_with_torch if _names(text, "torch") else run_uv
-                    python = str(_python_in(folder))
-                    await run(self.home, report, "pip", "install", "--python", python, "--requirements", str(lock))
+                    command = ["pip", "install", "--python", str(_python_in(folder)), "--requirements", str(lock)]
+                    await run_uv(self.home, report, *command, has_torch=_names(text, "torch"))
                     (folder / MARKER).write_text(text, "utf-8")
         except OSError as error:
             raise EnvironmentFailed(f"The environment could not be written: {error}", _hint(str(error))) from None
@@ -176,35 +161,30 @@ class Environments:
             wanted.write_text(requirements + "\n", "utf-8")
             plain = ("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links")
             command = ["pip", "compile", str(wanted), "--output-file", str(made), "--python", _interpreter(spec)]
-            run = run_uv_with_torch if _names(requirements, "torch") else run_uv
-            await run(self.home, report, *command, *plain)
+            await run_uv(self.home, report, *command, *plain, has_torch=_names(requirements, "torch"))
             made.replace(lock)
 
 
-async def run_uv_with_torch(home: Path, report: Report, *arguments: str) -> None:
-    """Run uv for packages with torch: where no wheel folder is configured, let uv choose the build for this machine.
-
-    Raises:
-        EnvironmentFailed: it failed with the configured index too.
-    """
-    environ = {**os.environ, **uv_sources(os.environ)}
-    if not environ.keys() & {"UV_FIND_LINKS", "UV_NO_INDEX", "UV_OFFLINE", "UV_TORCH_BACKEND"}:
-        try:
-            return await run_uv(home, report, *arguments, "--torch-backend=auto")
-        except EnvironmentFailed:
-            report("The torch build for this machine could not be fetched: using the configured index")
-    return await run_uv(home, report, *arguments)
-
-
-async def run_uv(home: Path, report: Report, *arguments: str) -> None:
+async def run_uv(home: Path, report: Report, *arguments: str, has_torch: bool = False) -> None:
     """Run uv to its end with pip's sources handed on; cancelling kills it and what it started.
 
+    Where the packages have torch and no wheel folder is configured, uv first tries to get the build for this machine.
+
     Raises:
-        EnvironmentFailed: uv is missing or failed.
+        EnvironmentFailed: uv failed.
     """
     environ = uv_environment(home)
     if arguments[0] == "pip" and environ.pop("UV_NO_INDEX", ""):
         arguments = (*arguments, "--no-index")
+    elif has_torch and not environ.keys() & {"UV_FIND_LINKS", "UV_OFFLINE", "UV_TORCH_BACKEND"}:
+        try:
+            return await _run_uv(home, environ, report, *arguments, "--torch-backend=auto")
+        except EnvironmentFailed:
+            report("The torch build for this machine could not be fetched: using the configured index")
+    return await _run_uv(home, environ, report, *arguments)
+
+
+async def _run_uv(home: Path, environ: dict[str, str], report: Report, *arguments: str) -> None:
     home.mkdir(parents=True, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
         *(find_uv(), *arguments),
@@ -220,30 +200,20 @@ async def run_uv(home: Path, report: Report, *arguments: str) -> None:
     output: list[str] = []
     try:
         async for raw in process.stderr:
-            line = raw.decode(errors="replace").strip()
-            if line:
+            if line := raw.decode(errors="replace").strip():
                 output.append(line)
-            if line and not line.startswith(QUIET_LINES):
-                report(line)
+                if not line.startswith(QUIET_LINES):
+                    report(line)
         code = await process.wait()
     except BaseException:
-        _kill(process)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill() if sys.platform == "win32" else os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         raise
     if code != 0:
         tail = "\n".join(output[-TAIL_LINES:])
-        said = next(
-            (line for line in output if line.startswith(("error", "×", "No solution"))), output[-1] if output else ""
-        )
-        raise EnvironmentFailed(f"The environment could not be made: {said.lstrip('× ')}", _hint(tail), tail)
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
+        said = [line for line in output if line.startswith(("error", "×"))] or output or [f"uv ended with code {code}"]
+        raise EnvironmentFailed(f"The environment could not be made: {said[0].lstrip('× ')}", _hint(tail), tail)
 
 
 HINTS = {
@@ -264,20 +234,11 @@ def _hint(output: str) -> str:
     return next((hint for pattern, hint in HINTS.items() if re.search(pattern, output)), "The output of uv says why.")
 
 
-@functools.cache
 def find_uv() -> str:
-    """Return the path of uv: the installed package's, else the one on PATH.
+    """Return the path of the program that the package uv brings."""
+    import uv
 
-    Raises:
-        EnvironmentFailed: there is none.
-    """
-    with contextlib.suppress(ImportError, FileNotFoundError):
-        import uv
-
-        return str(uv.find_uv_bin())
-    if found := shutil.which("uv"):
-        return found
-    raise EnvironmentFailed("uv is not installed", "Run: python -m pip install uv")
+    return uv.find_uv_bin()
 
 
 def uv_environment(home: Path) -> dict[str, str]:
@@ -285,9 +246,7 @@ def uv_environment(home: Path) -> dict[str, str]:
     private = {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "STABLE_CORE_TOKEN"}
     environ = {name: value for name, value in os.environ.items() if name not in private}
     environ |= uv_sources(environ)
-    usual = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    if sys.platform == "win32":
-        usual = Path(environ.get("LOCALAPPDATA") or Path.home())
+    usual = Path(environ.get("XDG_CACHE_HOME") or environ.get("LOCALAPPDATA") or Path.home() / ".cache")
     if "UV_CACHE_DIR" not in environ and _device(usual) != _device(home):
         environ["UV_CACHE_DIR"] = str(home / "cache" / "uv")
     return environ
@@ -321,40 +280,34 @@ def uv_sources(environ: Mapping[str, str]) -> dict[str, str]:
 
 def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """Return pip's settings by their long option name, from its configuration files and PIP_* variables."""
-    parsers = []
+    found: dict[str, dict[str, str]] = {"global": {}, "install": {}}
     for path in _pip_files(environ):
         parser = configparser.RawConfigParser()
         with contextlib.suppress(configparser.Error, OSError, UnicodeDecodeError):
             parser.read(path, encoding="utf-8")
-        parsers.append(parser)
-    found: dict[str, str] = {}
-    for section in ("global", "install"):
-        for parser in parsers:
-            if parser.has_section(section):
-                found |= {name.replace("_", "-"): value for name, value in parser.items(section)}
+        for section in found.keys() & set(parser.sections()):
+            found[section] |= {name.replace("_", "-"): value for name, value in parser.items(section)}
     variables = {name: value for name, value in environ.items() if name.startswith("PIP_") and value}
-    return found | {name[4:].lower().replace("_", "-"): value for name, value in variables.items()}
+    named = {name[4:].lower().replace("_", "-"): value for name, value in variables.items()}
+    return found["global"] | found["install"] | named
 
 
 def _pip_files(environ: Mapping[str, str]) -> list[Path]:
-    """List pip's configuration files, the strongest last."""
+    """List where pip keeps its configuration, on any system, the strongest last; most of these do not exist."""
     named = environ.get("PIP_CONFIG_FILE", "")
     if named == os.devnull:
         return []
     home = Path(environ.get("HOME") or Path.home())
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    if sys.platform == "win32":
-        shared = [Path(environ.get("PROGRAMDATA", "C:/ProgramData"), "pip", "pip.ini")]
-        own = [home / "pip" / "pip.ini", Path(environ.get("APPDATA", str(home)), "pip", "pip.ini")]
-    elif sys.platform == "darwin":
-        shared = [Path("/Library/Application Support/pip/pip.conf")]
-        own = [home / ".pip/pip.conf", config / "pip/pip.conf", home / "Library/Application Support/pip/pip.conf"]
-    else:
-        folders = reversed(environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":"))
-        shared = [*(Path(folder, "pip", "pip.conf") for folder in folders if folder), Path("/etc/pip.conf")]
-        own = [home / ".pip/pip.conf", config / "pip/pip.conf"]
-    site = Path(sys.prefix, "pip.ini" if sys.platform == "win32" else "pip.conf")
-    return [*shared, site, Path(named)] if named and Path(named).exists() else [*shared, *own, site]
+    folders = environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep)[::-1]
+    shared = [environ.get("PROGRAMDATA", ""), "/Library/Application Support", *folders]
+    own: list[str | Path] = [config, home / "Library/Application Support", environ.get("APPDATA", "")]
+    paths = [Path(folder, "pip", name) for folder in shared if folder for name in ("pip.conf", "pip.ini")]
+    paths += [Path("/etc/pip.conf")]
+    if not named or not Path(named).exists():
+        paths += [home / ".pip" / "pip.conf", home / "pip" / "pip.ini"]
+        paths += [Path(folder, "pip", name) for folder in own if folder for name in ("pip.conf", "pip.ini")]
+    return [*paths, Path(sys.prefix, "pip.conf"), Path(sys.prefix, "pip.ini"), Path(named or os.devnull)]
 
 
 @contextlib.asynccontextmanager
@@ -390,33 +343,16 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
 
 
-def _names(requirements: str, need: str) -> bool:
-    name = re.match(r"[\w.-]+", need)
-    return bool(name) and re.search(rf"^{name[0]}\b(?![.-])", requirements, re.IGNORECASE | re.MULTILINE) is not None  # type: ignore[index]
+def _names(requirements: str, name: str) -> bool:
+    return re.search(rf"(?im)^{name}\b(?![.-])", requirements) is not None
 
 
 def _interpreter(spec: EnvironmentSpec) -> str:
     """Return the Python to build with: this one, or what the plugin asks for when this one does not fit."""
-    return sys.executable if accepts_python(spec.requires_python) else spec.requires_python
+    from packaging.specifiers import SpecifierSet
 
-
-def accepts_python(requires: str, version: tuple[int, ...] = sys.version_info[:3]) -> bool:
-    """Tell whether a requires-python specifier such as `>=3.11,<3.13` accepts a Python version."""
-    for operator, number in re.findall(r"(~=|==|!=|<=|>=|<|>)\s*(\d+(?:\.\d+)*)", requires):
-        bound = tuple(map(int, number.split(".")))
-        short = version[: len(bound)]
-        fits = {
-            "==": short == bound,
-            "!=": short != bound,
-            ">=": version >= bound,
-            "<=": short <= bound,
-            ">": short > bound,
-            "<": version < bound,
-            "~=": version >= bound and version[: len(bound) - 1] == bound[:-1],
-        }
-        if not fits[operator]:
-            return False
-    return True
+    fits = SpecifierSet(spec.requires_python).contains(platform.python_version(), prereleases=True)
+    return sys.executable if fits else spec.requires_python
 
 
 def _python_in(folder: Path) -> Path:
@@ -426,20 +362,16 @@ def _python_in(folder: Path) -> Path:
 def worker_runtime(home: Path) -> Path:
     """Return a folder for PYTHONPATH with only what a worker imports of stable-core, so that no plugin sees more."""
     package = Path(__file__).parent
-    files = {
-        path.relative_to(package): path.read_bytes() for name in RUNTIME_FILES for path in sorted(package.glob(name))
-    }
-    known = hashlib.sha256(
-        b"\0".join(str(path).encode() + b"\0" + content for path, content in files.items())
-    ).hexdigest()
+    files = [path for name in RUNTIME_FILES for path in sorted(package.glob(name))]
+    known = hashlib.sha256(b"\0".join(path.name.encode() + b"\0" + path.read_bytes() for path in files)).hexdigest()
     folder = home / "cache" / f"runtime-{known[:12]}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as new:
-            for path, content in files.items():
-                target = Path(new, "made", "stable_core", path)
+            for path in files:
+                target = Path(new, "made", "stable_core", path.relative_to(package))
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
+                shutil.copyfile(path, target)
             with contextlib.suppress(OSError):  # another process was faster
                 Path(new, "made").replace(folder)
     return folder
@@ -474,9 +406,9 @@ def main() -> None:
     """Run uv with pip's sources and the torch of this machine, as `start.sh` and `test.sh` do."""
     arguments = sys.argv[1:]
     has_torch = any(_names(Path(lock).read_text("utf-8"), "torch") for lock in arguments if lock.endswith(".lock"))
-    run = run_uv_with_torch if has_torch else run_uv
+    report: Report = lambda line: print(f"  {line}", file=sys.stderr, flush=True)  # noqa: E731 - one line
     try:
-        asyncio.run(run(Path.cwd(), lambda line: print(f"  {line}", file=sys.stderr, flush=True), *arguments))
+        asyncio.run(run_uv(Path.cwd(), report, *arguments, has_torch=has_torch))
     except EnvironmentFailed as error:
         sys.exit(f"{error.traceback}\n{error.message}\n{error.hint}")
 

@@ -13,21 +13,23 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from stable_core.environments import Environments, EnvironmentSpec, Report, worker_environment, worker_runtime
 from stable_core.errors import (
     BadAnnouncement,
     NotFound,
     PluginError,
-    ProtocolMismatch,
     StableCoreError,
     error_from_dict,
 )
-from stable_core.protocol import VERSION
+from stable_core.protocol import VERSION, MessageDecoder
 
 ENTRY_POINTS = "stable_core.plugins"
 ANNOUNCE_SECONDS = 20
@@ -82,36 +84,40 @@ class PluginRegistry:
         self.plugins: dict[str, InstalledPlugin] = {}
         self._stamps: dict[Path, Stamp] = {}
         self._found: dict[Path, list[InstalledPlugin]] = {}
+        self._slow: dict[str, asyncio.Task[None]] = {}
         self._cache = home / "cache" / "announcements.json"
         self._lock = asyncio.Lock()
+        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
 
-    async def refresh(self, report: Report = lambda line: None) -> bool:
+    async def refresh(self, wait_for: Iterable[str] = (), report: Report = lambda line: None) -> bool:
         """Look for new, changed and removed plugins, let them announce, and tell whether anything changed.
 
-        Costs a few file stamps when nothing did. A changed plugin is listed at once and announces in its own process,
-        all of them side by side; `report` gets lines about environments that must be made for that.
+        Costs a few file stamps when nothing did. Plugins announce side by side, each in its own short process. One
+        whose import needs packages of its own goes on in the background while its environment is made, unless it is
+        named in `wait_for` (`plugin` or `plugin.job`). `report` gets lines about these environments.
         """
         async with self._lock:
             stamps = {source: stamp for folder in self.folders for source, stamp in _sources(folder)}
-            if stamps == self._stamps:
-                return False
-            changed = [source for source, stamp in stamps.items() if self._stamps.get(source) != stamp]
-            found = {source: self._found[source] for source in stamps if source not in changed}
-            found |= {source: list(_read(source, stamps[source])) for source in changed}
-            self._found, self._stamps = {source: found[source] for source in stamps}, stamps
-            self.plugins = {}
-            for plugin in (plugin for plugins in self._found.values() for plugin in plugins):
-                self.plugins.setdefault(plugin.name, plugin)
-            await self._announce_all([plugin for source in changed for plugin in found[source]], report)
-            return True
+            is_changed = stamps != self._stamps
+            if is_changed:
+                await self._refresh(stamps, report)
+        names = {name.partition(".")[0] for name in wait_for}
+        await asyncio.gather(*(asyncio.shield(task) for name, task in self._slow.items() if name in names))
+        return is_changed
 
-    async def retry(self, name: str, report: Report = lambda line: None) -> InstalledPlugin:
-        """Let a plugin announce again that could not, for example because the machine was offline."""
-        plugin = self.plugin(name)
-        if plugin.error is not None:
-            plugin.error = None
-            await self._announce_all([plugin], report)
-        return plugin
+    async def _refresh(self, stamps: dict[Path, Stamp], report: Report) -> None:
+        changed = {source for source, stamp in stamps.items() if self._stamps.get(source) != stamp}
+        found = {
+            source: list(_read(source, stamp)) if source in changed else self._found[source]
+            for source, stamp in stamps.items()
+        }
+        known = self._load_cache()
+        async with asyncio.TaskGroup() as group:
+            for plugin in (plugin for source in changed for plugin in found[source] if plugin.error is None):
+                group.create_task(self._announce(plugin, known, report))
+        self._stamps, self._found = stamps, found
+        self.plugins = {plugin.name: plugin for plugins in list(found.values())[::-1] for plugin in plugins}
+        self._save_cache()
 
     def plugin(self, name: str) -> InstalledPlugin:
         """Return one plugin.
@@ -138,65 +144,47 @@ class PluginRegistry:
         for signature in plugin.announcement["signatures"] if plugin and plugin.announcement else []:
             if signature["name"] == full_name:
                 return dict(signature)
-        raise NotFound(
-            f"Nothing announces {full_name!r}", _near(full_name, [each["name"] for each in self.signatures()])
-        )
+        hint = _near(full_name, [each["name"] for each in self.signatures()])
+        raise NotFound(f"Nothing announces {full_name!r}", hint)
 
     def signatures(self) -> list[dict[str, Any]]:
         """Return every announced signature, by name."""
         announced = [plugin.announcement for plugin in self.plugins.values() if plugin.announcement]
         return sorted((each for one in announced for each in one["signatures"]), key=lambda each: str(each["name"]))
 
-    async def _announce_all(self, plugins: list[InstalledPlugin], report: Report) -> None:
-        known = self._load_cache()
-        runtime = worker_runtime(self.home)
-        slots = asyncio.Semaphore(os.cpu_count() or 1)
-
-        async def announce(plugin: InstalledPlugin) -> None:
-            try:
-                plugin.announcement = known.get(_cache_key(plugin, runtime)) or await self._announce(
-                    plugin, slots, report
-                )
-            except StableCoreError as error:
-                plugin.error = error
-
-        async with asyncio.TaskGroup() as group:
-            for plugin in plugins:
-                if plugin.error is None:
-                    group.create_task(announce(plugin))
-        listed = [plugin for plugins in self._found.values() for plugin in plugins]
-        self._save_cache({_cache_key(each, runtime): each.announcement for each in listed if each.announcement}, known)
-
-    async def _announce(self, plugin: InstalledPlugin, slots: asyncio.Semaphore, report: Report) -> dict[str, Any]:
+    async def _announce(self, plugin: InstalledPlugin, known: dict[str, Any], report: Report) -> None:
         """Ask with this interpreter, or in the plugin's environment if its import needs packages of its own."""
-        async with slots:
-            hello = await _run_announce(Path(sys.executable), plugin, self.home)
-        if hello.get("error", {}).get("is_import_error"):
+        plugin.announcement = known.get(self._cache_key(plugin))
+        if plugin.announcement is None:
+            async with self._slots:
+                needs_environment = await _ask(plugin, Path(sys.executable), self.home)
+            if needs_environment:
+                plugin.error = None
+                self._slow[plugin.name] = asyncio.create_task(self._announce_slowly(plugin, report))
+
+    async def _announce_slowly(self, plugin: InstalledPlugin, report: Report) -> None:
+        try:
             python = await self.environments.ensure(plugin.environment, lambda line: report(f"{plugin.name}: {line}"))
-            async with slots:
-                hello = await _run_announce(python, plugin, self.home)
-        if "error" in hello:
-            raise error_from_dict(hello["error"])
-        announcement: dict[str, Any] = hello["plugin"]
-        if announcement["name"] != plugin.name:
-            where = "its pyproject.toml" if plugin.target else "its file"
-            raise BadAnnouncement(
-                f"{plugin.source.name} is {plugin.name!r} in {where} and {announcement['name']!r} in its code"
-            )
-        return announcement
+            await _ask(plugin, python, self.home)
+            self._save_cache()
+        except StableCoreError as error:
+            plugin.error = error
+        finally:
+            self._slow.pop(plugin.name, None)
+
+    def _cache_key(self, plugin: InstalledPlugin) -> str:
+        return f"{plugin.name} {plugin.version} {worker_runtime(self.home).name}"
 
     def _load_cache(self) -> dict[str, dict[str, Any]]:
         with contextlib.suppress(OSError, ValueError):
-            known = json.loads(self._cache.read_text("utf-8"))
-            return known if isinstance(known, dict) else {}
+            return dict(json.loads(self._cache.read_text("utf-8")))
         return {}
 
-    def _save_cache(self, known: dict[str, Any], before: dict[str, Any]) -> None:
-        if known == before:
-            return
+    def _save_cache(self) -> None:
+        listed = [plugin for plugins in self._found.values() for plugin in plugins if plugin.announcement]
         with contextlib.suppress(OSError):  # only a cache
             with tempfile.NamedTemporaryFile("w", dir=self._cache.parent, delete=False, encoding="utf-8") as file:
-                json.dump(known, file)
+                json.dump({self._cache_key(plugin): plugin.announcement for plugin in listed}, file)
             Path(file.name).replace(self._cache)
 
 
@@ -245,15 +233,16 @@ def _read(source: Path, stamp: Stamp) -> Iterator[InstalledPlugin]:
 
 def _read_folder(source: Path, stamp: Stamp) -> Iterator[InstalledPlugin]:
     project = tomllib.loads((source / "pyproject.toml").read_text("utf-8")).get("project", {})
-    lock = source / "requirements.lock"
-    spec = EnvironmentSpec(
-        tuple(map(str, project.get("dependencies", []))),
-        lock if lock.is_file() else None,
-        str(project.get("requires-python", "")),
-    )
     version = f"{project.get('version', '0')}+{_hash_folder(source, stamp)}"
     for name, target in project.get("entry-points", {}).get(ENTRY_POINTS, {}).items():
-        yield InstalledPlugin(name, source, str(target), version, spec)
+        yield InstalledPlugin(name, source, str(target), version, _needs(project, source / "requirements.lock"))
+
+
+def _needs(declared: dict[str, Any], lock: Path | None = None) -> EnvironmentSpec:
+    requires = str(declared.get("requires-python", ""))
+    SpecifierSet(requires)  # a ValueError here is told as the plugin's error
+    dependencies = tuple(str(Requirement(each)) for each in declared.get("dependencies", []))
+    return EnvironmentSpec(dependencies, lock if lock and lock.is_file() else None, requires)
 
 
 def _hash_folder(source: Path, stamp: Stamp) -> str:
@@ -270,12 +259,8 @@ def _read_file(source: Path) -> Iterator[InstalledPlugin]:
     text = content.decode("utf-8")
     found = re.search(r"""\bPlugin\(\s*(?:name\s*=\s*)?["']([^"']*)["']""", text)
     if found is not None:
-        script = _inline_metadata(text)
-        spec = EnvironmentSpec(
-            tuple(map(str, script.get("dependencies", []))), None, str(script.get("requires-python", ""))
-        )
         version = f"0+{hashlib.sha256(content).hexdigest()[:12]}"
-        yield InstalledPlugin(found[1], source, "", version, spec)
+        yield InstalledPlugin(found[1], source, "", version, _needs(_inline_metadata(text)))
 
 
 def _inline_metadata(text: str) -> dict[str, Any]:
@@ -283,6 +268,24 @@ def _inline_metadata(text: str) -> dict[str, Any]:
     block = re.search(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$", text)
     lines = block["content"].splitlines() if block else []
     return tomllib.loads("\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines))
+
+
+async def _ask(plugin: InstalledPlugin, python: Path, home: Path) -> bool:
+    """Let the plugin announce, note what it says or why it cannot; return whether it lacks packages of its own."""
+    try:
+        hello = await _run_announce(python, plugin, home)
+        if "error" in hello:
+            plugin.error = error_from_dict(hello["error"])
+            return bool(hello["error"].get("is_import_error"))
+        if hello["plugin"]["name"] != plugin.name:
+            names = f"{plugin.name!r} by its declaration and {hello['plugin']['name']!r} by its code"
+            raise BadAnnouncement(f"{plugin.source.name} is {names}", "Give it one name.")
+        plugin.announcement = hello["plugin"]
+    except StableCoreError as error:
+        plugin.error = error
+    except OSError as error:
+        plugin.error = BadAnnouncement(f"{plugin.name} could not be asked: {error}")
+    return False
 
 
 async def _run_announce(python: Path, plugin: InstalledPlugin, home: Path) -> dict[str, Any]:
@@ -308,21 +311,15 @@ async def _run_announce(python: Path, plugin: InstalledPlugin, home: Path) -> di
         if process.returncode is None:
             process.kill()
             await process.wait()
-    tail = "\n".join(log.decode(errors="replace").splitlines()[-30:])
     try:
-        hello = json.loads(said.splitlines()[0])
-        if hello["type"] != "hello" or not ({"plugin", "error"} & hello.keys()):
+        (hello,) = MessageDecoder().feed(said)
+        if hello.get("version") != VERSION or not hello.keys() & {"plugin", "error"}:
             raise ValueError
-    except (IndexError, ValueError, KeyError, TypeError):
-        message = f"{plugin.name} ended with exit code {process.returncode} before it announced anything"
-        raise BadAnnouncement(message, "The end of its output says why.", tail) from None
-    if "plugin" in hello and hello.get("version") != VERSION:
-        raise ProtocolMismatch(f"{plugin.name} speaks protocol {hello.get('version')}, not {VERSION}")
-    return dict(hello)
-
-
-def _cache_key(plugin: InstalledPlugin, runtime: Path) -> str:
-    return f"{plugin.name} {plugin.version} {runtime.name}"
+    except (StableCoreError, ValueError):
+        message = f"{plugin.name} ended with exit code {process.returncode} and without an announcement"
+        tail = log.decode(errors="replace").splitlines()[-30:]
+        raise BadAnnouncement(message, "The end of its output says why.", "\n".join(tail)) from None
+    return hello
 
 
 def _near(name: str, known: list[str]) -> str:

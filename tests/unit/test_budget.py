@@ -1,4 +1,4 @@
-"""The size of the core: what a person can read in an hour must stay that. Counts code lines: no blank, comment, docstring."""
+"""The size of the core, which a person can read in an hour, in lines that are no blank, comment or docstring."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def table(sizes: dict[str, int]) -> str:
 
 
 def test_code_lines_are_counted_right() -> None:
-    source = '"""Doc.\n\nMore."""\n\nimport os  # why\n\n\ndef f():\n    """Doc."""\n    # note\n    return """a\nb"""\n\n\nX = 1\n"""About X."""\n'
+    source = '"""Doc.\n\nMore."""\n\nimport os  # why\n\n\ndef f():\n    """Doc."""\n    # note\n'
+    source += '    return """a\nb"""\n\n\nX = 1\n"""About X."""\n'
     assert code_lines(source) == {5, 8, 11, 12, 15}
 
 

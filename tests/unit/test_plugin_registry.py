@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +74,12 @@ def folder(home: Path) -> Path:
 
 def refreshed(home: Path, *folders: Path, report: Callable[[str], None] = lambda line: None) -> PluginRegistry:
     registry = PluginRegistry(list(folders) or [home / "plugins"], home, Environments(home))
-    asyncio.run(registry.refresh(report))
+
+    async def run() -> None:
+        await registry.refresh(report=report)
+        await registry.refresh(list(registry.plugins))
+
+    asyncio.run(run())
     return registry
 
 
@@ -188,26 +194,18 @@ def test_a_plugin_that_imports_its_packages_at_once_is_asked_in_its_environment(
     assert any(line.startswith("needy: ") for line in lines)
 
 
-def test_a_failed_environment_is_the_plugins_error_and_can_be_retried(
-    home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_environment_is_the_plugins_error(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needs = '# /// script\n# dependencies = ["pyasn1==0.6.1"]\n# ///\nimport pyasn1\n'
     write(folder / "needy.py", named("needy", needs))
     write(folder / "invert.py", INVERT)
-
-    async def run() -> None:
-        registry = PluginRegistry([folder], home, Environments(home))
-        with monkeypatch.context() as patch:
-            patch.setenv("UV_OFFLINE", "1")
-            patch.setenv("UV_CACHE_DIR", str(home / "empty-cache"))
-            patch.setenv("PIP_CONFIG_FILE", os.devnull)
-            await registry.refresh()
-        assert isinstance(registry.plugin("needy").error, EnvironmentFailed)
-        assert registry.plugin("invert").error is None
-        assert (await registry.retry("needy")).error is None
-        assert registry.plugin("needy").announcement is not None
-
-    asyncio.run(run())
+    with monkeypatch.context() as patch:
+        patch.setenv("UV_OFFLINE", "1")
+        patch.setenv("UV_CACHE_DIR", str(home / "empty-cache"))
+        patch.setenv("PIP_CONFIG_FILE", os.devnull)
+        registry = refreshed(home)
+    assert isinstance(registry.plugin("needy").error, EnvironmentFailed)
+    assert registry.plugin("invert").error is None
+    assert refreshed(home).plugin("needy").error is None  # as after a restart, online again
 
 
 def test_nothing_is_started_when_nothing_changed(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,35 +287,41 @@ def test_a_wrong_name_gets_a_hint(home: Path, folder: Path) -> None:
     assert "No plugin" in caught.value.hint
 
 
-def test_a_plugin_that_is_still_announcing_says_so(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_in_the_making_holds_up_nobody(
+    home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(folder / "invert.py", INVERT)
-    write(folder / "slow.py", named("slow"))
+    write(folder / "slow.py", named("slow", "import sys\nif not sys.flags.verbose: import a_package_of_its_own"))
 
     async def run() -> None:
-        registry = PluginRegistry([folder], home, Environments(home))
-        real, go_on = plugin_registry._run_announce, asyncio.Event()
-        invert_is_asked = asyncio.Event()
+        go_on = asyncio.Event()
 
-        async def announce(python: Path, plugin: Any, home: Path) -> dict[str, Any]:
-            if plugin.name == "slow":
+        class SlowEnvironments(Environments):
+            async def ensure(self, spec: EnvironmentSpec, report: Any = None) -> Path:
                 await go_on.wait()
-            answer = await real(python, plugin, home)
-            if plugin.name == "invert":
-                asyncio.get_running_loop().call_soon(invert_is_asked.set)
-            return answer
+                wrapper = write(home / "python", f'#!/bin/sh\nexec {sys.executable} -v "$@"\n')
+                wrapper.chmod(0o755)
+                return wrapper
 
-        monkeypatch.setattr(plugin_registry, "_run_announce", announce)
-        monkeypatch.setattr(os, "cpu_count", lambda: 2)
-        running = asyncio.create_task(registry.refresh())
-        await invert_is_asked.wait()
+        registry = PluginRegistry([folder], home, SlowEnvironments(home))
+        await registry.refresh()
         assert registry.signature("invert.invert")["name"] == "invert.invert"
         with pytest.raises(PluginError, match="still being set up"):
             registry.signature("slow.anything")
+        waiting = asyncio.create_task(registry.refresh(["slow.anything"]))
+        await registry.refresh(["invert.invert"])
+        assert not waiting.done()
         go_on.set()
-        assert await running is True
+        await waiting
         assert registry.plugin("slow").announcement is not None
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("wrong", ["requires-python = 'new'", "dependencies = ['a b c']", "dependencies = 3"])
+def test_needs_that_make_no_sense(home: Path, folder: Path, wrong: str) -> None:
+    write(folder / "odd.py", named("odd", f"# /// script\n# {wrong}\n# ///"))
+    assert isinstance(refreshed(home).plugin("odd").error, BadAnnouncement)
 
 
 def test_every_bundled_plugin_announces(home: Path) -> None:
