@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from stable_core.errors import ConfigError
 from stable_core.sdk.params import Field, Params, Secret, check_params, describe_validation
@@ -17,59 +17,48 @@ from stable_core.sdk.params import Field, Params, Secret, check_params, describe
 class Settings(Params):
     """Every setting of the core; the settings page, docs/settings.md and STABLE_CORE_* variables follow from it."""
 
-    host: str = Field(default="127.0.0.1", description="Address to listen on", group="Server")
-    port: int = Field(default=7860, ge=0, le=65535, description="Port to listen on; 0 takes a free one", group="Server")
-    token: Secret = Field(default="", description="What clients must send when not on this machine", group="Server")
-    upload_limit_mb: int = Field(default=1024, ge=1, description="Largest upload", unit="MB", group="Server")
-    models_folders: list[str] = Field(
-        default=[], description="Models folders of A1111 or ComfyUI to use as well", group="Files"
-    )
-    outputs_folder: str = Field(
-        default="", description="Where results are saved; empty: in the home folder", group="Files"
-    )
-    save_results: bool = Field(default=True, description="Save every result as an ordinary file", group="Files")
-    image_format: Literal["png", "jpeg", "webp"] = Field(
-        default="png", description="Format of saved pictures", group="Files", depends={"save_results": True}
-    )
-    embed_parameters: bool = Field(
-        default=True, description="Write the generation data into saved files", group="Files"
-    )
-    cache_results: bool = Field(default=True, description="Do not run an unchanged job again", group="Jobs")
-    job_timeout_seconds: float = Field(
-        default=0, ge=0, description="Longest run of a job; 0: none", unit="s", group="Jobs"
-    )
-    cancel_grace_seconds: float = Field(
-        default=3.0,
-        ge=0,
-        description="How long a cancelled job may react before its worker is stopped",
-        unit="s",
-        group="Jobs",
-    )
-    max_attempts: int = Field(default=2, ge=1, le=10, description="Tries of a job whose worker dies", group="Jobs")
-    event_days: int = Field(
-        default=30, ge=1, description="How long events are kept", unit="days", group="Jobs", advanced=True
-    )
-    artifact_grace_hours: float = Field(
-        default=24, ge=0, description="How long artifacts nobody needs are kept", unit="h", group="Jobs", advanced=True
-    )
-    durability: Literal["normal", "full"] = Field(
-        default="normal", description="full: accepted jobs survive a power cut, slower", group="Jobs", advanced=True
-    )
-    devices: str = Field(default="auto", description="auto, cpu, or a list such as cuda:0,cuda:1", group="Workers")
-    device_memory_mb: int = Field(
-        default=0,
-        ge=0,
-        description="Memory to plan with per device; 0: measure",
-        unit="MB",
-        group="Workers",
-        advanced=True,
-    )
-    worker_start_seconds: float = Field(
-        default=120, gt=0, description="Longest start of a worker", unit="s", group="Workers", advanced=True
-    )
-    worker_idle_seconds: float = Field(
-        default=300, ge=0, description="Idle time until a worker is stopped; 0: never", unit="s", group="Workers"
-    )
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    host: str = Field(default="127.0.0.1", group="Server")
+    """Address to listen on; any but this machine's own needs a token."""
+    port: int = Field(default=7860, ge=0, le=65535, group="Server")
+    """Port to listen on; 0 takes a free one."""
+    token: Secret = Field(default="", component="password", group="Server")
+    """What clients must send when it is not empty."""
+    upload_limit_mb: int = Field(default=1024, ge=1, unit="MB", group="Server")
+    """Largest upload."""
+    models_folders: list[str] = Field(default=[], group="Files")
+    """More models folders, laid out as those of A1111 or ComfyUI."""
+    outputs_folder: str = Field(default="", group="Files")
+    """Where results are saved; empty means outputs/ in the home folder."""
+    save_results: bool = Field(default=True, group="Files")
+    """Save every result as an ordinary file."""
+    image_format: Literal["png", "jpeg", "webp"] = Field(default="png", group="Files", depends={"save_results": True})
+    """Format of saved pictures."""
+    embed_parameters: bool = Field(default=True, group="Files", depends={"save_results": True})
+    """Write the generation data into saved files."""
+    cache_results: bool = Field(default=True, group="Jobs")
+    """Take the result of an unchanged job from the history instead of running it again."""
+    job_timeout_seconds: float = Field(default=0, ge=0, unit="s", group="Jobs")
+    """Longest run of a job; 0 sets no limit."""
+    cancel_grace_seconds: float = Field(default=3, ge=0, unit="s", group="Jobs", advanced=True)
+    """How long a cancelled job may react before its worker is stopped."""
+    max_attempts: int = Field(default=2, ge=1, le=10, group="Jobs", advanced=True)
+    """How often a job is tried whose worker dies."""
+    event_days: int = Field(default=30, ge=1, unit="days", group="Jobs", advanced=True)
+    """How long events are kept."""
+    artifact_grace_hours: float = Field(default=24, ge=0, unit="h", group="Jobs", advanced=True)
+    """How long artifacts are kept that no job refers to."""
+    durability: Literal["normal", "full"] = Field(default="normal", group="Jobs", advanced=True)
+    """With full, an accepted job survives a power cut too; slower."""
+    devices: str = Field(default="auto", group="Workers")
+    """Where jobs run: auto, cpu, or a list such as cuda:0,cuda:1."""
+    device_memory_mb: int = Field(default=0, ge=0, unit="MB", group="Workers", advanced=True)
+    """Memory to plan with on each device; 0 measures it."""
+    worker_start_seconds: float = Field(default=120, gt=0, unit="s", group="Workers", advanced=True)
+    """Longest start of a worker."""
+    worker_idle_seconds: float = Field(default=300, ge=0, unit="s", group="Workers")
+    """How long an idle worker keeps its memory; 0 means for ever."""
 
 
 def home_folder(given: Path | None = None) -> Path:
