@@ -5,6 +5,7 @@ Files may come from anyone: no header is trusted, and what is broken or too larg
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import wave
@@ -14,24 +15,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import PIL.Image
-from PIL.Image import Transpose
 
 from stable_core.errors import InvalidInput
 from stable_core.sdk.artifacts import Audio, Data, File, Image, Video, fits, media_type_of, suffix_of, type_of
 
-__all__ = [
-    "Encoded",
-    "Pcm",
-    "audio_from_pcm",
-    "audio_to_pcm",
-    "decode",
-    "describe",
-    "encode",
-    "fits",
-    "media_type_of",
-    "suffix_of",
-    "type_of",
-]
+__all__ = ["Encoded", "decode", "describe", "encode", "fits", "media_type_of", "suffix_of", "type_of"]
 
 MAX_PIXELS = 2**28
 """The largest picture that is opened, in pixels: 16,384 x 16,384."""
@@ -42,7 +30,6 @@ MAX_PARAMETERS = 2**16
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 COMPRESS_LEVEL = 1
 _HEAD_BYTES = 4096
-_TEXT_HINT = "Save it as UTF-8."
 
 # Pillow warns above this size and raises above twice of it; ours is the limit that counts, so the two agree.
 PIL.Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -57,22 +44,16 @@ class Encoded:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-class Pcm(NamedTuple):
-    """Sound as interleaved little-endian samples of `sample_bytes` each; 8-bit samples are unsigned, as in WAV."""
-
-    samples: bytes
-    sample_rate: int
-    channels: int = 1
-    sample_bytes: int = 2
-
-
 def encode(type_name: str, value: Any) -> Encoded:
     """Return the bytes, media type and details of a value of an artifact type.
 
     Raises:
         InvalidInput: the value is not of that type.
     """
-    return _ENCODERS[type_name](value)
+    cls, encode_value, _ = _CODECS[type_name]
+    if not isinstance(value, cls):
+        raise InvalidInput(f"The {type_name} must be of type {cls.__name__}, not {type(value).__name__}.")
+    return encode_value(value)
 
 
 def decode(type_name: str, path: Path, media_type: str) -> Any:
@@ -81,14 +62,14 @@ def decode(type_name: str, path: Path, media_type: str) -> Any:
     Raises:
         InvalidInput: the file is broken, too large or of another kind.
     """
-    return _DECODERS[type_name](path, media_type)
+    return _CODECS[type_name][2](path, media_type)
 
 
 def describe(path: Path, media_type: str) -> dict[str, Any]:
     """Return the details of a stored file from its header: cheap, and safe with files from strangers.
 
-    Images give width, height and parameters (generation data); WAV and FLAC give sample_rate, channels and seconds;
-    MP4 gives seconds. What cannot be read is left out.
+    Images give width, height and, if they hold generation data, parameters; WAV and FLAC give sample_rate, channels
+    and seconds, or nothing if they are broken.
 
     Raises:
         InvalidInput: an image that cannot be opened or is too large.
@@ -96,19 +77,19 @@ def describe(path: Path, media_type: str) -> dict[str, Any]:
     if media_type.startswith("image/"):
         with _open_image(path) as image:
             details = _image_details(image)
-            if _orientation(image) >= 5:  # stored on its side
+            if _exif(image, 0x0112) in (5, 6, 7, 8):  # orientation: stored on its side
                 details |= {"width": image.height, "height": image.width}
             return details
-    with path.open("rb") as file:
-        read = {"audio/wav": _wav_details, "audio/flac": _flac_details, "video/mp4": _mp4_details}.get(media_type)
-        return _read_or_nothing(read, file) if read else {}
+    if media_type in _SOUND_HEADERS:
+        with path.open("rb") as file:
+            return _sound_details(file, media_type)
+    return {}
 
 
 # Text and data
 
 
-def _encode_text(value: Any) -> Encoded:
-    _expect(value, str, "text")
+def _encode_text(value: str) -> Encoded:
     try:
         return Encoded(value.encode(), "text/plain")
     except UnicodeEncodeError as error:
@@ -119,7 +100,7 @@ def _decode_text(path: Path, media_type: str) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidInput(f"This {media_type} file is not UTF-8 text.", _TEXT_HINT) from None
+        raise InvalidInput(f"This {media_type} file is not UTF-8 text.", "Save it as UTF-8.") from None
 
 
 def _encode_data(value: Any) -> Encoded:
@@ -144,40 +125,43 @@ def _refuse_constant(name: str) -> None:
 # Images and masks
 
 
-def _encode_image(value: Any) -> Encoded:
-    _expect(value, Image, "image")
-    return _encode_png(_standard_mode(value))
+def _encode_image(image: Image) -> Encoded:
+    return _encode_png(_standard_mode(image))
 
 
-def _encode_mask(value: Any) -> Encoded:
-    _expect(value, Image, "mask")
-    return _encode_png(_as_mask(value))
+def _encode_mask(image: Image) -> Encoded:
+    return _encode_png(_as_mask(image))
 
 
 def _encode_png(image: Image) -> Encoded:
     if 0 in image.size:
         raise InvalidInput(f"An image of {image.width} x {image.height} pixels is empty.")
     details = _image_details(image)
+    if "transparency" in image.info:  # Pillow would write it for a mode that it may not fit
+        image = image.copy()
+        del image.info["transparency"]
     buffer = io.BytesIO()
-    plain = image.copy() if "transparency" in image.info else image
-    plain.info.pop("transparency", None)  # Pillow would write it for a mode that it may not fit
-    plain.save(buffer, "PNG", compress_level=COMPRESS_LEVEL)
+    image.save(buffer, "PNG", compress_level=COMPRESS_LEVEL)
     return Encoded(buffer.getvalue(), "image/png", details)
 
 
 def _decode_image(path: Path, media_type: str) -> Image:
+    from PIL import ImageOps  # only where an image is read: it would delay the start of every worker
+
     with _open_image(path) as opened:
         parameters = _image_details(opened).get("parameters")
         try:
             opened.load()
-            image = _standard_mode(_upright(opened))
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - decoders raise OSError, SyntaxError, struct.error, ValueError …
             raise _broken(error) from None
-    profile = image.info.get("icc_profile") if image.mode == opened.mode else None
+        with contextlib.suppress(Exception):  # a broken EXIF block is no reason to refuse the picture
+            ImageOps.exif_transpose(opened, in_place=True)
+        image = _standard_mode(opened)
     if image.mode == "I;16":
         image = _eight_bits(image)
+    profile = image.info.get("icc_profile") if image.mode == opened.mode else None
     kept = {"parameters": parameters, "icc_profile": profile}
     image.info = {name: value for name, value in kept.items() if value}
     return image
@@ -190,59 +174,32 @@ def _decode_mask(path: Path, media_type: str) -> Image:
 def _open_image(path: Path) -> Image:
     try:
         image = PIL.Image.open(path, formats=IMAGE_FORMATS)
-    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
-        raise InvalidInput(*_TOO_LARGE) from None
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - as above
         raise _broken(error) from None
     if image.width * image.height > MAX_PIXELS:
         image.close()
-        raise InvalidInput(*_TOO_LARGE)
+        raise _broken(PIL.Image.DecompressionBombError())
     return image
 
 
-_TOO_LARGE = ("The image is too large.", f"Images may have up to {MAX_PIXELS:,} pixels.")
-
-
 def _broken(error: Exception) -> InvalidInput:
+    if isinstance(error, (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning)):
+        return InvalidInput("The image is too large.", f"Images may have up to {MAX_PIXELS:,} pixels.")
     if isinstance(error, PIL.UnidentifiedImageError):
         return InvalidInput("This is not an image that can be read.", f"Known formats are {', '.join(IMAGE_FORMATS)}.")
     return InvalidInput(f"The image is broken: {error}.", "Open it in an image editor and save it again.")
 
 
-_TURNS = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
-}
-
-
-def _upright(image: Image) -> Image:
-    """Turn the image as its EXIF orientation says. PIL.ImageOps does too, but copies an image that is upright."""
-    turn = _TURNS.get(_orientation(image))
-    return image if turn is None else image.transpose(turn)
-
-
-def _orientation(image: Image) -> int:
-    try:
-        return int(image.getexif().get(0x0112, 1))
-    except Exception:  # noqa: BLE001 - a broken EXIF block is no reason to refuse the picture
-        return 1
-
-
 def _standard_mode(image: Image) -> Image:
     """Return the image in mode L, RGB, RGBA or I;16, without loss where one of these can hold it."""
     mode = image.mode
-    if mode == "La":
-        image, mode = image.convert("LA"), "LA"
-    if image.has_transparency_data and mode not in ("RGBA", "I;16"):
-        return image.convert("RGBA")
-    if mode in ("RGB", "RGBA", "L", "I;16"):
+    if mode in ("RGBA", "I;16"):
+        return image
+    if image.has_transparency_data:
+        return (image.convert("LA") if mode == "La" else image).convert("RGBA")
+    if mode in ("RGB", "L"):
         return image
     if mode == "F":  # no range is agreed on; pictures in floats are 0 to 1
         low, high = image.getextrema()
@@ -272,36 +229,45 @@ def _eight_bits(image: Image) -> Image:
 
 def _image_details(image: Image) -> dict[str, Any]:
     details: dict[str, Any] = {"width": image.width, "height": image.height}
-    parameters = image.info.get("parameters") or _exif_comment(image)
+    parameters = image.info.get("parameters") or _user_comment(image)
     if isinstance(parameters, str) and parameters.strip():
         details["parameters"] = parameters[:MAX_PARAMETERS]
     return details
 
 
-def _exif_comment(image: Image) -> str:
+def _user_comment(image: Image) -> str:
     """Return the EXIF user comment: where generation data lives in formats without text chunks."""
-    try:
-        raw = image.getexif().get_ifd(0x8769).get(0x9286) if "exif" in image.info else b""
-    except Exception:  # noqa: BLE001 - a broken EXIF block is no reason to refuse the picture
-        return ""
-    if isinstance(raw, str):
-        return raw
+    raw = _exif(image, 0x9286, 0x8769)
     if not isinstance(raw, bytes) or not raw.startswith(b"UNICODE\0"):
-        return ""
-    text = raw[8:]
-    return text.decode("utf-16-be" if text[:1] == b"\0" else "utf-16-le", "ignore")
+        return raw if isinstance(raw, str) else ""
+    return raw[8:].decode("utf-16-be" if raw[8:9] == b"\0" else "utf-16-le", "ignore")
+
+
+def _exif(image: Image, tag: int, block: int | None = None) -> Any:
+    try:
+        exif = image.getexif()
+        return (exif.get_ifd(block) if block else exif).get(tag)
+    except Exception:  # noqa: BLE001 - a broken EXIF block is no reason to refuse the picture
+        return None
 
 
 # Audio
+
+
+class Pcm(NamedTuple):
+    """Sound as interleaved little-endian samples of `sample_bytes` each; 8-bit samples are unsigned, as in WAV."""
+
+    samples: bytes
+    sample_rate: int
+    channels: int = 1
+    sample_bytes: int = 2
 
 
 def audio_from_pcm(pcm: Pcm) -> Audio:
     """Return the samples as a WAV file."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
-        file.setnchannels(pcm.channels)
-        file.setsampwidth(pcm.sample_bytes)
-        file.setframerate(pcm.sample_rate)
+        file.setparams((pcm.channels, pcm.sample_bytes, pcm.sample_rate, 0, "NONE", ""))
         file.writeframes(pcm.samples)
     return Audio(buffer.getvalue())
 
@@ -312,12 +278,9 @@ def audio_to_pcm(audio: Audio) -> Pcm:
     Raises:
         InvalidInput: the file is broken, or needs `soundfile`.
     """
-    try:
-        with wave.open(io.BytesIO(audio.content)) as file:
-            samples = file.readframes(file.getnframes())
-            return Pcm(samples, file.getframerate(), file.getnchannels(), file.getsampwidth())
-    except (wave.Error, EOFError):
-        pass  # not a WAV file of integers
+    with contextlib.suppress(wave.Error, EOFError), wave.open(io.BytesIO(audio.content)) as file:
+        channels, sample_bytes, sample_rate, frames, _, _ = file.getparams()
+        return Pcm(file.readframes(frames), sample_rate, channels, sample_bytes)
     try:
         import soundfile  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
@@ -330,138 +293,95 @@ def audio_to_pcm(audio: Audio) -> Pcm:
     return Pcm(samples.astype("<i2").tobytes(), sample_rate, samples.shape[1])
 
 
-def _encode_audio(value: Any) -> Encoded:
-    _expect(value, Audio, "audio")
-    media_type = media_type_of(value.content[:_HEAD_BYTES])
-    if not media_type.startswith("audio/"):
-        raise InvalidInput("The audio is no known sound file.", "Make one with audio_from_pcm, or give FLAC bytes.")
-    read = {"audio/wav": _wav_details, "audio/flac": _flac_details}.get(media_type)
-    return Encoded(value.content, media_type, _read_or_nothing(read, io.BytesIO(value.content)) if read else {})
+def _encode_audio(value: Audio) -> Encoded:
+    media_type = _expect_family(value.content[:_HEAD_BYTES], "audio")
+    return Encoded(value.content, media_type, _sound_details(io.BytesIO(value.content), media_type))
 
 
 def _decode_audio(path: Path, media_type: str) -> Audio:
     content = path.read_bytes()
-    if not media_type_of(content[:_HEAD_BYTES]).startswith("audio/"):
-        raise InvalidInput(f"This {media_type} file is not a sound file.", "Send WAV or FLAC.")
-    return Audio(content, media_type)
+    return Audio(content, _expect_family(content[:_HEAD_BYTES], "audio"))
 
 
-def _wav_details(file: BinaryIO) -> dict[str, Any]:
+def _sound_details(file: BinaryIO, media_type: str) -> dict[str, Any]:
+    try:
+        sample_rate, channels, frames = _SOUND_HEADERS[media_type](file)
+        return {"sample_rate": sample_rate, "channels": channels, "seconds": round(frames / sample_rate, 3)}
+    except (ArithmeticError, LookupError, OSError):
+        return {}
+
+
+def _read_wav_header(file: BinaryIO) -> tuple[int, int, int]:
     """Read the chunks of a WAV file; unlike `wave` it knows floats and extensible headers. Source: RIFF WAVE, 1991."""
-    file.seek(12)
-    channels = sample_rate = frame_bytes = 0
-    while len(header := file.read(8)) == 8:
+    file_bytes = file.seek(0, io.SEEK_END)
+    place, fmt = 12, b""
+    for _ in range(64):  # chunks; a file with more is not worth the walk
+        file.seek(place)
+        header = file.read(8)
         size = int.from_bytes(header[4:], "little")
         if header[:4] == b"fmt ":
             fmt = file.read(16)
-            file.seek(size + size % 2 - 16, io.SEEK_CUR)
-            channels, sample_rate = int.from_bytes(fmt[2:4], "little"), int.from_bytes(fmt[4:8], "little")
-            frame_bytes = int.from_bytes(fmt[12:14], "little")
         elif header[:4] == b"data":
-            return _sound(sample_rate, channels, min(size, _bytes_left(file)) // frame_bytes)
-        else:
-            file.seek(size + size % 2, io.SEEK_CUR)
-    return {}
+            channels, rate, frame_bytes = (int.from_bytes(fmt[a:b], "little") for a, b in ((2, 4), (4, 8), (12, 14)))
+            return rate, channels, min(size, file_bytes - place - 8) // frame_bytes
+        place += 8 + size + size % 2
+    raise LookupError("no sound in the file")
 
 
-def _flac_details(file: BinaryIO) -> dict[str, Any]:
+def _read_flac_header(file: BinaryIO) -> tuple[int, int, int]:
     """Read the STREAMINFO block. Source: RFC 9639, section 8.2."""
     packed = int.from_bytes(file.read(26)[18:], "big")  # bits: 20 rate, 3 channels - 1, 5 sample size - 1, 36 samples
-    return _sound(packed >> 44, (packed >> 41 & 7) + 1, packed & (2**36 - 1))
+    return packed >> 44, (packed >> 41 & 7) + 1, packed & (2**36 - 1)
 
 
-def _sound(sample_rate: int, channels: int, frames: int) -> dict[str, Any]:
-    return {"sample_rate": sample_rate, "channels": channels, "seconds": round(frames / sample_rate, 3)}
+_SOUND_HEADERS: dict[str, Callable[[BinaryIO], tuple[int, int, int]]] = {
+    "audio/wav": _read_wav_header,
+    "audio/flac": _read_flac_header,
+}
 
 
 # Video and files
 
 
-def _encode_video(value: Any) -> Encoded:
-    _expect(value, Video, "video")
-    media_type = _media_type_of_file(value.path)
-    if not media_type.startswith("video/"):
-        raise InvalidInput(f"{value.path.name} is no known video file.", "Give MP4, WebM, MOV or AVI.")
-    return Encoded(value.path, media_type, describe(value.path, media_type))
+def _encode_video(value: Video) -> Encoded:
+    return Encoded(value.path, _expect_family(_head(value.path), "video"))
 
 
 def _decode_video(path: Path, media_type: str) -> Video:
-    if not _media_type_of_file(path).startswith("video/"):
-        raise InvalidInput(f"This {media_type} file is not a video.", "Send MP4, WebM, MOV or AVI.")
+    _expect_family(_head(path), "video")
     return Video(path)
 
 
-def _encode_file(value: Any) -> Encoded:
-    _expect(value, File, "file")
-    return Encoded(value.path, _media_type_of_file(value.path))
+def _encode_file(value: File) -> Encoded:
+    return Encoded(value.path, media_type_of(_head(value.path), value.path.name))
 
 
 def _decode_file(path: Path, media_type: str) -> File:
     return File(path)
 
 
-def _media_type_of_file(path: Path) -> str:
+def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return media_type_of(file.read(_HEAD_BYTES), path.name)
+            return file.read(_HEAD_BYTES)
     except OSError as error:
         raise InvalidInput(f"{path.name} cannot be read: {error.strerror}.") from None
 
 
-def _mp4_details(file: BinaryIO) -> dict[str, Any]:
-    """Find moov/mvhd and read its time scale and duration. Source: ISO/IEC 14496-12, section 8.2.2."""
-    for _ in range(64):  # boxes, then the boxes inside moov; more are not worth the walk
-        header = file.read(8)
-        size, kind = int.from_bytes(header[:4], "big"), header[4:]
-        if kind == b"moov":
-            continue
-        if kind == b"mvhd":
-            body = file.read(32)
-            wide = body[0] == 1
-            scale = int.from_bytes(body[20:24] if wide else body[12:16], "big")
-            return {"seconds": round(int.from_bytes(body[24:32] if wide else body[16:20], "big") / scale, 3)}
-        skip = int.from_bytes(file.read(8), "big") - 16 if size == 1 else size - 8
-        if skip < 0:
-            break
-        file.seek(skip, io.SEEK_CUR)
-    return {}
+def _expect_family(head: bytes, family: str) -> str:
+    media_type = media_type_of(head)
+    if not media_type.startswith(family):
+        known = "WAV, FLAC, MP3 or Ogg" if family == "audio" else "MP4, WebM, MOV or AVI"
+        raise InvalidInput(f"This {media_type} file is not {family}.", f"Known are {known}.")
+    return media_type
 
 
-def _bytes_left(file: BinaryIO) -> int:
-    here = file.tell()
-    left = file.seek(0, io.SEEK_END) - here
-    file.seek(here)
-    return left
-
-
-def _read_or_nothing(read: Callable[[BinaryIO], dict[str, Any]], file: BinaryIO) -> dict[str, Any]:
-    """Return what a header tells; nothing when it is broken, which the one who opens the file will say better."""
-    try:
-        return read(file)
-    except (ArithmeticError, LookupError, ValueError, OSError):
-        return {}
-
-
-def _expect(value: Any, cls: type, port: str) -> None:
-    if not isinstance(value, cls):
-        raise InvalidInput(f"The {port} must be of type {cls.__name__}, not {type(value).__name__}.")
-
-
-_ENCODERS: dict[str, Callable[[Any], Encoded]] = {
-    "text": _encode_text,
-    "image": _encode_image,
-    "mask": _encode_mask,
-    "audio": _encode_audio,
-    "video": _encode_video,
-    "file": _encode_file,
-    "data": _encode_data,
-}
-_DECODERS: dict[str, Callable[[Path, str], Any]] = {
-    "text": _decode_text,
-    "image": _decode_image,
-    "mask": _decode_mask,
-    "audio": _decode_audio,
-    "video": _decode_video,
-    "file": _decode_file,
-    "data": _decode_data,
+_CODECS: dict[str, tuple[type, Callable[[Any], Encoded], Callable[[Path, str], Any]]] = {
+    "text": (str, _encode_text, _decode_text),
+    "image": (Image, _encode_image, _decode_image),
+    "mask": (Image, _encode_mask, _decode_mask),
+    "audio": (Audio, _encode_audio, _decode_audio),
+    "video": (Video, _encode_video, _decode_video),
+    "file": (File, _encode_file, _decode_file),
+    "data": (object, _encode_data, _decode_data),
 }
