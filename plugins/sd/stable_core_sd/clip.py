@@ -25,8 +25,8 @@ class ClipTextModel(nn.Module):
         width = config["hidden_size"]
         self.embeddings = nn.ModuleDict(
             {
-                "token_embedding": nn.Embedding(config["vocab_size"], width),
-                "position_embedding": nn.Embedding(config["max_position_embeddings"], width),
+                "token_embedding": empty_embedding(config["vocab_size"], width),
+                "position_embedding": empty_embedding(config["max_position_embeddings"], width),
             }
         )
         self.encoder = nn.ModuleDict({"layers": nn.ModuleList(Layer(config) for _ in range(config["num_hidden_layers"]))})
@@ -70,6 +70,11 @@ class Attention(nn.Module):
         q, k, v = (part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.q_proj, self.k_proj, self.v_proj))
         seen = functional.scaled_dot_product_attention(q, k, v, is_causal=True)  # (rows, heads, length, width / heads)
         return self.out_proj(seen.transpose(1, 2).flatten(2))
+
+
+def empty_embedding(count: int, width: int) -> nn.Embedding:
+    """Return a table without first values: random ones on the meta device would import all of torch.compile."""
+    return nn.Embedding(count, width, _weight=torch.empty(count, width))
 
 
 def quick_gelu(x: Tensor) -> Tensor:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
@@ -97,14 +101,19 @@ class Txt2ImgParams(Params):
 @plugin.job
 def txt2img(prompt: Text, params: Txt2ImgParams, progress: Progress) -> Iterator[Image]:
     """Make pictures from a text prompt."""
-    from stable_core_sd.engine import generate
-
-    yield from generate(prompt, params, progress, plugin.settings.precision)
+    progress(0, params.steps, "Starting PyTorch")
+    yield from _engine().generate(prompt, params, progress, plugin.settings.precision)
 
 
 @plugin.unload
 def free_memory() -> None:
     """Give the memory of the loaded checkpoint back."""
-    from stable_core_sd.engine import unload
+    if "stable_core_sd.engine" in sys.modules:
+        _engine().unload()
 
-    unload()
+
+def _engine() -> ModuleType:
+    """Import all that stands on PyTorch, after the settings that have to be there before it."""
+    # OpenMP's threads wait for each other in busy loops by default, which makes a run many times slower on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    return importlib.import_module("stable_core_sd.engine")
