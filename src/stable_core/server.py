@@ -371,6 +371,8 @@ async def events_socket(socket: WebSocket) -> None:
     except msgspec.ValidationError as error:
         await socket.close(1008, str(error)[:120])
         return
+    if query.after is None:
+        query.after = core_of(socket).last_event()  # before accepting: a client that submits next must not miss its job
     await socket.accept()
 
     async def send_event(event: dict[str, Any]) -> None:
@@ -531,10 +533,14 @@ async def serve(core: Core, host: str, port: int, token: str, on_ready: Callable
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         hint = "Use another --port or stop what uses it."
         raise Conflict(f"Cannot listen on {host}:{port}: {error.strerror}", hint) from None
+    # Inherited by every connection. asyncio, unlike uvloop, does not set it for sockets made elsewhere, and an answer of
+    # head and body would then wait 40 ms for the client's acknowledgement in between.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _write_private(path: Path, text: str) -> None:
