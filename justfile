@@ -1,0 +1,45 @@
+# Everyday commands; `just` lists them. CI runs `.ci/run`, which is `test` and `lint`.
+
+bin := ".venv/bin"
+
+default:
+    @just --list
+
+# Make the development environment in .venv
+setup:
+    ./start.sh --set-up requirements-dev.lock
+    {{bin}}/pre-commit install --hook-type pre-commit --hook-type commit-msg
+
+# Run the whole test suite; arguments go to pytest
+test *arguments:
+    ./test.sh {{arguments}}
+
+# Run the fast tests of the core
+unit *arguments:
+    {{bin}}/python -m pytest tests/unit {{arguments}}
+
+lint:
+    {{bin}}/ruff check .
+    {{bin}}/ruff format --check .
+    {{bin}}/mypy
+    {{bin}}/pyright
+    {{bin}}/lint-imports
+    {{bin}}/codespell
+
+format:
+    {{bin}}/ruff check --fix .
+    {{bin}}/ruff format .
+
+serve *arguments:
+    ./start.sh serve {{arguments}}
+
+# Print the measurements as JSON; the machine should be quiet
+bench:
+    for file in benchmarks/*.py; do [ "$file" = benchmarks/bench.py ] || {{bin}}/python "$file"; done
+
+# Choose new versions of everything and write them into the lock files
+update:
+    {{bin}}/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+        --no-annotate --no-header --extra server pyproject.toml -o requirements.lock
+    {{bin}}/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+        --no-annotate --no-header --extra server --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
