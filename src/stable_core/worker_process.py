@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from stable_core import protocol
 from stable_core.errors import BadAnnouncement, ProtocolMismatch, StableCoreError, TimedOut, WorkerDied, error_from_dict
@@ -137,10 +137,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport of the started process."""
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        self._transport = transport
-        stdin = transport.get_pipe_transport(0)
-        self._stdin = stdin if isinstance(stdin, asyncio.WriteTransport) else None
+        self._transport = cast(asyncio.SubprocessTransport, transport)  # uvloop's is no subclass of asyncio's
+        self._stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Take messages from stdout and log text from stderr."""
