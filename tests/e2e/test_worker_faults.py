@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import FAULT_PLUGINS, MakeServer
-from running_server import RunningServer, until
+from running_server import RunningServer, is_gone, until
 from stable_core.client import ERRORS
 
 DEADLY = {"segfault": "SIGSEGV", "os_exit": "exit code 7"}
@@ -49,7 +49,7 @@ def test_a_killed_worker_gets_one_more_try_in_a_fresh_process(server: RunningSer
     job = failed(server, job_id, "worker_died", "SIGKILL")
     assert job["attempt"] == 2
     assert len(set(pids)) == 2
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert all(is_gone(pid) for pid in pids)
     goes_on(server)
     assert server.worker_pid("faults") not in pids
 
@@ -109,7 +109,7 @@ def test_cancel_needs_no_goodwill(server: RunningServer, tmp_path: Path, name: s
     server.client.cancel(job_id)
     job = server.ended(job_id)
     assert (job["state"], job["attempt"]) == ("cancelled", 1)
-    until(lambda: not psutil.pid_exists(pid), "the end of the worker")
+    until(lambda: is_gone(pid), "the end of the worker")
     assert server.worker_pid("calm") == calm_pid
     release.touch()
     assert server.ended(calm_id)["attempt"] == 1
