@@ -1,4 +1,4 @@
-"""A checkpoint, loaded: the three models, the tokenizer and the facts about them. What its files are called is elsewhere."""
+"""A checkpoint, loaded: the three models, the tokenizer and facts about them. The layout of its files is elsewhere."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from stable_core.errors import InvalidParams
 
+from stable_core.errors import InvalidParams
 from stable_core_sd import model_classes, preview, single_file
 from stable_core_sd.clip import ClipTextModel
 from stable_core_sd.diffusers_folder import read_folder, read_json
@@ -48,12 +48,12 @@ class Checkpoint:
     @property
     def factor(self) -> int:
         """Return how many pixels one latent pixel is wide: 8."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @property
     def native_size(self) -> int:
         """Return the side of the pictures it was trained on, in pixels."""
-        return self.unet.config.sample_size * self.factor
+        return int(self.unet.config.sample_size) * self.factor
 
     @property
     def short_hash(self) -> str | None:
@@ -106,9 +106,15 @@ def load_checkpoint(path: Path, device: torch.device, dtype: torch.dtype) -> Che
     vae_dtype = torch.float32 if device.type == "mps" else dtype
     checkpoint = Checkpoint(
         path=path,
-        unet=fill_model(lambda: model_classes.UNet2DConditionModel.from_config(parts["unet"].config), parts["unet"], device, dtype),
-        vae=fill_model(lambda: model_classes.AutoencoderKL.from_config(parts["vae"].config), parts["vae"], device, vae_dtype),
-        text_encoder=fill_model(lambda: ClipTextModel(parts["text_encoder"].config), parts["text_encoder"], device, dtype),
+        unet=fill_model(
+            lambda: model_classes.UNet2DConditionModel.from_config(parts["unet"].config), parts["unet"], device, dtype
+        ),
+        vae=fill_model(
+            lambda: model_classes.AutoencoderKL.from_config(parts["vae"].config), parts["vae"], device, vae_dtype
+        ),
+        text_encoder=fill_model(
+            lambda: ClipTextModel(parts["text_encoder"].config), parts["text_encoder"], device, dtype
+        ),
         tokenizer=ClipTokenizer(path / "tokenizer" if (path / "tokenizer").is_dir() else BUNDLED_TOKENIZER),
         sigma_table=read_sigma_table(scheduler),
         prediction_type=scheduler.get("prediction_type", "epsilon"),
@@ -144,4 +150,6 @@ def check_widths(name: str, parts: dict[str, Part]) -> None:
     """
     unet, vae, text = parts["unet"].config, parts["vae"].config, parts["text_encoder"].config
     if unet["cross_attention_dim"] != text["hidden_size"] or unet["in_channels"] != vae["latent_channels"]:
-        raise InvalidParams(f"{name}: its UNet does not fit its text encoder or VAE.", "Choose a text-to-image checkpoint.")
+        raise InvalidParams(
+            f"{name}: its UNet does not fit its text encoder or VAE.", "Choose a text-to-image checkpoint."
+        )

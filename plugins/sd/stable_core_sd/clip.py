@@ -1,4 +1,4 @@
-"""CLIP's text encoder, with the weight names of transformers' CLIPTextModel. It knows no tokens' meaning and no prompts.
+"""CLIP's text encoder, with the weight names of transformers' CLIPTextModel. It reads no text, only tokens.
 
 It is written out here because importing transformers for this one model takes longer than all the rest of a first run.
 """
@@ -29,7 +29,9 @@ class ClipTextModel(nn.Module):
                 "position_embedding": empty_embedding(config["max_position_embeddings"], width),
             }
         )
-        self.encoder = nn.ModuleDict({"layers": nn.ModuleList(Layer(config) for _ in range(config["num_hidden_layers"]))})
+        self.encoder = nn.ModuleDict(
+            {"layers": nn.ModuleList(Layer(config) for _ in range(config["num_hidden_layers"]))}
+        )
         self.final_layer_norm = nn.LayerNorm(width, config.get("layer_norm_eps", 1e-5))
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -54,6 +56,7 @@ class Layer(nn.Module):
         self.activation = {"quick_gelu": quick_gelu, "gelu": functional.gelu}[config.get("hidden_act", "quick_gelu")]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the next embeddings, of the same shape (rows, length, width)."""
         x = x + self.self_attn(self.layer_norm1(x))
         return x + self.mlp["fc2"](self.activation(self.mlp["fc1"](self.layer_norm2(x))))
 
@@ -67,7 +70,10 @@ class Attention(nn.Module):
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(width, width) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.q_proj, self.k_proj, self.v_proj))
+        """Return what each token takes from itself and those before it, of the same shape (rows, length, width)."""
+        q, k, v = (
+            part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.q_proj, self.k_proj, self.v_proj)
+        )
         seen = functional.scaled_dot_product_attention(q, k, v, is_causal=True)  # (rows, heads, length, width / heads)
         return self.out_proj(seen.transpose(1, 2).flatten(2))
 

@@ -19,6 +19,6 @@ def encode_text(checkpoint: Checkpoint, text: str) -> torch.Tensor:
 
 
 def chunk_tokens(tokens: list[int], start: int, end: int) -> list[list[int]]:
-    """Cut tokens into rows of 77: the start token, 75 of the text, the end token; the last row is filled with end tokens."""
+    """Cut tokens into rows of 77: start, 75 of the text, end; the last row is filled up with end tokens."""
     rows = [tokens[first : first + CHUNK] for first in range(0, max(len(tokens), 1), CHUNK)]
     return [[start, *row, *[end] * (CHUNK - len(row)), end] for row in rows]

@@ -31,7 +31,7 @@ class Denoiser:
         self.copies = len(texts) // len(self.runs)
 
     def __call__(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
-        """Return the guess for `x` of shape (batch, 4, height / 8, width / 8), float32, holding noise of strength `sigma`."""
+        """Return the guess for float32 `x`, (batch, 4, height / 8, width / 8), with noise of strength `sigma`."""
         scaled = (x * (1 / math.sqrt(sigma**2 + 1))).to(self.unet.dtype)
         batch = torch.cat([scaled] * self.copies)
         timestep = torch.tensor([self.table.timestep(sigma)], device=x.device)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from stable_core.errors import InvalidParams
-
 from stable_core_sd.weights import Part, TensorFiles
 
 _OLD_VAE_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
@@ -23,7 +22,9 @@ def read_folder(folder: Path) -> dict[str, Part]:
     index = read_json(folder / "model_index.json")
     pipeline = index.get("_class_name", "")
     if "text_encoder_2" in index or not pipeline.startswith("StableDiffusionPipeline"):
-        raise InvalidParams(f"{folder.name} is a {pipeline}, not a StableDiffusionPipeline.", "Stable Diffusion 1.x folders run here.")
+        raise InvalidParams(
+            f"{folder.name} is a {pipeline}, not a StableDiffusionPipeline.", "Stable Diffusion 1.x folders run here."
+        )
     return {name: _read_part(folder / name) for name in ("unet", "vae", "text_encoder")}
 
 
@@ -36,7 +37,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         read: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise InvalidParams(f"{path.parent.name}/{path.name} cannot be read: {error}.", "Copy the diffusers folder again.") from None
+        raise InvalidParams(
+            f"{path.parent.name}/{path.name} cannot be read: {error}.", "Copy the diffusers folder again."
+        ) from None
     return read
 
 
@@ -47,9 +50,15 @@ def _read_part(folder: Path) -> Part:
 
 def _weight_files(folder: Path) -> list[Path]:
     """Return the safetensors files of one part: full precision before fp16, whole before sharded."""
-    found = sorted(folder.glob("*.safetensors"), key=lambda path: (".fp16" in path.name, "-of-" in path.name, path.name))
+    found = sorted(
+        folder.glob("*.safetensors"), key=lambda path: (".fp16" in path.name, "-of-" in path.name, path.name)
+    )
     if not found:
-        hint = "Only .safetensors are read: .bin and .ckpt files can run code." if any(folder.glob("*.bin")) else "Copy the folder again."
+        hint = (
+            "Only .safetensors are read: .bin and .ckpt files can run code."
+            if any(folder.glob("*.bin"))
+            else "Copy the folder again."
+        )
         raise InvalidParams(f"{folder.parent.name}/{folder.name} holds no .safetensors file.", hint)
     first = found[0]
     if "-of-" not in first.name:

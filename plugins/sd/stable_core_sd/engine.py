@@ -1,16 +1,17 @@
-"""One text-to-image run from prompt to pictures. The parts of it live in modules of their own; nothing is saved here."""
+"""One text-to-image run from prompt to pictures. Its parts live in modules of their own; nothing is saved here."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
-from stable_core.sdk import Progress, find_model_file
 
+from stable_core.sdk import Progress, find_model_file
 from stable_core_sd import __version__, device, preview
 from stable_core_sd.checkpoint import Checkpoint, load_checkpoint
 from stable_core_sd.conditioning import encode_text
@@ -79,22 +80,22 @@ def sample_latents(
 ) -> torch.Tensor:
     """Return clean latents of shape (len(seeds), 4, height / 8, width / 8) for `size` (width, height) in pixels."""
     sampler, scheduler = find_sampler(params.sampler), find_scheduler(params.scheduler)
-    assert sampler is not None and scheduler is not None  # noqa: S101 - the params class knows no other names
+    assert sampler is not None, params.sampler
+    assert scheduler is not None, params.scheduler
     sigmas = run_sigmas(sampler, scheduler.name, params.steps, checkpoint.sigma_table)
     shape = (checkpoint.unet.config.in_channels, size[1] // checkpoint.factor, size[0] // checkpoint.factor)
     noise = ImageNoise(shape, seeds, checkpoint.device)
-    texts = [encode_text(checkpoint, text) for text in (prompt, params.negative_prompt)]
-    denoise = Denoiser(checkpoint, *texts, cfg_scale=params.cfg_scale, batch_size=len(seeds))
+    texts = encode_text(checkpoint, prompt), encode_text(checkpoint, params.negative_prompt)
+    denoise = Denoiser(checkpoint, *texts, params.cfg_scale, len(seeds))
     x = noise() * start_scale(sampler, sigmas[0])
     for index, step in enumerate(SAMPLES[sampler.label](denoise, x, sigmas, noise)):
         x, done = step.x, params.steps * (index + 1) // (len(sigmas) - 1)
-        picture = step.denoised
-        progress(done, params.steps, preview=(lambda: show(checkpoint, picture)) if params.preview else None)
+        progress(done, params.steps, preview=partial(show, checkpoint, step.denoised) if params.preview else None)
     return x
 
 
 def start_scale(sampler: Sampler, sigma: float) -> float:
-    """Return how strong the first noise is: DDIM starts from pure noise, which counts a little more in terms of sigma."""
+    """Return how strong the first noise is: DDIM's pure noise counts for a little more in terms of sigma."""
     return (sigma**2 + 1) ** 0.5 if sampler.walks_timesteps else sigma
 
 

@@ -1,4 +1,4 @@
-"""The names of weights in single-file Stable Diffusion 1.x checkpoints, from the names diffusers uses. It opens no file."""
+"""The names of weights in single-file Stable Diffusion 1.x checkpoints, from those of diffusers. It opens no file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "
 
 
 def unet_key(name: str, config: Mapping[str, Any]) -> str:
-    """Return the single-file name of a UNet weight: `down_blocks.0.resnets.1.conv1.bias` → `…input_blocks.2.0.in_layers.2.bias`."""
+    """Return the single-file name of a UNet weight.
+
+    `down_blocks.0.resnets.1.conv1.bias` is `model.diffusion_model.input_blocks.2.0.in_layers.2.bias`.
+    """
     layers = config["layers_per_block"]
     found = re.fullmatch(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)", name)
     if found:
@@ -48,7 +51,10 @@ def unet_key(name: str, config: Mapping[str, Any]) -> str:
 
 
 def vae_key(name: str, config: Mapping[str, Any]) -> str:
-    """Return the single-file name of a VAE weight: `decoder.up_blocks.0.resnets.0.conv1.bias` → `…decoder.up.3.block.0.conv1.bias`."""
+    """Return the single-file name of a VAE weight.
+
+    `decoder.up_blocks.0.resnets.0.conv1.bias` is `first_stage_model.decoder.up.3.block.0.conv1.bias`.
+    """
     top = len(config["block_out_channels"]) - 1
     name = re.sub(r"down_blocks\.(\d+)\.resnets", r"down.\1.block", name)
     name = re.sub(r"down_blocks\.(\d+)\.downsamplers\.0", r"down.\1.downsample", name)

@@ -1,4 +1,4 @@
-"""The samplers and noise schedules by name, with A1111's labels, aliases and flags. The mathematics is in samplers and schedules."""
+"""The samplers and noise schedules by name, with A1111's labels, aliases and flags. The mathematics is elsewhere."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ def sampler_and_scheduler(
     """
     found, schedule = find_sampler(sampler), find_scheduler(scheduler or "automatic") or SCHEDULERS[0]
     if found is None:
-        suffixes = sorted(((name, one) for one in SCHEDULERS for name in _scheduler_names(one)), key=lambda pair: -len(pair[0]))
+        suffixes = sorted(
+            ((name, one) for one in SCHEDULERS for name in _scheduler_names(one)), key=lambda pair: -len(pair[0])
+        )
         text = sampler.strip().lower()
         for suffix, one in suffixes:
             if text.endswith(" " + suffix) and (found := find_sampler(text[: -len(suffix)])):

@@ -23,7 +23,7 @@ def fit_rgb_factors(latents: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor
 
 
 def preview_image(denoised: torch.Tensor, factors: torch.Tensor, factor: int) -> Image.Image:
-    """Return one picture of all guesses of a batch, side by side, for latents of shape (batch, channels, height, width)."""
+    """Return one picture of a batch of guesses, side by side, for latents of shape (batch, channels, height, width)."""
     batch, _, height, width = denoised.shape
     colours = (_with_one(denoised.float().cpu()) @ factors).clamp(-1, 1)
     pixels = ((colours + 1) * 127.5).to(torch.uint8).reshape(batch, height, width, 3)
@@ -32,7 +32,9 @@ def preview_image(denoised: torch.Tensor, factors: torch.Tensor, factor: int) ->
     for index, picture in enumerate(pixels.numpy()):
         sheet.paste(Image.fromarray(picture), (index % columns * width, index // columns * height))
     scale = min(factor, PREVIEW_PIXELS / max(sheet.size))
-    return sheet.resize((max(round(sheet.width * scale), 1), max(round(sheet.height * scale), 1)), Image.Resampling.BICUBIC)
+    return sheet.resize(
+        (max(round(sheet.width * scale), 1), max(round(sheet.height * scale), 1)), Image.Resampling.BICUBIC
+    )
 
 
 def _with_one(latents: torch.Tensor) -> torch.Tensor:

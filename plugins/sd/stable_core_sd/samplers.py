@@ -1,4 +1,4 @@
-"""The samplers: one pure function each, from noise to a clean latent, over `denoise(x, sigma)`. They know no model and no torch.
+"""The samplers: one pure function each, from noise to a clean latent, over `denoise(x, sigma)`. They know no torch.
 
 Every sampler is a generator. It yields a `Step` after each step; the last one holds the result. `x` is any array with
 arithmetic (a tensor, a numpy array) and holds noise of strength `sigmas[0]` at the start. Sigmas are plain numbers that
@@ -8,6 +8,7 @@ the same seed gives the same picture.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ Sample = Callable[..., Iterator[Step]]
 
 
 def ancestral_step(sigma: float, following: float, eta: float = 1.0) -> tuple[float, float]:
-    """Split the way from `sigma` to `following` into (sigma_down, sigma_up): how far to denoise, how much noise to add back."""
+    """Split the way to `following` into (sigma_down, sigma_up): how far to denoise and how much noise to add back."""
     if not eta:
         return following, 0.0
     up = min(following, eta * math.sqrt(max(following**2 * (sigma**2 - following**2) / sigma**2, 0.0)))
@@ -53,8 +54,17 @@ class Churn(NamedTuple):
         return x + drawn * (self.s_noise * math.sqrt(raised**2 - sigma**2)), raised
 
 
-def sample_euler(denoise: Denoise, x: Array, sigmas: Sequence[float], noise: Noise, churn: Churn = Churn()) -> Iterator[Step]:
-    """Follow the slope of the probability flow. Source: Karras et al. 2022, https://arxiv.org/abs/2206.00364, Euler steps."""
+STILL = Churn()
+"""No extra noise."""
+
+
+def sample_euler(
+    denoise: Denoise, x: Array, sigmas: Sequence[float], noise: Noise, churn: Churn = STILL
+) -> Iterator[Step]:
+    """Follow the slope of the probability flow.
+
+    Source: Karras et al. 2022, https://arxiv.org/abs/2206.00364, Euler steps.
+    """
     for sigma, following in _pairs(sigmas):
         x, sigma = churn.apply(x, sigma, len(sigmas) - 1, noise)
         denoised = denoise(x, sigma)
@@ -78,8 +88,13 @@ def sample_euler_ancestral(
         yield Step(x, denoised)
 
 
-def sample_heun(denoise: Denoise, x: Array, sigmas: Sequence[float], noise: Noise, churn: Churn = Churn()) -> Iterator[Step]:
-    """Average the slopes at both ends of each step. Source: Karras et al. 2022, https://arxiv.org/abs/2206.00364, algorithm 2."""
+def sample_heun(
+    denoise: Denoise, x: Array, sigmas: Sequence[float], noise: Noise, churn: Churn = STILL
+) -> Iterator[Step]:
+    """Average the slopes at both ends of each step.
+
+    Source: Karras et al. 2022, https://arxiv.org/abs/2206.00364, algorithm 2.
+    """
     for sigma, following in _pairs(sigmas):
         x, sigma = churn.apply(x, sigma, len(sigmas) - 1, noise)
         denoised = denoise(x, sigma)
@@ -91,8 +106,13 @@ def sample_heun(denoise: Denoise, x: Array, sigmas: Sequence[float], noise: Nois
         yield Step(x, denoised)
 
 
-def sample_dpm_2(denoise: Denoise, x: Array, sigmas: Sequence[float], noise: Noise, churn: Churn = Churn()) -> Iterator[Step]:
-    """Take the slope at the logarithmic middle of each step. Source: DPM-Solver-2, Lu et al. 2022, https://arxiv.org/abs/2206.00927."""
+def sample_dpm_2(
+    denoise: Denoise, x: Array, sigmas: Sequence[float], noise: Noise, churn: Churn = STILL
+) -> Iterator[Step]:
+    """Take the slope at the logarithmic middle of each step.
+
+    Source: DPM-Solver-2, Lu et al. 2022, https://arxiv.org/abs/2206.00927.
+    """
     for sigma, following in _pairs(sigmas):
         x, sigma = churn.apply(x, sigma, len(sigmas) - 1, noise)
         denoised = denoise(x, sigma)
@@ -103,7 +123,7 @@ def sample_dpm_2(denoise: Denoise, x: Array, sigmas: Sequence[float], noise: Noi
 def sample_dpm_2_ancestral(
     denoise: Denoise, x: Array, sigmas: Sequence[float], noise: Noise, eta: float = 1.0, s_noise: float = 1.0
 ) -> Iterator[Step]:
-    """Do DPM-Solver-2 steps below the next level and add noise back. Source: as `sample_dpm_2` and `sample_euler_ancestral`."""
+    """Do DPM-Solver-2 steps below the next level and add noise back: `sample_dpm_2` made ancestral."""
     for sigma, following in _pairs(sigmas):
         denoised = denoise(x, sigma)
         down, up = ancestral_step(sigma, following, eta)
@@ -114,7 +134,10 @@ def sample_dpm_2_ancestral(
 
 
 def sample_lms(denoise: Denoise, x: Array, sigmas: Sequence[float], noise: Noise, order: int = 4) -> Iterator[Step]:
-    """Extrapolate the slope from the last steps with a polynomial. Source: linear multistep (Adams-Bashforth) method."""
+    """Extrapolate the slope from the last steps with a polynomial.
+
+    Source: the linear multistep method of Adams and Bashforth.
+    """
     slopes: list[Array] = []
     for index, (sigma, following) in enumerate(_pairs(sigmas)):
         denoised = denoise(x, sigma)
@@ -157,7 +180,7 @@ def sample_dpmpp_2m(denoise: Denoise, x: Array, sigmas: Sequence[float], noise: 
 
 
 def sample_ddim(denoise: Denoise, x: Array, sigmas: Sequence[float], noise: Noise, eta: float = 0.0) -> Iterator[Step]:
-    """Do DDIM steps over the sigmas of whole timesteps; like A1111 it stops at the lowest, where hardly any noise is left.
+    """Do DDIM steps over the sigmas of whole timesteps; it stops at the lowest, where hardly any noise is left.
 
     DDIM keeps a latent of variance one, `x / sqrt(sigma² + 1)`. In terms of sigma its step is the ancestral Euler
     step, with eta 0 the plain one; only the end is scaled back.
@@ -187,7 +210,7 @@ SAMPLES: dict[str, Sample] = {
 
 
 def _pairs(sigmas: Sequence[float]) -> Iterator[tuple[float, float]]:
-    return zip(sigmas[:-1], sigmas[1:], strict=True)
+    return itertools.pairwise(sigmas)
 
 
 def _blend(x: Array, target: Array, share: float) -> Array:
@@ -205,7 +228,7 @@ def _midpoint_step(denoise: Denoise, x: Array, denoised: Array, sigma: float, fo
 
 
 def _lagrange_integral(known: Sequence[float], chosen: int, start: float, end: float) -> float:
-    """Integrate, from `start` to `end`, the polynomial that is 1 at `known[chosen]` and 0 at the others (degree at most 3)."""
+    """Integrate the polynomial that is 1 at `known[chosen]` and 0 at the others, of degree 3 at most."""
     others = [sigma for age, sigma in enumerate(known) if age != chosen]
     half, middle = (end - start) / 2, (end + start) / 2
     points = [middle - half / math.sqrt(3), middle + half / math.sqrt(3)]  # Gauss-Legendre, exact up to degree 3

@@ -97,8 +97,9 @@ def simple(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) ->
 
 
 def ddim(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
-    """Take the sigmas of timesteps 1, 1 + s, 1 + 2s, …; there may be more than `steps`, and the top is below sigma_max."""
-    return table.sigmas[1 :: max(len(table.sigmas) // steps, 1)][::-1] + [0.0]
+    """Take the sigmas of timesteps 1, 1 + s, 1 + 2s, …: perhaps more than `steps`, below sigma_max at the top."""
+    rising = table.sigmas[1 :: max(len(table.sigmas) // steps, 1)]
+    return [*reversed(rising), 0.0]
 
 
 def kl_optimal(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
@@ -135,7 +136,7 @@ SCHEDULES: dict[str, Schedule] = {
     "normal": normal,
     "ddim": ddim,
 }
-"""Every schedule takes (steps, table, sigma_min, sigma_max) and returns falling sigmas, by default steps + 1 with 0 at the end."""
+"""Each takes (steps, table, sigma_min, sigma_max) and returns falling sigmas, mostly steps + 1 that end in 0."""
 
 
 def ddim_timesteps(steps: int, count: int = 1000) -> list[int]:
@@ -163,5 +164,3 @@ def run_sigmas(sampler: Sampler, scheduler: str, steps: int, table: SigmaTable) 
 
 def _linspace(start: float, end: float, count: int) -> list[float]:
     return [start + (end - start) * index / (count - 1) for index in range(count)] if count > 1 else [float(start)]
-
-

@@ -1,4 +1,4 @@
-"""Checkpoints that are one `.safetensors` file in the original layout: what kind it is and what its weights are called."""
+"""Checkpoints in one `.safetensors` file of the original layout: their kind and names. It builds no model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 from stable_core.errors import InvalidParams
-
 from stable_core_sd import ldm_keys
 from stable_core_sd.diffusers_folder import read_json
 from stable_core_sd.weights import Part, TensorFiles
@@ -36,7 +35,10 @@ def read_single_file(path: Path) -> dict[str, Part]:
         InvalidParams: it is of another kind or cut off; the message says which.
     """
     if path.suffix != ".safetensors":
-        raise InvalidParams(f"{path.name} is not a .safetensors file.", "Other formats can run code when they are opened; convert it first.")
+        raise InvalidParams(
+            f"{path.name} is not a .safetensors file.",
+            "Other formats can run code when they are opened; convert it first.",
+        )
     tensors = TensorFiles([path])
     check_kind(path.name, tensors)
     names = {"unet": ldm_keys.unet_key, "vae": ldm_keys.vae_key, "text_encoder": ldm_keys.text_encoder_key}
@@ -62,7 +64,9 @@ def check_kind(file_name: str, tensors: TensorFiles) -> None:
         raise InvalidParams(f"{file_name} is {kind} checkpoint.", "Choose a text-to-image checkpoint.")
     for start, what in ((ldm_keys.VAE, "VAE"), (ldm_keys.TEXT_ENCODER, "text encoder")):
         if not any(name.startswith(start) for name in tensors):
-            raise InvalidParams(f"{file_name} holds no {what}.", "Choose a full checkpoint, not one cut down to its UNet.")
+            raise InvalidParams(
+                f"{file_name} holds no {what}.", "Choose a full checkpoint, not one cut down to its UNet."
+            )
 
 
 def _stored_name(key: Callable[[str], str], tensors: TensorFiles) -> Callable[[str], str]:

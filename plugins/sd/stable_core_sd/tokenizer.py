@@ -1,4 +1,4 @@
-"""CLIP's tokenizer from its two files, without the weight of a whole library. It knows no chunks and no prompt language."""
+"""CLIP's tokenizer from its two files. It knows no chunks and no prompt language."""
 
 from __future__ import annotations
 
@@ -23,17 +23,22 @@ class ClipTokenizer:
         vocabulary = json.loads((folder / "vocab.json").read_text("utf-8"))
         lines = (folder / "merges.txt").read_text("utf-8").splitlines()
         merges = [tuple(line.split()) for line in lines if line and not line.startswith("#version")]
-        bpe = BPE(vocab=vocabulary, merges=merges, unk_token=END, end_of_word_suffix="</w>", continuing_subword_prefix="")
+        bpe = BPE(
+            vocab=vocabulary, merges=merges, unk_token=END, end_of_word_suffix="</w>", continuing_subword_prefix=""
+        )
         self._tokenizer = Tokenizer(bpe)
         self._tokenizer.normalizer = normalizers.Sequence(
             [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
         )
         self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Split(Regex(_WORDS), "removed", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+            [
+                pre_tokenizers.Split(Regex(_WORDS), "removed", invert=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
         )
         self._tokenizer.add_special_tokens([START, END])
         self.start_token, self.end_token = vocabulary[START], vocabulary[END]
 
     def __call__(self, text: str) -> list[int]:
         """Return the tokens of a text, without start and end."""
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)

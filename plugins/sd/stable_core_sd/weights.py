@@ -1,4 +1,4 @@
-"""Reading safetensors files and filling models with them, one tensor at a time. It does not know where files come from."""
+"""Reading safetensors files and filling models with them, tensor by tensor. It does not know where files come from."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
+
 from stable_core.errors import InvalidParams
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 
 
 class TensorFiles(Mapping[str, torch.Tensor]):
-    """The tensors of one or several safetensors files by name; each is read from the mapped file when it is asked for."""
+    """The tensors of one or several safetensors files by name, each read from the mapped file when it is asked for."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         """Open the files.
@@ -30,7 +31,8 @@ class TensorFiles(Mapping[str, torch.Tensor]):
                 opened = safe_open(path, framework="pt")
             except (SafetensorError, OSError) as error:
                 raise InvalidParams(
-                    f"{path.name} cannot be read: {error}.", "It may be cut off: compare its size with the source and copy it again."
+                    f"{path.name} cannot be read: {error}.",
+                    "It may be cut off: compare its size with the source and copy it again.",
                 ) from None
             self._file_of.update(dict.fromkeys(opened.keys(), opened))
 
@@ -52,7 +54,7 @@ class TensorFiles(Mapping[str, torch.Tensor]):
 
     def shape(self, name: str) -> list[int]:
         """Return the shape of a tensor without reading it."""
-        return self._file_of[name].get_slice(name).get_shape()
+        return list(self._file_of[name].get_slice(name).get_shape())
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,13 @@ def fill_model(make: Callable[[], Model], part: Part, device: torch.device, dtyp
             raise _unfit(part, f"{key} has shape {list(tensor.shape)} where {list(empty.shape)} is expected")
         state[name] = tensor.reshape(empty.shape).to(device, dtype if tensor.is_floating_point() else tensor.dtype)
     model.load_state_dict(state, assign=True)
-    return model.eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
+    return model
 
 
 def _unfit(part: Part, what: str) -> InvalidParams:
     files = ", ".join(path.name for path in part.tensors.paths)
-    return InvalidParams(f"{files} is no Stable Diffusion 1.x checkpoint: {what}.", "Choose another file, or copy it again if it should be one.")
+    return InvalidParams(
+        f"{files} is no Stable Diffusion 1.x checkpoint: {what}.",
+        "Choose another file, or copy it again if it should be one.",
+    )

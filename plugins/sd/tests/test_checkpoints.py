@@ -1,4 +1,4 @@
-"""Reading checkpoints: names of weights against diffusers' own conversion, and clear errors for files that do not fit."""
+"""Reading checkpoints: names of weights as diffusers converts them, and clear errors for files that do not fit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import torch
 from safetensors.torch import load_file, save_file
+
+import tiny
 from stable_core.errors import InvalidParams
 from stable_core_sd import checkpoint, ldm_keys, model_classes, single_file
 from stable_core_sd.clip import ClipTextModel
@@ -58,7 +59,11 @@ def test_sd15_names_equal_those_of_diffusers_own_conversion() -> None:
 @pytest.mark.parametrize(
     ("key", "name", "expected"),
     [
-        (ldm_keys.unet_key, "down_blocks.2.attentions.1.transformer_blocks.0.attn2.to_k.weight", "input_blocks.8.1.transformer_blocks.0.attn2.to_k.weight"),
+        (
+            ldm_keys.unet_key,
+            "down_blocks.2.attentions.1.transformer_blocks.0.attn2.to_k.weight",
+            "input_blocks.8.1.transformer_blocks.0.attn2.to_k.weight",
+        ),
         (ldm_keys.unet_key, "down_blocks.0.downsamplers.0.conv.bias", "input_blocks.3.0.op.bias"),
         (ldm_keys.unet_key, "up_blocks.0.upsamplers.0.conv.weight", "output_blocks.2.1.conv.weight"),
         (ldm_keys.unet_key, "up_blocks.1.upsamplers.0.conv.weight", "output_blocks.5.2.conv.weight"),
@@ -88,7 +93,9 @@ def test_old_text_encoder_names_and_fp16_files_are_read(single: Path, tmp_path: 
     old = rewritten(
         tmp_path / "old.safetensors",
         single,
-        lambda tensors: {name.replace("transformer.text_model.", "transformer."): tensor.half() for name, tensor in tensors.items()},
+        lambda tensors: {
+            name.replace("transformer.text_model.", "transformer."): tensor.half() for name, tensor in tensors.items()
+        },
     )
     loaded, expected = load(old), load(single)
     assert loaded.unet.dtype == torch.float32
@@ -117,21 +124,29 @@ def test_other_kinds_of_models_are_named(single: Path, tmp_path: Path, added: st
 @pytest.mark.parametrize(("channels", "kind"), [(9, "an inpainting"), (8, "an instruct-pix2pix"), (5, "a 5-channel")])
 def test_checkpoints_that_need_a_picture_are_refused(single: Path, tmp_path: Path, channels: int, kind: str) -> None:
     first = single_file._FIRST_WEIGHT
-    path = rewritten(tmp_path / "inpaint.safetensors", single, lambda tensors: {**tensors, first: torch.zeros(32, channels, 3, 3)})
+    path = rewritten(
+        tmp_path / "inpaint.safetensors", single, lambda tensors: {**tensors, first: torch.zeros(32, channels, 3, 3)}
+    )
     with pytest.raises(InvalidParams, match=kind):
         load(path)
 
 
 @pytest.mark.parametrize(("start", "what"), [(ldm_keys.VAE, "VAE"), (ldm_keys.TEXT_ENCODER, "text encoder")])
 def test_a_checkpoint_without_a_part_says_which(single: Path, tmp_path: Path, start: str, what: str) -> None:
-    path = rewritten(tmp_path / "part.safetensors", single, lambda tensors: {name: t for name, t in tensors.items() if not name.startswith(start)})
+    path = rewritten(
+        tmp_path / "part.safetensors",
+        single,
+        lambda tensors: {name: t for name, t in tensors.items() if not name.startswith(start)},
+    )
     with pytest.raises(InvalidParams, match=f"holds no {what}"):
         load(path)
 
 
 def test_a_missing_weight_and_a_wrong_shape_are_named(single: Path, tmp_path: Path) -> None:
     gone = ldm_keys.UNET + "middle_block.1.proj_in.bias"
-    path = rewritten(tmp_path / "gone.safetensors", single, lambda tensors: {name: t for name, t in tensors.items() if name != gone})
+    path = rewritten(
+        tmp_path / "gone.safetensors", single, lambda tensors: {name: t for name, t in tensors.items() if name != gone}
+    )
     with pytest.raises(InvalidParams, match=f"{gone} is missing"):
         load(path)
     path = rewritten(tmp_path / "shape.safetensors", single, lambda tensors: {**tensors, gone: torch.zeros(3)})
@@ -143,7 +158,7 @@ def test_a_missing_weight_and_a_wrong_shape_are_named(single: Path, tmp_path: Pa
 def test_a_file_that_is_cut_off_says_so(single: Path, tmp_path: Path, kept: float) -> None:
     path = tmp_path / "cut.safetensors"
     path.write_bytes(single.read_bytes()[: int(single.stat().st_size * kept)])
-    with pytest.raises(InvalidParams, match="cut.safetensors cannot be read") as raised:
+    with pytest.raises(InvalidParams, match=r"cut\.safetensors cannot be read") as raised:
         load(path)
     assert "cut off" in raised.value.hint
 
@@ -152,7 +167,7 @@ def test_a_file_that_is_cut_off_says_so(single: Path, tmp_path: Path, kept: floa
 def test_formats_that_can_run_code_are_never_opened(tiny_models: Path, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"model{suffix}"
     path.write_bytes(b"not even a pickle")
-    with pytest.raises(InvalidParams, match="not a .safetensors file"):
+    with pytest.raises(InvalidParams, match=r"not a \.safetensors file"):
         load(path)
 
 
@@ -162,12 +177,22 @@ def folder(path: Path) -> Path:
 
 def test_a_folder_of_another_pipeline_is_refused(tmp_path: Path) -> None:
     path = folder(tmp_path)
-    (path / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline", "text_encoder_2": ["transformers", "x"]}))
+    (path / "model_index.json").write_text(
+        json.dumps({"_class_name": "StableDiffusionXLPipeline", "text_encoder_2": ["transformers", "x"]})
+    )
     with pytest.raises(InvalidParams, match="StableDiffusionXLPipeline"):
         load(path)
 
 
-@pytest.mark.parametrize("missing", ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "model_index.json", "scheduler/scheduler_config.json"])
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+    ],
+)
 def test_a_folder_that_lacks_a_file_says_which(tmp_path: Path, missing: str) -> None:
     path = folder(tmp_path)
     (path / missing).unlink()
@@ -195,7 +220,10 @@ def test_old_vae_names_variants_and_shards_are_read(tmp_path: Path) -> None:
     path = folder(tmp_path)
     expected = load(path)
     vae = path / "vae" / "diffusion_pytorch_model.safetensors"
-    old = {name.replace(".to_q.", ".query.").replace(".to_out.0.", ".proj_attn."): tensor for name, tensor in load_file(vae).items()}
+    old = {
+        name.replace(".to_q.", ".query.").replace(".to_out.0.", ".proj_attn."): tensor
+        for name, tensor in load_file(vae).items()
+    }
     vae.unlink()
     save_file(old, vae.with_suffix(".fp16.safetensors"))
     unet = path / "unet" / "diffusion_pytorch_model.safetensors"

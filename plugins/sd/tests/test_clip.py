@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from stable_core_sd.checkpoint import BUNDLED_TOKENIZER
 from stable_core_sd.clip import ClipTextModel
 from stable_core_sd.conditioning import chunk_tokens
 from stable_core_sd.tokenizer import ClipTokenizer
 
-CONFIG = {"vocab_size": 12, "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 6}
+CONFIG = {
+    "vocab_size": 12,
+    "hidden_size": 8,
+    "intermediate_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 6,
+}
 EXPECTED = {
     "quick_gelu": [0.67267, -0.740536, -0.389202, 0.472789, 0.642411, -0.510136, -0.39684, 0.704929],
     "gelu": [0.672465, -0.740219, -0.389116, 0.471891, 0.642276, -0.509835, -0.39677, 0.704269],

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from stable_core_sd.denoiser import Denoiser
 from stable_core_sd.schedules import SigmaTable, training_betas
 
@@ -29,7 +30,9 @@ class FormulaUNet:
         return (x * encoder_hidden_states.mean((1, 2))[:, None, None, None],)
 
 
-def denoise(sigma: float, cfg_scale: float = 7.0, prediction: str = "epsilon", negative: Any = NEGATIVE) -> tuple[Any, FormulaUNet]:
+def denoise(
+    sigma: float, cfg_scale: float = 7.0, prediction: str = "epsilon", negative: Any = NEGATIVE
+) -> tuple[Any, FormulaUNet]:
     unet = FormulaUNet()
     checkpoint: Any = SimpleNamespace(unet=unet, sigma_table=TABLE, prediction_type=prediction)
     return Denoiser(checkpoint, PROMPT, negative, cfg_scale, batch_size=2)(X, sigma), unet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from stable_core_sd.names import SAMPLERS, find_sampler, sampler_and_scheduler
 from vectors import cases
 
@@ -10,7 +11,9 @@ LABELS = {one.label for one in SAMPLERS}
 CASES = [
     case
     for case in cases("samplers_and_steps")
-    if case["input"]["op"] == "get_sampler_and_scheduler" and "quirk" not in case and case["expected"]["result"][0] in LABELS
+    if case["input"]["op"] == "get_sampler_and_scheduler"
+    and "quirk" not in case
+    and case["expected"]["result"][0] in LABELS
     and case["expected"]["result"][1] != "Beta"
 ]
 

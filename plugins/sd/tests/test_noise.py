@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from stable_core_sd.noise import ImageNoise, image_seeds
 from vectors import cases
 

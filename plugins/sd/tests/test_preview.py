@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from stable_core_sd.preview import fit_rgb_factors, preview_image
 
 
@@ -15,7 +16,13 @@ def test_a_linear_decoder_is_found_exactly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "size"), [((1, 4, 16, 16), (128, 128)), ((1, 4, 64, 96), (256, 171)), ((4, 4, 16, 16), (256, 256)), ((3, 4, 1, 1), (16, 16))]
+    ("shape", "size"),
+    [
+        ((1, 4, 16, 16), (128, 128)),
+        ((1, 4, 64, 96), (256, 171)),
+        ((4, 4, 16, 16), (256, 256)),
+        ((3, 4, 1, 1), (16, 16)),
+    ],
 )
 def test_size_of_a_preview(shape: tuple[int, ...], size: tuple[int, int]) -> None:
     assert preview_image(torch.zeros(shape), torch.zeros(5, 3), 8).size == size

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+
 from stable_core_sd import samplers
 from stable_core_sd.names import SAMPLERS, Sampler
 from stable_core_sd.samplers import SAMPLES, Churn, Step
@@ -45,7 +47,11 @@ def start(shape: tuple[int, ...]) -> Any:
     return np.cos(0.8 * np.arange(math.prod(shape)) + 0.1).reshape(shape)
 
 
-@pytest.mark.parametrize("case", [case for case in KNOWN if "schedule" in case["input"]], ids=lambda case: f"{case['input']['sampler']}-{case['id']}")
+@pytest.mark.parametrize(
+    "case",
+    [case for case in KNOWN if "schedule" in case["input"]],
+    ids=lambda case: f"{case['input']['sampler']}-{case['id']}",
+)
 def test_sampler_equals_the_reference(case: dict) -> None:
     asked, expected = case["input"], case["expected"]
     schedule = {"karras": karras, "exponential": exponential}[asked["schedule"]]
@@ -61,7 +67,11 @@ def test_sampler_equals_the_reference(case: dict) -> None:
     assert model.sigmas[: len(expected["first_sigmas"])] == pytest.approx(expected["first_sigmas"], rel=1e-5)
 
 
-@pytest.mark.parametrize("case", [case for case in cases("samplers_numeric") if case["input"]["sampler"] == "ddim"], ids=lambda case: case["id"])
+@pytest.mark.parametrize(
+    "case",
+    [case for case in cases("samplers_numeric") if case["input"]["sampler"] == "ddim"],
+    ids=lambda case: case["id"],
+)
 def test_ddim_equals_the_reference_over_timesteps(case: dict) -> None:
     asked, expected = case["input"], case["expected"]
     sigmas = [TABLE.sigmas[t] for t in reversed(ddim_timesteps(asked["steps"]))]
@@ -103,7 +113,7 @@ def test_sampler_nears_the_exact_solution_at_its_order(sampler: Sampler) -> None
     errors = [gaussian_error(sampler, steps) for steps in (20, 40, 80)]
     is_first_order = sampler.label in {"Euler", "Euler a", "DDIM"}
     assert errors[0] < (0.2 if is_first_order else 0.04)
-    for coarse, fine in zip(errors[:-1], errors[1:], strict=True):
+    for coarse, fine in itertools.pairwise(errors):
         assert coarse / fine > (1.8 if is_first_order else 3.0)
 
 
@@ -113,7 +123,11 @@ def test_ancestral_samplers_make_the_right_spread(label: str) -> None:
     sampler = next(one for one in SAMPLERS if one.label == label)
     sigmas = run_sigmas(sampler, "karras", 40, TABLE)
     x = random.standard_normal(20_000) * sigmas[0]
-    x = last(SAMPLES[label](lambda x, s: 0.3 + (x - 0.3) * 0.25 / (0.25 + s**2), x, sigmas, lambda: random.standard_normal(x.shape)))
+    x = last(
+        SAMPLES[label](
+            lambda x, s: 0.3 + (x - 0.3) * 0.25 / (0.25 + s**2), x, sigmas, lambda: random.standard_normal(x.shape)
+        )
+    )
     assert x.mean() == pytest.approx(0.3, abs=0.03)
     assert x.std() == pytest.approx(0.5, abs=0.05)
 

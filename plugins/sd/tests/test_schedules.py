@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
+
 from stable_core_sd.names import SAMPLERS, SCHEDULERS, Sampler, find_scheduler
 from stable_core_sd.samplers import SAMPLES, ancestral_step
 from stable_core_sd.schedules import SCHEDULES, SigmaTable, ddim_timesteps, run_sigmas, training_betas
@@ -16,8 +18,7 @@ NAMED = [case for case in CASES if case["input"].get("scheduler") in SCHEDULES a
 PLAIN_RUNS = [
     case
     for case in CASES
-    if case["input"].get("function") == "KDiffusionSampler.get_sigmas"
-    and not case["input"]["opts"]
+    if case["input"].get("function") == "KDiffusionSampler.get_sigmas" and not case["input"]["opts"]
 ]
 
 
@@ -46,24 +47,36 @@ def test_sigmas_of_a_run_equal_the_reference(case: dict) -> None:
     assert sigmas == close(case["expected"]["sigmas"])
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case["input"].get("function") == "sigma_to_t"], ids=lambda case: case["id"])
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case["input"].get("function") == "sigma_to_t"], ids=lambda case: case["id"]
+)
 def test_timestep_of_a_sigma_equals_the_reference(case: dict) -> None:
     assert TABLE.timestep(case["input"]["sigma"]) == pytest.approx(case["expected"]["t"], abs=1e-2)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case["input"].get("function") == "t_to_sigma"], ids=lambda case: case["id"])
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case["input"].get("function") == "t_to_sigma"], ids=lambda case: case["id"]
+)
 def test_sigma_of_a_timestep_equals_the_reference(case: dict) -> None:
     assert TABLE.sigma(case["input"]["t"]) == pytest.approx(case["expected"]["sigma"], rel=2e-5)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case["input"].get("function") == "get_ancestral_step"], ids=lambda case: case["id"])
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if case["input"].get("function") == "get_ancestral_step"],
+    ids=lambda case: case["id"],
+)
 def test_ancestral_step_equals_the_reference(case: dict) -> None:
     asked, expected = case["input"], case["expected"]
-    assert ancestral_step(asked["sigma_from"], asked["sigma_to"], asked["eta"]) == close([expected["sigma_down"], expected["sigma_up"]])
+    assert ancestral_step(asked["sigma_from"], asked["sigma_to"], asked["eta"]) == close(
+        [expected["sigma_down"], expected["sigma_up"]]
+    )
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in cases("samplers_and_steps") if case["input"]["op"] == "ddim_timesteps"], ids=lambda case: str(case["input"]["steps"])
+    "case",
+    [case for case in cases("samplers_and_steps") if case["input"]["op"] == "ddim_timesteps"],
+    ids=lambda case: str(case["input"]["steps"]),
 )
 def test_ddim_timesteps_equal_the_reference(case: dict) -> None:
     timesteps, expected = ddim_timesteps(case["input"]["steps"]), case["expected"]
@@ -82,7 +95,7 @@ def test_sigmas_always_fall_and_there_is_something_to_do(sampler: Sampler, sched
     sigmas = run_sigmas(sampler, scheduler, steps, TABLE)
     assert len(sigmas) >= 2
     assert all(math.isfinite(sigma) for sigma in sigmas)
-    assert all(first > second >= 0 for first, second in zip(sigmas[:-1], sigmas[1:], strict=True))
+    assert all(first > second >= 0 for first, second in itertools.pairwise(sigmas))
 
 
 def test_every_name_has_its_function() -> None:

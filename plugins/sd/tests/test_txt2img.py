@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
+
 from stable_core.sdk import JobCancelled, Progress, Text
-from stable_core_sd.names import SAMPLERS
+from stable_core_sd.names import SAMPLERS, SCHEDULERS
 from stable_core_sd.plugin import Txt2ImgParams, plugin, txt2img
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -65,7 +66,15 @@ def test_a_batch_equals_single_runs(sampler: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 8}, {"negative_prompt": "a blue square"}, {"cfg_scale": 3.0}, {"steps": 5}, {"sampler": "Euler a"}, {"scheduler": "Normal"}]
+    "change",
+    [
+        {"seed": 8},
+        {"negative_prompt": "a blue square"},
+        {"cfg_scale": 3.0},
+        {"steps": 5},
+        {"sampler": "Euler a"},
+        {"scheduler": "Normal"},
+    ],
 )
 def test_every_knob_changes_the_picture(change: dict[str, Any]) -> None:
     assert difference(make()[0], make(**change)[0]) > 0
@@ -123,9 +132,12 @@ def test_cancel_takes_effect_within_one_step(step: int) -> None:
 
 
 def test_each_picture_carries_its_generation_data() -> None:
-    first, second = make(batch_size=2, negative_prompt="a dog, a cat", sampler="DPM++ 2M Karras", checkpoint="tiny_file")
+    first, second = make(
+        batch_size=2, negative_prompt="a dog, a cat", sampler="DPM++ 2M Karras", checkpoint="tiny_file"
+    )
     assert second.info["parameters"].startswith(
-        "a red circle\nNegative prompt: a dog, a cat\nSteps: 4, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.0, Seed: 8, Size: 64x64, Model hash: "
+        "a red circle\nNegative prompt: a dog, a cat\n"
+        "Steps: 4, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.0, Seed: 8, Size: 64x64, Model hash: "
     )
     assert "Model: tiny_file, RNG: CPU" in second.info["parameters"]
     assert "Seed: 7" in first.info["parameters"]
@@ -137,7 +149,9 @@ def test_minus_one_makes_another_picture_each_time() -> None:
 
 def test_automatic_means_the_schedule_that_suits_the_sampler() -> None:
     assert difference(make(scheduler="Automatic")[0], make(scheduler="Karras")[0]) == 0
-    assert difference(make(sampler="Euler", scheduler="Automatic")[0], make(sampler="Euler", scheduler="Uniform")[0]) == 0
+    assert (
+        difference(make(sampler="Euler", scheduler="Automatic")[0], make(sampler="Euler", scheduler="Uniform")[0]) == 0
+    )
 
 
 @pytest.mark.parametrize("name", ["dpm++ 2m karras", "k_dpmpp_2m", "DPM++ 2M"])
@@ -145,8 +159,25 @@ def test_other_names_of_a_sampler_are_taken(name: str) -> None:
     assert Txt2ImgParams(sampler=name).sampler == "DPM++ 2M"
 
 
+def test_the_choices_that_are_announced_are_all_there_is() -> None:
+    properties = Txt2ImgParams.model_json_schema()["properties"]
+    samplers, schedulers = properties["sampler"]["enum"], properties["scheduler"]["enum"]
+    assert {Txt2ImgParams(sampler=name).sampler for name in samplers} == {one.label for one in SAMPLERS}
+    assert schedulers == [one.label for one in SCHEDULERS]
+    assert all("description" in knob and len(knob["description"]) < 120 for knob in properties.values())
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"sampler": "Nonsense"}, {"scheduler": "Nonsense"}, {"sampler": 3}, {"steps": 0}, {"width": 65}, {"cfg_scale": 0}, {"colour": "red"}]
+    "wrong",
+    [
+        {"sampler": "Nonsense"},
+        {"scheduler": "Nonsense"},
+        {"sampler": 3},
+        {"steps": 0},
+        {"width": 65},
+        {"cfg_scale": 0},
+        {"colour": "red"},
+    ],
 )
 def test_wrong_knobs_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -1,4 +1,4 @@
-"""Tiny Stable Diffusion models with random weights, written as a diffusers folder and as a single file. For tests only."""
+"""Tiny Stable Diffusion models with random weights, as a diffusers folder and as a single file. For tests only."""
 
 from __future__ import annotations
 
@@ -47,7 +47,12 @@ TEXT: dict[str, Any] = {
     "eos_token_id": 49407,
     "pad_token_id": 49407,
 }
-SCHEDULER: dict[str, Any] = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "num_train_timesteps": 1000}
+SCHEDULER: dict[str, Any] = {
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "num_train_timesteps": 1000,
+}
 
 
 def make_models(seed: int = 0) -> dict[str, torch.nn.Module]:
@@ -67,7 +72,12 @@ def make_models(seed: int = 0) -> dict[str, torch.nn.Module]:
 
 def write_configs(folder: Path) -> Path:
     """Write the configs of the tiny models, laid out like `configs/sd15`."""
-    files = {"unet/config": UNET, "vae/config": VAE, "text_encoder/config": TEXT, "scheduler/scheduler_config": SCHEDULER}
+    files = {
+        "unet/config": UNET,
+        "vae/config": VAE,
+        "text_encoder/config": TEXT,
+        "scheduler/scheduler_config": SCHEDULER,
+    }
     for name, config in files.items():
         path = folder / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +91,10 @@ def write_folder(folder: Path, models: dict[str, torch.nn.Module]) -> Path:
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
     files = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
     for name, file in files.items():
-        save_file({key: value.contiguous() for key, value in models[name].state_dict().items()}, folder / name / f"{file}.safetensors")
+        save_file(
+            {key: value.contiguous() for key, value in models[name].state_dict().items()},
+            folder / name / f"{file}.safetensors",
+        )
     return folder
 
 
@@ -94,7 +107,11 @@ def write_single_file(path: Path, models: dict[str, torch.nn.Module]) -> Path:
 
 def single_file_tensors(models: dict[str, torch.nn.Module]) -> dict[str, torch.Tensor]:
     """Return all weights under their names in the original layout."""
-    keys = {"unet": (ldm_keys.unet_key, UNET), "vae": (ldm_keys.vae_key, VAE), "text_encoder": (ldm_keys.text_encoder_key, TEXT)}
+    keys = {
+        "unet": (ldm_keys.unet_key, UNET),
+        "vae": (ldm_keys.vae_key, VAE),
+        "text_encoder": (ldm_keys.text_encoder_key, TEXT),
+    }
     tensors = {}
     for part, (key, config) in keys.items():
         for name, value in models[part].state_dict().items():
