@@ -24,7 +24,7 @@ has_arguments=${1+yes}
 
 part "core" "$python" -m pytest -n 2 --dist loadfile "$@" tests
 
-# A plugin is tested by what its users run: its own lock, on its own, with the SDK of this checkout.
+# A plugin is tested by what its users run: its own lock, on its own, with the SDK of this checkout and its contract.
 tools=$(grep -E '^(pytest|pytest-timeout)==' requirements-dev.lock)
 for plugin in plugins/*/; do
     plugin=${plugin%/}
@@ -42,7 +42,8 @@ for plugin in plugins/*/; do
             'pillow>=10.3' 'pydantic>=2.6'
         printf '%s' "$made_from" >"$venv/made-from"
     fi
-    part "plugin $name" env PYTHONPATH="$here/src:$here/$plugin" "$venv/bin/python" -m pytest "$@" "$plugin/tests"
+    part "plugin $name" env PYTHONPATH="$here/src:$here/$plugin" "$venv/bin/python" -m pytest \
+        -p stable_core.sdk.testing --stable-core-plugin "$here/$plugin" "$@" "$plugin/tests"
 done
 
 if [ "$failed" ]; then
