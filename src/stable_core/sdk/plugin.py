@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -136,3 +139,31 @@ class AnnouncedFunction:
     def job(self, *inputs: Any, **named: Any) -> Job[Any]:
         """Describe one run without starting it; an input may be another described run."""
         return self.signature.job(*inputs, **named)
+
+
+def load_plugin(source: Path, target: str = "") -> Plugin:
+    """Import a plugin and return its Plugin object.
+
+    Args:
+        source: the single file, or the folder that holds the module.
+        target: `module:attribute` below the folder; not needed for a single file.
+
+    Raises:
+        BadAnnouncement: the module holds no Plugin.
+    """
+    if source.is_file():
+        name = f"{__name__}.{source.stem}"  # a name of its own: a file called json.py must not replace json
+        spec = importlib.util.spec_from_file_location(name, source)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found = next((value for value in vars(module).values() if isinstance(value, Plugin)), None)
+    else:
+        sys.path[:0] = [str(folder) for folder in (source, source / "src") if folder.is_dir()]
+        module_name, _, attribute = target.partition(":")
+        found = getattr(importlib.import_module(module_name), attribute or "plugin", None)
+    if not isinstance(found, Plugin):
+        hint = 'Create one at module level: plugin = Plugin("name").'
+        raise BadAnnouncement(f"{source.name} holds no Plugin object", hint)
+    return found
