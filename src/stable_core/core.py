@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from stable_core import __version__, graphs
 from stable_core.config import Config
@@ -59,7 +59,9 @@ class Core:
         self._lock = (self.home / "core.lock").open("a")
         if not try_lock(self._lock):
             self._lock.close()
-            raise Conflict(f"Another stable-core is using {self.home}", "Stop it, or give this one another folder with --home.")
+            raise Conflict(
+                f"Another stable-core is using {self.home}", "Stop it, or give this one another folder with --home."
+            )
         for folder in ("plugins", "models/checkpoints"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         self._store = Store(self.home, self._events.publish, self.config.settings.durability == "full")
@@ -92,7 +94,9 @@ class Core:
     async def _keep_alive(self) -> None:
         while True:
             idle_seconds = self.config.settings.worker_idle_seconds
-            await asyncio.sleep(min(LEASE_TURN_SECONDS, max(idle_seconds / 4, 0.1) if idle_seconds else LEASE_TURN_SECONDS))
+            await asyncio.sleep(
+                min(LEASE_TURN_SECONDS, max(idle_seconds / 4, 0.1) if idle_seconds else LEASE_TURN_SECONDS)
+            )
             self._queue.extend_leases()
             if idle_seconds:
                 await self._queue.pool.stop_idle(idle_seconds=idle_seconds)
@@ -103,7 +107,7 @@ class Core:
             await self.clean()
 
     async def clean(self) -> int:
-        """Forget old events and delete artifacts that no job has; return how many artifacts went. Results always stay."""
+        """Forget old events and delete artifacts that no job has; return how many went. Results always stay."""
         settings = self.config.settings
         self._store.forget_old(time.time() - settings.event_days * 86400)
         count = self._store.collect_artifacts(time.time() - settings.artifact_grace_hours * 3600)
@@ -143,7 +147,10 @@ class Core:
             self._insert(requests, {key: new_id() for key in requests}, owner, graph)
             self._remember(owner, idempotency_key, document, graph)
             await self._store.commit()
-        return {"id": graph, "jobs": {row["key"]: self._view(row) for row in self._store.jobs(graph=graph) if row["key"]}}
+        return {
+            "id": graph,
+            "jobs": {row["key"]: self._view(row) for row in self._store.jobs(graph=graph) if row["key"]},
+        }
 
     def _insert(self, requests: dict[str, Row], ids: dict[str, str], owner: str, graph: str | None) -> None:
         """Check all requests first, then add all rows: one bad request and nothing is stored."""
@@ -154,7 +161,14 @@ class Core:
             params = self._queue.check_params(request["job"], request["params"])
             options = {"map": request["map"], "cache": request["cache"]}
             inputs = graphs.with_job_ids(request["inputs"], ids)
-            known = {"id": ids[key], "job": request["job"], "owner": owner, "graph": graph, "key": key or None, "parent": None}
+            known = {
+                "id": ids[key],
+                "job": request["job"],
+                "owner": owner,
+                "graph": graph,
+                "key": key or None,
+                "parent": None,
+            }
             limits = {"priority": request["priority"], "timeout": request["timeout"]}
             rows.append({**known, **limits, "inputs": inputs, "params": params, "options": options})
         for row in rows:
@@ -197,13 +211,38 @@ class Core:
             raise NotFound(f"There is no job {job_id!r}", "`stable-core jobs list` shows those there are.")
         return self._view(row)
 
-    def list_jobs(self, *, state: str | None = None, job: str | None = None, graph: str | None = None, owner: str | None = None, limit: int = 50, before: str | None = None) -> list[Row]:  # noqa: E501, PLR0913
+    def list_jobs(
+        self,
+        *,
+        state: str | None = None,
+        job: str | None = None,
+        graph: str | None = None,
+        owner: str | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> list[Row]:
         """Return jobs, newest first; `before` is the id of the last one of the page before."""
-        return [self._view(row) for row in self._store.jobs(limit, before, state=state, job=job, graph=graph, owner=owner)]
+        return [
+            self._view(row) for row in self._store.jobs(limit, before, state=state, job=job, graph=graph, owner=owner)
+        ]
 
     def _view(self, row: Row) -> Row:
         """Return a row as clients see it."""
-        names = ("id", "job", "state", "inputs", "params", "outputs", "error", "attempt", "owner", "graph", "parent", "key", "priority")
+        names = (
+            "id",
+            "job",
+            "state",
+            "inputs",
+            "params",
+            "outputs",
+            "error",
+            "attempt",
+            "owner",
+            "graph",
+            "parent",
+            "key",
+            "priority",
+        )
         view = {name: row[name] for name in names}
         view |= {name: row[name] for name in ("created", "started", "finished", "plugin_version", "host")}
         run = self._queue.runs.get(row["id"])
@@ -249,7 +288,10 @@ class Core:
             Conflict: the job has succeeded.
         """
         if self.get_job(job_id, owner)["state"] is JobState.SUCCEEDED:
-            raise Conflict("The job has succeeded", "Submit it again to run it once more, with \"cache\": false to not get the same result.")
+            raise Conflict(
+                "The job has succeeded",
+                'Submit it again to run it once more, with "cache": false to not get the same result.',
+            )
         self._queue.retry(job_id)
         await self._store.commit()
         return self.get_job(job_id)
@@ -266,13 +308,17 @@ class Core:
         """Return the number of the newest event."""
         return self._store.last_seq
 
-    async def events(self, after: int | None = None, job: str | None = None, graph: str | None = None, owner: str | None = None) -> AsyncIterator[Event]:  # noqa: E501
+    async def events(
+        self, after: int | None = None, job: str | None = None, graph: str | None = None, owner: str | None = None
+    ) -> AsyncIterator[Event]:
         """Yield events with a number above `after`, stored ones first, then live ones, without gap or repetition.
 
         It ends when the core stops or the consumer is so slow that its events would fill the memory; it can come back
         with the last number it saw.
         """
-        wanted = {name: value for name, value in (("job", job), ("graph", graph), ("owner", owner)) if value is not None}
+        wanted = {
+            name: value for name, value in (("job", job), ("graph", graph), ("owner", owner)) if value is not None
+        }
 
         def is_wanted(event: Event) -> bool:
             return all(event[name] == value for name, value in wanted.items())
@@ -295,7 +341,15 @@ class Core:
 
     # -- artifacts -----------------------------------------------------------------------------------------------------
 
-    async def store_artifact(self, chunks: AsyncIterator[bytes], *, media_type: str | None = None, filename: str = "", sha256: str | None = None, owner: str = LOCAL_OWNER) -> Row:  # noqa: E501
+    async def store_artifact(
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        media_type: str | None = None,
+        filename: str = "",
+        sha256: str | None = None,
+        owner: str = LOCAL_OWNER,
+    ) -> Row:
         """Store uploaded content and return its artifact; nothing is left of an upload that breaks off.
 
         Raises:
@@ -311,7 +365,9 @@ class Core:
                 async for chunk in chunks:
                     size += len(chunk)
                     if size > limit:
-                        raise TooLarge(f"The upload is over {limit // 2**20} MB", "Raise upload_limit_mb in the settings.")
+                        raise TooLarge(
+                            f"The upload is over {limit // 2**20} MB", "Raise upload_limit_mb in the settings."
+                        )
                     known.update(chunk)
                     file.write(chunk)
                 file.flush()
@@ -324,7 +380,9 @@ class Core:
                 if not path.exists():
                     os.link(file.name, path)
         except OSError as error:
-            raise StorageFull(f"The upload could not be stored: {error.strerror}", "Free some space, then upload it again.") from None
+            raise StorageFull(
+                f"The upload could not be stored: {error.strerror}", "Free some space, then upload it again."
+            ) from None
         self._store.add_artifact(artifact, owner)
         await self._store.commit()
         return self.artifact(artifact["id"])
@@ -390,7 +448,9 @@ class Core:
         """Return {"schema", "values"} of a plugin's settings; secrets are blanked."""
         await self._registry.refresh()
         schema = (self._registry.plugin(name).announcement or {}).get("settings", {})
-        return _settings_view(schema, graphs.ParamsCheck({"params": schema}).defaults | self.config.plugin_settings(name))
+        return _settings_view(
+            schema, graphs.ParamsCheck({"params": schema}).defaults | self.config.plugin_settings(name)
+        )
 
     async def update_plugin_settings(self, name: str, values: Row) -> None:
         """Check and save a plugin's settings; they hold from its next job on.
@@ -410,22 +470,47 @@ class Core:
         """Return the hosts with their devices and workers."""
         host = self._queue.pool.host
         workers = [
-            {"plugin": worker.plugin, "device": worker.device, "pid": worker.pid, "state": "idle" if worker.is_idle else "busy", "job": worker.job_id}
+            {
+                "plugin": worker.plugin,
+                "device": worker.device,
+                "pid": worker.pid,
+                "state": "idle" if worker.is_idle else "busy",
+                "job": worker.job_id,
+            }
             for worker in self._queue.pool.workers
         ]
-        return [{"name": host.name, "devices": [{"name": name, "memory_mb": host.memory_mb(name)} for name in host.devices()], "workers": workers}]
+        return [
+            {
+                "name": host.name,
+                "devices": [{"name": name, "memory_mb": host.memory_mb(name)} for name in host.devices()],
+                "workers": workers,
+            }
+        ]
 
     def health(self) -> Row:
         """Return {"status", "version", "workers", "jobs"}; status is `ok` when jobs can run."""
         is_alive = bool(self._upkeep) and not any(upkeep.done() for upkeep in self._upkeep)
-        workers = {f"{worker.plugin}@{worker.device}": "idle" if worker.is_idle else "busy" for worker in self._queue.pool.workers}
-        return {"status": "ok" if is_alive else "stopped", "version": __version__, "workers": workers, "jobs": self._store.count_states()}
+        workers = {
+            f"{worker.plugin}@{worker.device}": "idle" if worker.is_idle else "busy"
+            for worker in self._queue.pool.workers
+        }
+        return {
+            "status": "ok" if is_alive else "stopped",
+            "version": __version__,
+            "workers": workers,
+            "jobs": self._store.count_states(),
+        }
 
     def counters(self) -> dict[str, float]:
         """Return the numbers behind /metrics."""
         counts = {f"jobs_{state}": float(count) for state, count in self._store.count_states().items()}
         counts |= {f"jobs_{state}_total": float(count) for state, count in self._queue.finished.items()}
-        return {**counts, "workers": float(len(self._queue.pool.workers)), "event_clients": float(len(self._events)), "events_total": float(self.last_event())}
+        return {
+            **counts,
+            "workers": float(len(self._queue.pool.workers)),
+            "event_clients": float(len(self._events)),
+            "events_total": float(self.last_event()),
+        }
 
 
 def _digest(request: Row) -> str:
@@ -437,9 +522,19 @@ def _examine(path: Path, media_type: str | None, filename: str) -> Row:
     with path.open("rb") as file:
         found = media_type_of(file.read(4096), filename)
     declared = (media_type or "").partition(";")[0].strip().lower()
-    if declared and declared != "application/octet-stream" and type_of(declared) != type_of(found) and type_of(declared) != "file":
+    if (
+        declared
+        and declared != "application/octet-stream"
+        and type_of(declared) != type_of(found)
+        and type_of(declared) != "file"
+    ):
         raise InvalidInput(f"The content is {found}, not {declared}", "Send the Content-Type that it has, or none.")
-    return {"type": type_of(found), "media_type": found, **describe(path, found), **({"filename": Path(filename).name} if filename else {})}
+    return {
+        "type": type_of(found),
+        "media_type": found,
+        **describe(path, found),
+        **({"filename": Path(filename).name} if filename else {}),
+    }
 
 
 def _settings_view(schema: Row, values: Row) -> Row:

@@ -1,27 +1,27 @@
 """Every error of stable-core, one tree. No logic lives here.
 
-    StableCoreError
-    ├── RequestError
-    │   ├── BadRequest
-    │   ├── InvalidParams
-    │   ├── InvalidInput
-    │   ├── NotFound
-    │   ├── Conflict
-    │   ├── NotAllowed
-    │   └── TooLarge
-    ├── JobFailed
-    │   ├── PluginRaised
-    │   ├── OutOfMemory
-    │   ├── TimedOut
-    │   ├── WorkerDied
-    │   ├── InputFailed
-    │   └── StorageFull
-    ├── PluginError
-    │   ├── BadAnnouncement
-    │   ├── EnvironmentFailed
-    │   └── ProtocolMismatch
-    └── ConfigError
-    JobCancelled
+StableCoreError
+├── RequestError
+│   ├── BadRequest
+│   ├── InvalidParams
+│   ├── InvalidInput
+│   ├── NotFound
+│   ├── Conflict
+│   ├── NotAllowed
+│   └── TooLarge
+├── JobFailed
+│   ├── PluginRaised
+│   ├── OutOfMemory
+│   ├── TimedOut
+│   ├── WorkerDied
+│   ├── InputFailed
+│   └── StorageFull
+├── PluginError
+│   ├── BadAnnouncement
+│   ├── EnvironmentFailed
+│   └── ProtocolMismatch
+└── ConfigError
+JobCancelled
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Requests and graphs: check them against signatures, put finished outputs in place of references, and unfold sweeps. Nothing runs here.
+"""Requests and graphs: check them, put outputs in place of references, unfold sweeps. Nothing is stored or run here.
 
-An input is a text, {"data": …}, {"artifact": id}, {"job": key or id, "output": port}, {"each": […]}, or a list of these. A param is
-a value or {"each": […]}. Where more than one value arrives at a single port the job maps over them.
+An input is a text, {"data": …}, {"artifact": id}, {"job": key or id, "output": port}, {"each": […]}, or a list of
+these. A param is a value or {"each": […]}. Where more than one value arrives at a single port the job maps over them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ Signature = dict[str, Any]
 Request = dict[str, Any]
 TypeOf = Callable[[Any], str]
 
-REQUEST_FIELDS = {"job": str, "inputs": dict, "params": dict, "priority": int, "timeout": (int, float, type(None)), "cache": bool, "map": str}
+REQUEST_FIELDS = {
+    "job": str,
+    "inputs": dict,
+    "params": dict,
+    "priority": int,
+    "timeout": (int, float, type(None)),
+    "cache": bool,
+    "map": str,
+}
 MAX_FAN_OUT = 10_000
 
 
@@ -34,17 +42,27 @@ def check_request(request: Any) -> Request:
         BadRequest: it is not of the documented form.
     """
     if not isinstance(request, dict):
-        raise BadRequest("A job request is a JSON object", 'For example {"job": "invert.invert", "inputs": {"image": {"artifact": "…"}}}.')
+        raise BadRequest(
+            "A job request is a JSON object",
+            'For example {"job": "invert.invert", "inputs": {"image": {"artifact": "…"}}}.',
+        )
     for name, value in request.items():
         expected = REQUEST_FIELDS.get(name)
         if expected is None:
             raise BadRequest(f"A job request has no field {name!r}", f"Fields are {', '.join(REQUEST_FIELDS)}.")
         if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):  # type: ignore[arg-type]
-            raise BadRequest(f"The field {name!r} has the wrong type: {type(value).__name__}", "See /docs for the form of a job request.")
+            raise BadRequest(
+                f"The field {name!r} has the wrong type: {type(value).__name__}",
+                "See /docs for the form of a job request.",
+            )
     if "job" not in request:
         raise BadRequest("The field 'job' is missing", "It is the full name of a signature, for example sd.txt2img.")
     filled = {"inputs": {}, "params": {}, "priority": 0, "timeout": None, "cache": True, "map": "zip", **request}
-    if abs(filled["priority"]) > 2**31 or filled["map"] not in ("zip", "product") or (filled["timeout"] is not None and not filled["timeout"] > 0):
+    if (
+        abs(filled["priority"]) > 2**31
+        or filled["map"] not in ("zip", "product")
+        or (filled["timeout"] is not None and not filled["timeout"] > 0)
+    ):
         raise BadRequest("'priority' is a 32-bit number, 'map' is zip or product, 'timeout' is more than 0 seconds")
     return filled
 
@@ -57,7 +75,10 @@ def check_document(document: Any) -> dict[str, Request]:
         InvalidInput: its jobs refer to each other in a circle.
     """
     if not isinstance(document, dict) or document.get("version") != 1 or not isinstance(document.get("jobs"), dict):
-        raise BadRequest("This is no graph document of version 1", 'It has the form {"version": 1, "jobs": {key: request}, "ui": {}}.')
+        raise BadRequest(
+            "This is no graph document of version 1",
+            'It has the form {"version": 1, "jobs": {key: request}, "ui": {}}.',
+        )
     unknown = set(document) - {"version", "jobs", "ui"}
     if unknown or not document["jobs"]:
         raise BadRequest(f"Unknown fields: {', '.join(sorted(unknown))}" if unknown else "The graph has no jobs")
@@ -68,11 +89,16 @@ def check_document(document: Any) -> dict[str, Request]:
         except BadRequest as error:
             raise BadRequest(f"Job {key!r}: {error.message}", error.hint) from None
     ordered: dict[str, Request] = {}
-    remaining = {key: {ref["job"] for ref in references(request["inputs"])} & set(requests) for key, request in requests.items()}
+    remaining = {
+        key: {ref["job"] for ref in references(request["inputs"])} & set(requests) for key, request in requests.items()
+    }
     while remaining:
         free = [key for key, needs in remaining.items() if not needs - set(ordered)]
         if not free:
-            raise InvalidInput(f"These jobs wait for each other in a circle: {', '.join(sorted(remaining))}", "Remove one of the wires.")
+            raise InvalidInput(
+                f"These jobs wait for each other in a circle: {', '.join(sorted(remaining))}",
+                "Remove one of the wires.",
+            )
         for key in free:
             ordered[key] = requests[key]
             del remaining[key]
@@ -121,7 +147,9 @@ def check_inputs(signature: Signature, inputs: dict[str, Any], type_of: TypeOf) 
     ports = {port["name"]: port for port in signature["inputs"]}
     for name in inputs:
         if name not in ports:
-            raise InvalidInput(f"{signature['name']} has no input {name!r}", f"Its inputs are {', '.join(ports) or 'none'}.")
+            raise InvalidInput(
+                f"{signature['name']} has no input {name!r}", f"Its inputs are {', '.join(ports) or 'none'}."
+            )
     for name, port in ports.items():
         value = inputs.get(name)
         if value is None:
@@ -149,15 +177,25 @@ def _leaves(value: Any, name: str) -> Iterator[Any]:
     elif isinstance(value, str) or _is_leaf(value):
         yield value
     else:
-        raise InvalidInput(f"{name!r} is no input value: {json.dumps(value)[:100]}", 'Use a text, {"artifact": …}, {"job": …}, {"data": …} or a list.')
+        raise InvalidInput(
+            f"{name!r} is no input value: {json.dumps(value)[:100]}",
+            'Use a text, {"artifact": …}, {"job": …}, {"data": …} or a list.',
+        )
 
 
 def _is_leaf(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     names = set(value)
-    return names == {"data"} or (names == {"artifact"} and isinstance(value["artifact"], str)) or (
-        names <= {"job", "output"} and isinstance(value.get("job"), str) and isinstance(value.get("output", ""), str))
+    return (
+        names == {"data"}
+        or (names == {"artifact"} and isinstance(value["artifact"], str))
+        or (
+            names <= {"job", "output"}
+            and isinstance(value.get("job"), str)
+            and isinstance(value.get("output", ""), str)
+        )
+    )
 
 
 def output_port(signature: Signature, reference: dict[str, Any]) -> dict[str, Any]:
@@ -172,7 +210,10 @@ def output_port(signature: Signature, reference: dict[str, Any]) -> dict[str, An
         if wanted in (None, port["name"]):
             return port
     names = ", ".join(port["name"] for port in ports) or "none"
-    raise InvalidInput(f"{signature['name']} has no output {wanted!r}" if wanted else f"{signature['name']} makes nothing", f"Its outputs: {names}.")
+    raise InvalidInput(
+        f"{signature['name']} has no output {wanted!r}" if wanted else f"{signature['name']} makes nothing",
+        f"Its outputs: {names}.",
+    )
 
 
 class ParamsCheck:
@@ -204,7 +245,10 @@ class ParamsCheck:
     def _check(self, values: dict[str, Any]) -> None:
         if self._validator.is_valid(values):
             return
-        wrong = [f"{'.'.join(map(str, error.instance_path)) or 'params'}: {error.message}" for error in self._validator.iter_errors(values)]
+        wrong = [
+            f"{'.'.join(map(str, error.instance_path)) or 'params'}: {error.message}"
+            for error in self._validator.iter_errors(values)
+        ]
         raise InvalidParams("; ".join(wrong), f"Params are {', '.join(self._properties) or 'none'}.")
 
 
@@ -228,28 +272,42 @@ def resolve_inputs(inputs: dict[str, Any], outputs_of: Callable[[dict[str, Any]]
     return {name: list(flat(value)) for name, value in inputs.items() if value is not None}
 
 
-def fan_out(signature: Signature, inputs: dict[str, list[Any]], params: dict[str, Any], how: str) -> list[tuple[dict[str, Any], dict[str, Any]]] | None:
+def fan_out(
+    signature: Signature, inputs: dict[str, list[Any]], params: dict[str, Any], how: str
+) -> list[tuple[dict[str, Any], dict[str, Any]]] | None:
     """Return the (inputs, params) of each child when the job maps over lists or sweeps, or None when it runs once.
 
     Raises:
         InvalidInput: the lists do not have the same length (with zip), or there are too many combinations.
     """
     list_ports = {port["name"] for port in signature["inputs"] if port["list"]}
-    swept: dict[tuple[str, str], list[Any]] = {("input", name): values for name, values in inputs.items() if name not in list_ports and len(values) != 1}
+    swept: dict[tuple[str, str], list[Any]] = {
+        ("input", name): values for name, values in inputs.items() if name not in list_ports and len(values) != 1
+    }
     swept |= {("param", name): value["each"] for name, value in params.items() if is_sweep(value)}
     if not swept:
         return None
     lengths = {len(values) for values in swept.values()}
     if how == "zip" and len(lengths) > 1:
         found = ", ".join(f"{name}: {len(values)}" for (_, name), values in swept.items())
-        raise InvalidInput(f"Lists of different length cannot be paired ({found})", 'Make them equally long, or ask for "map": "product".')
-    combinations = list(itertools.islice(zip(*swept.values(), strict=True) if how == "zip" else itertools.product(*swept.values()), MAX_FAN_OUT + 1))
+        raise InvalidInput(
+            f"Lists of different length cannot be paired ({found})",
+            'Make them equally long, or ask for "map": "product".',
+        )
+    combinations = list(
+        itertools.islice(
+            zip(*swept.values(), strict=True) if how == "zip" else itertools.product(*swept.values()), MAX_FAN_OUT + 1
+        )
+    )
     if len(combinations) > MAX_FAN_OUT:
         raise InvalidInput(f"The sweep has more than {MAX_FAN_OUT} combinations", "Split it into several jobs.")
     children = []
     for combination in combinations:
         chosen = dict(zip(swept, combination, strict=True))
-        one_inputs = {name: chosen.get(("input", name), values if name in list_ports else values[0] if values else None) for name, values in inputs.items()}
+        one_inputs = {
+            name: chosen.get(("input", name), values if name in list_ports else values[0] if values else None)
+            for name, values in inputs.items()
+        }
         children.append((one_inputs, {name: chosen.get(("param", name), value) for name, value in params.items()}))
     return children
 

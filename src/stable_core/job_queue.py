@@ -1,4 +1,4 @@
-"""Which job runs next and what becomes of it: admit, dispatch, finish, retry after a crash. It checks no request and knows no client."""
+"""Which job runs next and what becomes of it: admit, dispatch, finish, retry. It checks no request, knows no client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from typing import Any
 
 from stable_core import graphs
 from stable_core.config import Config
-from stable_core.errors import InputFailed, NotFound, StableCoreError, StorageFull, TimedOut, WorkerDied, error_from_dict
+from stable_core.errors import (
+    InputFailed,
+    NotFound,
+    StableCoreError,
+    StorageFull,
+    TimedOut,
+    WorkerDied,
+    error_from_dict,
+)
 from stable_core.plugin_registry import PluginRegistry
 from stable_core.protocol import Message, artifact_path
 from stable_core.ready_jobs import ReadyJobs
@@ -25,6 +33,8 @@ MAX_SKIPS = 8
 """How often jobs of loaded plugins may overtake a job whose plugin waits for room on the device."""
 LOST_LEASES = 3
 """How often a job is tried once more because the server itself was killed, beyond the setting max_attempts."""
+MAX_DEPTH = 20
+"""How deep jobs may stand in place of jobs."""
 LEASE_SECONDS = 60.0
 FINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
@@ -44,7 +54,7 @@ class Run:
 
 
 class JobQueue:
-    """Moves jobs from `queued` to their end. All methods act inside the store's open transaction; nothing here waits."""
+    """Moves jobs from `queued` to their end. Its methods act inside the store's open transaction and never wait."""
 
     def __init__(self, home: Path, store: Store, registry: PluginRegistry, config: Config) -> None:
         self._store = store
@@ -92,7 +102,9 @@ class JobQueue:
         for job_id in self._store.ids_in([JobState.RUNNING]):
             row = self._store.job(job_id)
             if row["attempt"] >= self._config.settings.max_attempts + LOST_LEASES:
-                self.fail(row, WorkerDied("The server was killed each time it ran this job", "Retry it once you know why."))
+                self.fail(
+                    row, WorkerDied("The server was killed each time it ran this job", "Retry it once you know why.")
+                )
             else:
                 self._requeue(row)
         for job_id in self._store.ids_in([JobState.QUEUED]):
@@ -108,7 +120,10 @@ class JobQueue:
             inputs = graphs.resolve_inputs(row["inputs"], self._outputs_of)
             children = graphs.fan_out(signature, inputs, row["params"], row["options"]["map"])
             if children is not None:
-                requests = {str(index): {"job": row["job"], "inputs": one, "params": params} for index, (one, params) in enumerate(children)}
+                requests = {
+                    str(index): {"job": row["job"], "inputs": one, "params": params}
+                    for index, (one, params) in enumerate(children)
+                }
                 self._expand(row, requests, list(requests))
             elif not self._from_cache(row, self._cache_key(row, signature, graphs.single_inputs(signature, inputs))):
                 self._ready.add(row["id"], row["plugin"], row["owner"], row["priority"], row["number"])
@@ -151,18 +166,32 @@ class JobQueue:
         return stored and all(Path(artifact["path"]).is_file() for artifact in every if "path" in artifact)
 
     def _expand(self, row: Row, requests: dict[str, Any], results: list[str]) -> None:
-        """Put jobs in place of one: it waits for them and its outputs will be theirs."""
+        """Put jobs in place of one: it waits for them and its outputs will be theirs.
+
+        Raises:
+            InvalidInput: jobs in place of jobs go on for ever.
+        """
+        if self._depth(row) > MAX_DEPTH:
+            raise InvalidInput(f"Invocations are nested more than {MAX_DEPTH} deep", "Does one of them return itself?")
         ids = {key: new_id() for key in requests}
-        shared = {"owner": row["owner"], "priority": row["priority"], "graph": row["graph"], "parent": row["id"], "timeout": row["timeout"]}
-        self._store.update_job(row["id"], JobState.WAITING, expanded={"results": [ids[key] for key in results]}, lease_owner=None)
+        expanded = {"results": [ids[key] for key in results]}
+        self._store.update_job(row["id"], JobState.WAITING, expanded=expanded, lease_owner=None)
         self._store.add_event("job.waiting", {"jobs": list(ids.values())}, row["id"], row["graph"], row["owner"])
+        shared = {name: row[name] for name in ("owner", "priority", "graph", "timeout", "options")}
         for key, request in requests.items():
-            options = {"map": "zip", "cache": True, **row["options"], **{name: request[name] for name in ("map", "cache") if name in request}}
             inputs = graphs.with_job_ids(request["inputs"], ids)
-            self.insert({**shared, "id": ids[key], "job": request["job"], "inputs": inputs, "params": request["params"], "options": options})
-            self._store.add_wait(row["id"], ids[key])
-        if not requests:
-            self._release(row["id"])
+            child = {"id": ids[key], "parent": row["id"], "job": request["job"], "params": request["params"]}
+            self.insert({**shared, **child, "inputs": inputs})
+        for job_id in ids.values():  # only now: a child answered from the cache must not end it before the others exist
+            self._store.add_wait(row["id"], job_id)
+        self._release(row["id"])
+
+    def _depth(self, row: Row) -> int:
+        depth = 0
+        while row["parent"] is not None:
+            row = self._store.job(row["parent"])
+            depth += 1
+        return depth
 
     def insert(self, columns: Row) -> None:
         """Add a job's row, its waits and uses, and admit it when it waits for nothing."""
@@ -192,17 +221,15 @@ class JobQueue:
         for name in self._ready.plugins():
             if any(self._skips[waiting] >= MAX_SKIPS for waiting in blocked):
                 break
-            while (worker := self.pool.idle_worker(name)) is not None:
-                try:
-                    job_id = self._ready.pop(name)
-                except LookupError:
-                    break
-                self._run(worker, self._store.job(job_id))
+            while self._ready.has_jobs(name) and (worker := self.pool.idle_worker(name)) is not None:
+                self._run(worker, self._store.job(self._ready.pop(name)))
                 self._skips.update(blocked)
-            if self._ready.jobs_of(name) and not self.pool.is_starting(name) and self.pool.has_place(name):
+            if self._ready.has_jobs(name) and not self.pool.is_starting(name) and self.pool.has_place(name):
                 plugin = self._registry.plugins.get(name)
                 if plugin is None:
-                    self._worker_failed(name, NotFound(f"The plugin {name!r} is no longer installed", "Install it again, then retry."))
+                    self._worker_failed(
+                        name, NotFound(f"The plugin {name!r} is no longer installed", "Install it again, then retry.")
+                    )
                 elif self.pool.try_start(plugin):
                     del self._skips[name]
                 else:
@@ -227,7 +254,11 @@ class JobQueue:
             self.fail(row, error)
             return
         row["attempt"] += 1
-        facts = {"attempt": row["attempt"], "host": self.pool.host.name, "plugin_version": self._registry.plugins[row["plugin"]].version}
+        facts = {
+            "attempt": row["attempt"],
+            "host": self.pool.host.name,
+            "plugin_version": self._registry.plugins[row["plugin"]].version,
+        }
         lease = {"lease_owner": self._lease_owner, "lease_until": time.time() + LEASE_SECONDS}
         self._store.update_job(row["id"], JobState.RUNNING, started=time.time(), cache_key=key, **facts, **lease)
         self._store.add_event("job.running", {"attempt": row["attempt"]}, row["id"], row["graph"], row["owner"])
@@ -266,11 +297,15 @@ class JobQueue:
 
     def _take_output(self, run: Run, port: str, artifact: Row) -> None:
         row = run.row
-        self._store.add_artifact({name: value for name, value in artifact.items() if name != "parameters"}, row["owner"])
+        self._store.add_artifact(
+            {name: value for name, value in artifact.items() if name != "parameters"}, row["owner"]
+        )
         self._store.use_artifact(artifact["id"], row["id"])
         if port:
             run.outputs.setdefault(port, []).append(artifact)
-            self._store.add_event("job.output", {"port": port, "artifact": artifact}, row["id"], row["graph"], row["owner"])
+            self._store.add_event(
+                "job.output", {"port": port, "artifact": artifact}, row["id"], row["graph"], row["owner"]
+            )
 
     def _end(self, run: Run, message: Message) -> None:
         """Do what the last message of a run says."""
@@ -300,7 +335,7 @@ class JobQueue:
             self._failed_run(run, error_from_dict(message["error"]), kind == "died")
 
     def _checked_children(self, row: Row, jobs: dict[str, Any]) -> dict[str, Any]:
-        """Return what an invocation asked for with its params completed; the worker has built it from checked Params."""
+        """Return what an invocation asked for with its params completed."""
         return {key: {**job, "params": self.check_params(job["job"], job["params"])} for key, job in jobs.items()}
 
     def _failed_run(self, run: Run, error: StableCoreError, has_died: bool) -> None:
@@ -326,18 +361,22 @@ class JobQueue:
         def save() -> None:
             for artifact in (artifact for made in outputs.values() for artifact in made):
                 content = artifact_path(self._store.artifacts, artifact["id"])
-                artifact["path"] = str(save_output(self._config.outputs_folder(), content, artifact, provenance, self._config.settings))
+                artifact["path"] = str(
+                    save_output(self._config.outputs_folder(), content, artifact, provenance, self._config.settings)
+                )
 
         try:
             await asyncio.to_thread(save)
         except OSError as error:
-            hint = f"The result itself is kept as an artifact. Make room or mend {self._config.outputs_folder()}, then retry."
+            hint = f"Make room or mend {self._config.outputs_folder()}, then retry; the result is kept as an artifact."
             self.fail(row, StorageFull(f"The result could not be saved: {error}", hint), run.progress)
         else:
             self._finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
 
     def _time_out(self, run: Run, seconds: float) -> None:
-        run.stop_reason = TimedOut(f"The job ran longer than {seconds:g} s", "Raise its timeout, or job_timeout_seconds in the settings.")
+        run.stop_reason = TimedOut(
+            f"The job ran longer than {seconds:g} s", "Raise its timeout, or job_timeout_seconds in the settings."
+        )
         run.worker.cancel(self._config.settings.cancel_grace_seconds)
 
     def _report(self, plugin: str, line: str) -> None:
@@ -360,7 +399,9 @@ class JobQueue:
             self._store.add_event("job.queued", data, row["id"], row["graph"], row["owner"])
             self.admit({**row, "state": JobState.QUEUED})
 
-    def fail(self, row: Row, error: StableCoreError, progress: Row | None = None, outputs: dict[str, Any] | None = None) -> None:
+    def fail(
+        self, row: Row, error: StableCoreError, progress: Row | None = None, outputs: dict[str, Any] | None = None
+    ) -> None:
         """End a job as failed."""
         self._finish(row, JobState.FAILED, error=error.to_dict(), progress=progress, outputs=outputs or {})
 
@@ -372,7 +413,11 @@ class JobQueue:
             return
         for artifact in (artifact for made in outputs.values() for artifact in made):
             self._store.use_artifact(artifact["id"], job_id)
-        data = {"error": columns["error"]} if columns.get("error") else {"outputs": outputs, "cached": bool(columns.get("cached"))}
+        data = (
+            {"error": columns["error"]}
+            if columns.get("error")
+            else {"outputs": outputs, "cached": bool(columns.get("cached"))}
+        )
         self._store.add_event(f"job.{state}", data, job_id, row["graph"], row["owner"])
         self.finished[state] += 1
         for waiter in self._waiters.pop(job_id, []):
@@ -394,8 +439,16 @@ class JobQueue:
             return
         failed = [waited for waited, state in waits.items() if state in (JobState.FAILED, JobState.CANCELLED)]
         if failed:
-            self.fail(row, InputFailed(f"The job {failed[0]}, whose result this needs, {waits[failed[0]]}", "Retry that one; this will follow."))
-        elif all(state is JobState.SUCCEEDED for state in waits.values()) and self._store.update_job(job_id, JobState.QUEUED):
+            self.fail(
+                row,
+                InputFailed(
+                    f"The job {failed[0]}, whose result this needs, {waits[failed[0]]}",
+                    "Retry that one; this will follow.",
+                ),
+            )
+        elif all(state is JobState.SUCCEEDED for state in waits.values()) and self._store.update_job(
+            job_id, JobState.QUEUED
+        ):
             self._store.add_event("job.queued", {"job": row["job"]}, job_id, row["graph"], row["owner"])
             self.admit({**row, "state": JobState.QUEUED})
 
@@ -409,7 +462,14 @@ class JobQueue:
         if bad:
             error = self._store.job(bad[0])["error"] or {"message": "it was cancelled"}
             count = f"{len(bad)} of its {len(children)} jobs did not succeed"
-            self.fail(row, InputFailed(f"{count}; {bad[0]}: {error['message']}", "Retry this job: those that succeeded are cached."), None, outputs)
+            self.fail(
+                row,
+                InputFailed(
+                    f"{count}; {bad[0]}: {error['message']}", "Retry this job: those that succeeded are cached."
+                ),
+                None,
+                outputs,
+            )
         else:
             self._finish(row, JobState.SUCCEEDED, outputs=outputs)
 
@@ -436,7 +496,14 @@ class JobQueue:
             children = self._store.children(job_id)
             self._store.drop_waits(job_id, children)
             waits = {waited: state for waited, state in waits.items() if waited not in children}
-        cleared: Row = {"error": None, "expanded": None, "finished": None, "attempt": 0, "outputs": {}, "progress": None}
+        cleared: Row = {
+            "error": None,
+            "expanded": None,
+            "finished": None,
+            "attempt": 0,
+            "outputs": {},
+            "progress": None,
+        }
         state = JobState.QUEUED if all(found is JobState.SUCCEEDED for found in waits.values()) else JobState.WAITING
         self._store.update_job(job_id, state, **cleared)
         self._store.add_event(f"job.{state}", {"job": row["job"]}, job_id, row["graph"], row["owner"])
@@ -469,7 +536,9 @@ class JobQueue:
         self._is_stopping = True
         for run in list(self.runs.values()):
             if self._store.update_job(run.row["id"], JobState.QUEUED, lease_owner=None, attempt=run.row["attempt"] - 1):
-                self._store.add_event("job.queued", {"job": run.row["job"]}, run.row["id"], run.row["graph"], run.row["owner"])
+                self._store.add_event(
+                    "job.queued", {"job": run.row["job"]}, run.row["id"], run.row["graph"], run.row["owner"]
+                )
         self.runs.clear()
         await self.pool.stop()
         await asyncio.gather(*self._side_work, return_exceptions=True)

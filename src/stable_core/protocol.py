@@ -1,4 +1,4 @@
-"""The messages between core and worker, one JSON object per line, and where both keep artifacts. No process and no socket here.
+"""The messages between core and worker, one JSON object a line, and where both keep artifacts. Starts no process.
 
 Worker to core:
     hello     {version, pid, plugin: announcement} or {version, error}       the first message, once
@@ -11,17 +11,17 @@ Worker to core:
 Core to worker:
     run       {job, name, inputs: {port: value}, params, settings}           one job at a time
     cancel    {job}
-    exit      {}                                                             after the job in hand; closing the pipe is at once
+    exit      {}                                             after the job in hand; closing the pipe is at once
 
-An input value is {"text": …}, {"data": …}, {"artifact": id, "type", "media_type"}, or a list of these. The worker's real stdout
-carries only these lines; whatever the plugin prints goes to stderr, where a line `\\0<job id>` marks that what follows is that job's.
+An input value is {"text": …}, {"data": …}, {"artifact": id, "type", "media_type"}, or a list of these. The worker's
+real stdout carries only these lines; what the plugin prints goes to stderr, where a line `\\0<job id>` marks the
+beginning of that job's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,12 @@ LOG_MARK = b"\0"
 
 Message = dict[str, Any]
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: json.dumps makes one per call
+
 
 def encode_message(message: Message) -> bytes:
     """Return the message as one line."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return _encode(message).encode() + b"\n"
 
 
 class MessageDecoder:
@@ -64,7 +66,8 @@ def _parse(line: bytes) -> Message:
         message["type"]
     except (ValueError, TypeError, KeyError):
         raise ProtocolMismatch(
-            f"The worker sent something that is no message: {line[:200]!r}", "Plugins must not write to the protocol's pipe."
+            f"The worker sent something that is no message: {line[:200]!r}",
+            "Plugins must not write to the protocol's pipe.",
         ) from None
     return message  # type: ignore[no-any-return]
 
@@ -94,12 +97,14 @@ def write_artifact(folder: Path, content: bytes | Path) -> tuple[str, int]:
                 try:
                     _copy(content, file)
                     file.flush()
-                    os.replace(file.name, path)
+                    Path(file.name).replace(path)
                 except BaseException:
                     Path(file.name).unlink(missing_ok=True)
                     raise
         except OSError as error:
-            raise StorageFull(f"A result could not be written: {error.strerror}", f"Free some space in {folder}, then retry.") from None
+            raise StorageFull(
+                f"A result could not be written: {error.strerror}", f"Free some space in {folder}, then retry."
+            ) from None
     return artifact_id, size
 
 

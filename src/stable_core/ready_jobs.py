@@ -43,12 +43,10 @@ class ReadyJobs:
         self._plugin_of.pop(job_id, None)
 
     def pop(self, plugin: str) -> str:
-        """Return the plugin's next job and give its owner the last turn.
-
-        Raises:
-            LookupError: there is none.
-        """
-        _, owner = self._best(plugin)
+        """Return the plugin's next job and give its owner the last turn; there must be one."""
+        best = self._best(plugin)
+        assert best is not None
+        owner = best[1]
         ready = heapq.heappop(self._heaps[plugin][owner])
         self._last_turn[owner] = next(self._turn)
         del self._plugin_of[ready.job_id]
@@ -56,20 +54,19 @@ class ReadyJobs:
 
     def plugins(self) -> list[str]:
         """Return the plugins that have ready jobs, the one whose job should run first in front."""
-        ranked = []
-        for plugin in list(self._heaps):
-            try:
-                ranked.append((self._best(plugin)[0], plugin))
-            except LookupError:
-                del self._heaps[plugin]
+        ranked = [(best, plugin) for plugin in self._heaps if (best := self._best(plugin)) is not None]
         return [plugin for _, plugin in sorted(ranked)]
 
     def jobs_of(self, plugin: str) -> list[str]:
-        """Return all ready jobs of a plugin, in no order."""
-        return [job_id for job_id, owner in self._plugin_of.items() if owner == plugin]
+        """Return all ready jobs of a plugin, in the order they were added."""
+        return [job_id for job_id, wanted in self._plugin_of.items() if wanted == plugin]
 
-    def _best(self, plugin: str) -> tuple[tuple[int, int, int], str]:
-        """Return the place in the order and the owner of the plugin's next job."""
+    def has_jobs(self, plugin: str) -> bool:
+        """Tell whether the plugin has a ready job."""
+        return self._best(plugin) is not None
+
+    def _best(self, plugin: str) -> tuple[tuple[int, int, int], str] | None:
+        """Return the place in the order and the owner of the plugin's next job, None when there is none."""
         best: tuple[tuple[int, int, int], str] | None = None
         owners = self._heaps.get(plugin, {})
         for owner in list(owners):
@@ -82,6 +79,4 @@ class ReadyJobs:
             place = (heap[0].rank, self._last_turn.get(owner, 0), heap[0].number)
             if best is None or place < best[0]:
                 best = (place, owner)
-        if best is None:
-            raise LookupError(plugin)
         return best

@@ -1,4 +1,4 @@
-"""The outputs folder: each result once more as an ordinary, readable file with its generation data inside. Not the artifact store."""
+"""The outputs folder: each result as an ordinary file with its generation data inside. Not the artifact store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ EXIF_MAKER_NOTE = 0x927C
 EXIF_POINTER = 0x8769
 
 
-def save_output(folder: Path, content: Path, artifact: dict[str, Any], provenance: Provenance, settings: Settings) -> Path:
+def save_output(
+    folder: Path, content: Path, artifact: dict[str, Any], provenance: Provenance, settings: Settings
+) -> Path:
     """Copy one result into `folder/<date>/` under a new readable name and return its path.
 
     The generation data goes into a PNG's text chunks (`parameters` and `stable-core`), the EXIF of JPEG and WebP, and a
@@ -31,7 +33,11 @@ def save_output(folder: Path, content: Path, artifact: dict[str, Any], provenanc
     """
     media_type = artifact["media_type"]
     is_image = media_type == "image/png"
-    suffix = f".{settings.image_format.replace('jpeg', 'jpg')}" if is_image and artifact["type"] == "image" else suffix_of(media_type)
+    suffix = (
+        f".{settings.image_format.replace('jpeg', 'jpg')}"
+        if is_image and artifact["type"] == "image"
+        else suffix_of(media_type)
+    )
     path = _free_name(folder / time.strftime("%Y-%m-%d"), _readable(provenance), suffix)
     facts = {"stable-core": json.dumps(provenance)}
     if artifact.get("parameters"):
@@ -69,7 +75,11 @@ def _convert(content: Path, image_format: str, facts: dict[str, str]) -> bytes:
     from PIL import Image  # noqa: PLC0415 - the server does not need Pillow before this
 
     with Image.open(content) as opened:
-        picture = opened.convert("RGB") if image_format == "jpeg" or opened.mode not in ("RGB", "RGBA", "L") else opened.copy()
+        picture = (
+            opened.convert("RGB")
+            if image_format == "jpeg" or opened.mode not in ("RGB", "RGBA", "L")
+            else opened.copy()
+        )
     exif = Image.Exif()
     if "parameters" in facts:
         exif.get_ifd(EXIF_POINTER)[EXIF_USER_COMMENT] = b"UNICODE\0" + facts["parameters"].encode("utf-16-be")
@@ -84,7 +94,12 @@ def _readable(provenance: Provenance) -> str:
     """Return `<time>-<job>-<first words>-<seed>`, only letters, digits, dots and dashes."""
     words = next((value for value in provenance["inputs"].values() if isinstance(value, str)), "")
     seed = provenance["params"].get("seed", "")
-    parts = [time.strftime("%H%M%S"), provenance["job"], re.sub(r"[^a-z0-9]+", "-", words.lower())[:48].strip("-"), str(seed)]
+    parts = [
+        time.strftime("%H%M%S"),
+        provenance["job"],
+        re.sub(r"[^a-z0-9]+", "-", words.lower())[:48].strip("-"),
+        str(seed),
+    ]
     return "-".join(part for part in parts if part)
 
 

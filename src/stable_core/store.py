@@ -1,7 +1,7 @@
-"""The only truth: jobs, events and artifacts as SQLite rows, artifact content as files. All SQL is here; no decisions are.
+"""The only truth: jobs, events and artifacts as SQLite rows, artifact content as files. All SQL, no decisions.
 
-Every method acts at once inside one open transaction and `await commit()` returns when that transaction is on disk. Whoever
-acts within one turn of the event loop shares a commit, which is what makes thousands of durable jobs a second cheap.
+Every method acts at once inside one open transaction and `await commit()` returns when that transaction is on disk.
+Whoever acts within one turn of the event loop shares a commit, which makes thousands of durable jobs a second cheap.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ SCHEMA = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, job TEXT NOT NULL, plugin TEXT NOT NULL, state TEXT NOT NULL,
     owner TEXT NOT NULL, priority INTEGER NOT NULL DEFAULT 0, graph TEXT, key TEXT, parent TEXT, options TEXT NOT NULL,
-    inputs TEXT NOT NULL, params TEXT NOT NULL, outputs TEXT NOT NULL DEFAULT '{}', error TEXT, progress TEXT, expanded TEXT,
+    inputs TEXT NOT NULL, params TEXT NOT NULL, outputs TEXT NOT NULL DEFAULT '{}', error TEXT, progress TEXT,
+    expanded TEXT,
     attempt INTEGER NOT NULL DEFAULT 0, cached INTEGER NOT NULL DEFAULT 0, cache_key TEXT, timeout REAL,
-    created REAL NOT NULL, started REAL, finished REAL, plugin_version TEXT NOT NULL DEFAULT '', host TEXT NOT NULL DEFAULT '',
+    created REAL NOT NULL, started REAL, finished REAL, plugin_version TEXT NOT NULL DEFAULT '',
+    host TEXT NOT NULL DEFAULT '',
     lease_owner TEXT, lease_until REAL);
 CREATE INDEX jobs_state ON jobs (state, number);
 CREATE INDEX jobs_job ON jobs (job, number);
@@ -38,12 +40,14 @@ CREATE INDEX jobs_parent ON jobs (parent) WHERE parent IS NOT NULL;
 CREATE INDEX jobs_cache ON jobs (cache_key) WHERE cache_key IS NOT NULL;
 CREATE TABLE waits (job TEXT NOT NULL, on_job TEXT NOT NULL, PRIMARY KEY (job, on_job)) WITHOUT ROWID;
 CREATE INDEX waits_on ON waits (on_job);
-CREATE TABLE events (seq INTEGER PRIMARY KEY, time REAL NOT NULL, type TEXT NOT NULL, job TEXT, graph TEXT, owner TEXT, data TEXT NOT NULL);
+CREATE TABLE events (seq INTEGER PRIMARY KEY, time REAL NOT NULL, type TEXT NOT NULL, job TEXT, graph TEXT,
+    owner TEXT, data TEXT NOT NULL);
 CREATE INDEX events_job ON events (job, seq);
-CREATE TABLE artifacts (id TEXT PRIMARY KEY, owner TEXT NOT NULL, created REAL NOT NULL, meta TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE artifacts (id TEXT PRIMARY KEY, owner TEXT NOT NULL, created REAL NOT NULL, meta TEXT NOT NULL)
+    WITHOUT ROWID;
 CREATE TABLE artifact_uses (artifact TEXT NOT NULL, job TEXT NOT NULL, PRIMARY KEY (artifact, job)) WITHOUT ROWID;
-CREATE TABLE idempotency (owner TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, result TEXT NOT NULL, created REAL NOT NULL,
-    PRIMARY KEY (owner, key)) WITHOUT ROWID;
+CREATE TABLE idempotency (owner TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, result TEXT NOT NULL,
+    created REAL NOT NULL, PRIMARY KEY (owner, key)) WITHOUT ROWID;
 """
 JSON_COLUMNS = ("options", "inputs", "params", "outputs", "error", "progress", "expanded")
 
@@ -53,8 +57,7 @@ def new_id() -> str:
     return f"{int(time.time() * 1000):012x}{secrets.token_hex(4)}"
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Store:
@@ -78,7 +81,10 @@ class Store:
         if version == 0:
             self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
-            raise Conflict(f"This home was written by another version (database {version})", "Update stable-core or use another --home.")
+            raise Conflict(
+                f"This home was written by another version (database {version})",
+                "Update stable-core or use another --home.",
+            )
         self._on_commit = on_commit
         self._pending_events: list[Event] = []
         self._committed: asyncio.Future[None] | None = None
@@ -96,7 +102,9 @@ class Store:
         try:
             return self._db.execute(sql, tuple(values))
         except sqlite3.OperationalError as error:
-            raise StorageFull(f"The database cannot be written: {error}", "Free some disk space; nothing accepted before is lost.") from None
+            raise StorageFull(
+                f"The database cannot be written: {error}", "Free some disk space; nothing accepted before is lost."
+            ) from None
 
     def _flush(self) -> None:
         future, events = self._committed, self._pending_events
@@ -107,7 +115,9 @@ class Store:
         except sqlite3.OperationalError as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            future.set_exception(StorageFull(f"The database cannot be written: {error}", "Free some disk space, then try again."))
+            future.set_exception(
+                StorageFull(f"The database cannot be written: {error}", "Free some disk space, then try again.")
+            )
             future.exception()  # an outcome nobody awaits is no second error
             return
         future.set_result(None)
@@ -131,32 +141,43 @@ class Store:
         """The number of the newest committed event."""
         return self._seq - len(self._pending_events)
 
-    def add_event(self, kind: str, data: Any, job: str | None = None, graph: str | None = None, owner: str | None = None) -> None:
+    def add_event(
+        self, kind: str, data: Any, job: str | None = None, graph: str | None = None, owner: str | None = None
+    ) -> None:
         """Append one event; subscribers get it after the commit."""
         self._seq += 1
         now = time.time()
-        self._execute("INSERT INTO events VALUES (?,?,?,?,?,?,?)", (self._seq, now, kind, job, graph, owner, _dump(data)))
+        self._execute(
+            "INSERT INTO events VALUES (?,?,?,?,?,?,?)", (self._seq, now, kind, job, graph, owner, _dump(data))
+        )
         self._pending_events.append(
             {"seq": self._seq, "time": now, "type": kind, "job": job, "graph": graph, "owner": owner, "data": data}
         )
 
     def events_after(self, seq: int, limit: int = 500) -> list[Event]:
         """Return the committed events with a higher number, oldest first."""
-        rows = self._db.execute("SELECT * FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?", (seq, self.last_seq, limit))
+        rows = self._db.execute(
+            "SELECT * FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?", (seq, self.last_seq, limit)
+        )
         return [{**dict(row), "data": json.loads(row["data"])} for row in rows]
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
     def insert_job(self, row: Row) -> int:
         """Add a job and return its number; `row` has the columns by name, JSON columns as values."""
-        row = {name: _dump(value) if name in JSON_COLUMNS and value is not None else value for name, value in row.items()}
+        row = {
+            name: _dump(value) if name in JSON_COLUMNS and value is not None else value for name, value in row.items()
+        }
         marks = ",".join("?" * len(row))
-        cursor = self._execute(f"INSERT INTO jobs ({','.join(row)}) VALUES ({marks})", row.values())  # noqa: S608 - our own columns
+        cursor = self._execute(f"INSERT INTO jobs ({','.join(row)}) VALUES ({marks})", row.values())
         return int(cursor.lastrowid or 0)
 
     def update_job(self, job_id: str, state: JobState | None = None, **columns: Any) -> bool:
         """Change a job's columns; with `state` only if that step is legal. Returns whether it was."""
-        values = {name: _dump(value) if name in JSON_COLUMNS and value is not None else value for name, value in columns.items()}
+        values = {
+            name: _dump(value) if name in JSON_COLUMNS and value is not None else value
+            for name, value in columns.items()
+        }
         where, extra = "id = ?", []
         if state is not None:
             values["state"] = state
@@ -164,7 +185,7 @@ class Store:
             where += f" AND state IN ({','.join('?' * len(before))})"
             extra = list(before)
         assignments = ",".join(f"{name} = ?" for name in values)
-        cursor = self._execute(f"UPDATE jobs SET {assignments} WHERE {where}", [*values.values(), job_id, *extra])  # noqa: S608
+        cursor = self._execute(f"UPDATE jobs SET {assignments} WHERE {where}", [*values.values(), job_id, *extra])
         return cursor.rowcount == 1
 
     def job(self, job_id: str) -> Row:
@@ -179,7 +200,7 @@ class Store:
         return _read(row)
 
     def jobs(self, limit: int | None = None, before: str | None = None, **equal: Any) -> Iterator[Row]:
-        """Yield jobs, newest first, whose columns have the given values; `before` is the id of the last one already seen."""
+        """Yield jobs, newest first, whose columns have these values; `before` is the id of the last one seen."""
         clauses, values = ["1"], []
         for name, value in equal.items():
             if value is not None:
@@ -188,14 +209,14 @@ class Store:
         if before is not None:
             clauses.append("number < (SELECT number FROM jobs WHERE id = ?)")
             values.append(before)
-        sql = f"SELECT * FROM jobs WHERE {' AND '.join(clauses)} ORDER BY number DESC LIMIT ?"  # noqa: S608 - our own column names
+        sql = f"SELECT * FROM jobs WHERE {' AND '.join(clauses)} ORDER BY number DESC LIMIT ?"
         for row in self._db.execute(sql, [*values, -1 if limit is None else limit]).fetchall():
             yield _read(row)
 
     def ids_in(self, states: Iterable[JobState]) -> list[str]:
         """Return the ids of all jobs in these states, oldest first."""
         wanted = list(states)
-        sql = f"SELECT id FROM jobs WHERE state IN ({','.join('?' * len(wanted))}) ORDER BY number"  # noqa: S608
+        sql = f"SELECT id FROM jobs WHERE state IN ({','.join('?' * len(wanted))}) ORDER BY number"
         return [row[0] for row in self._db.execute(sql, wanted)]
 
     def count_states(self) -> dict[str, int]:
@@ -245,14 +266,18 @@ class Store:
         Raises:
             Conflict: the key was used for another request.
         """
-        row = self._db.execute("SELECT request, result FROM idempotency WHERE owner = ? AND key = ?", (owner, key)).fetchone()
+        row = self._db.execute(
+            "SELECT request, result FROM idempotency WHERE owner = ? AND key = ?", (owner, key)
+        ).fetchone()
         if row is not None and row["request"] != request:
             raise Conflict("This Idempotency-Key was used for another request", "Use a new key for each new request.")
         return None if row is None else str(row["result"])
 
     def remember(self, owner: str, key: str, request: str, result: str) -> None:
         """Keep what this key gave."""
-        self._execute("INSERT OR IGNORE INTO idempotency VALUES (?,?,?,?,?)", (owner, key, request, result, time.time()))
+        self._execute(
+            "INSERT OR IGNORE INTO idempotency VALUES (?,?,?,?,?)", (owner, key, request, result, time.time())
+        )
 
     # -- artifacts -----------------------------------------------------------------------------------------------------
 
@@ -286,7 +311,9 @@ class Store:
         for artifact_id in unused:
             self._execute("DELETE FROM artifacts WHERE id = ?", (artifact_id,))
         known = {row[0] for row in self._db.execute("SELECT id FROM artifacts")}
-        strays = [path for path in self.artifacts.glob("*/*") if path.name not in known and path.stat().st_mtime < older_than]
+        strays = [
+            path for path in self.artifacts.glob("*/*") if path.name not in known and path.stat().st_mtime < older_than
+        ]
         for path in strays:
             path.unlink(missing_ok=True)
         return len(strays)
@@ -296,7 +323,10 @@ class Store:
         self._execute("DELETE FROM events WHERE time < ? AND seq < ?", (before, self.last_seq))
         self._execute("DELETE FROM idempotency WHERE created < ?", (before,))
         active = "SELECT id FROM jobs WHERE state IN ('waiting', 'queued', 'running')"
-        self._execute(f"DELETE FROM events WHERE type = 'job.preview' AND time < ? AND job NOT IN ({active})", (time.time() - 3600,))  # noqa: S608
+        self._execute(
+            f"DELETE FROM events WHERE type = 'job.preview' AND time < ? AND job NOT IN ({active})",
+            (time.time() - 3600,),
+        )
 
 
 def _read(row: sqlite3.Row) -> Row:

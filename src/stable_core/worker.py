@@ -1,16 +1,12 @@
-"""The worker: runs in the plugin's environment, hosts exactly one plugin, runs one job at a time. It knows no queue and no HTTP.
+"""The worker: hosts one plugin in its environment and runs one job at a time. It knows no queue and no HTTP.
 
-Started as `python -m stable_core.worker [--announce] SOURCE TARGET`: SOURCE is the plugin's folder or single file, TARGET
-is `module:attribute` (empty for a single file). With `--announce` it says hello and ends.
+Started as `python -m stable_core.worker [--announce] SOURCE TARGET`: SOURCE is the plugin's folder or single file,
+TARGET is `module:attribute` (empty for a single file). With `--announce` it says hello and ends.
 """
 
 from __future__ import annotations
 
 import base64
-import dataclasses
-import importlib
-import importlib.util
-import inspect
 import io
 import os
 import queue
@@ -18,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,7 +25,7 @@ from stable_core.sdk.artifacts import Data
 from stable_core.sdk.codecs import decode, encode
 from stable_core.sdk.jobs import Job, JobSignature, Port
 from stable_core.sdk.params import check_params
-from stable_core.sdk.plugin import Plugin
+from stable_core.sdk.plugin import Plugin, load_plugin
 from stable_core.sdk.progress import Progress
 
 PROGRESS_SECONDS = 0.05
@@ -62,28 +58,6 @@ def main() -> None:
         sys.exit(1)
     if not is_announcing:
         Worker(plugin, send).serve(sys.stdin.buffer)
-
-
-def load_plugin(source: Path, target: str) -> Plugin:
-    """Import the plugin and return its Plugin object.
-
-    Raises:
-        BadAnnouncement: the module holds no Plugin.
-    """
-    if source.is_file():
-        spec = importlib.util.spec_from_file_location(source.stem, source)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[source.stem] = module
-        spec.loader.exec_module(module)
-        found = next((value for value in vars(module).values() if isinstance(value, Plugin)), None)
-    else:
-        sys.path[:0] = [str(folder) for folder in (source, source / "src") if folder.is_dir()]
-        module_name, _, attribute = target.partition(":")
-        found = getattr(importlib.import_module(module_name), attribute or "plugin", None)
-    if not isinstance(found, Plugin):
-        raise BadAnnouncement(f"{source.name} holds no Plugin object", 'Create one at module level: plugin = Plugin("name").')
-    return found
 
 
 class Worker:
@@ -145,13 +119,12 @@ class Worker:
         if not self._is_loaded:
             self.plugin.run_load()
             self._is_loaded = True
-        result = call(signature, inputs, params, progress)
+        result = signature.call(inputs, params, progress)
         if signature.kind == "invocation":
             return self._expanded(result if isinstance(result, list) else [result])
-        for port in signature.outputs:
-            value = getattr(result, port.name) if dataclasses.is_dataclass(signature.output) and len(signature.outputs) > 1 else result
-            for item in _items(value, port, signature):
-                self.send({"type": "output", "job": self._job, "port": port.name, "artifact": self._store(port, item, signature)})
+        for port, value in signature.outputs_of(result):
+            artifact = self._store(port, value, signature)
+            self.send({"type": "output", "job": self._job, "port": port.name, "artifact": artifact})
         return {"type": "done"}
 
     def _decode(self, value: Any) -> Any:
@@ -165,16 +138,15 @@ class Worker:
         self._origins[id(decoded)] = value
         return decoded
 
-    def _store(self, port: Port, value: Any, signature: JobSignature | None = None) -> Message:
+    def _store(self, port: Port, value: Any, signature: JobSignature) -> Message:
         try:
             encoded = encode(port.type, value)
         except (TypeError, ValueError, StableCoreError) as error:
-            name = signature.full_name if signature else self.plugin.name
-            raise PluginRaised(
-                f"{name} announced {port.type} for {port.name!r} and returned {type(value).__name__}: {error}", "Mend the plugin."
-            ) from None
+            what = f"{signature.full_name} announced {port.type} for {port.name!r} and made {type(value).__name__}"
+            raise PluginRaised(f"{what}: {error}", "The plugin is at fault; report this to its author.") from None
         artifact_id, size = protocol.write_artifact(self.artifacts, encoded.content)
-        artifact = {"id": artifact_id, "type": port.type, "media_type": encoded.media_type, "size": size, **encoded.details}
+        artifact = {"id": artifact_id, "type": port.type, "media_type": encoded.media_type, "size": size}
+        artifact |= encoded.details
         if port.type in ("text", "data") and isinstance(encoded.content, bytes) and size <= INLINE_CHARACTERS:
             artifact["value"] = value if port.type == "text" else getattr(value, "value", value)
         return artifact
@@ -186,31 +158,28 @@ class Worker:
 
         def add(job: Job[Any]) -> str:
             if id(job) not in flat:
-                inputs = {name: wire(value, port) for name, value, port in _wired(job)}
+                ports = {port.name: port for port in job.signature.inputs}
+                given = {name: value for name, value in job.inputs.items() if value is not None}
+                inputs = {name: wire(value, ports[name], job.signature) for name, value in given.items()}
                 flat[id(job)] = key = str(len(graph) + 1)
                 params = job.params.model_dump(mode="json", exclude_unset=True)
                 graph[key] = {"job": job.signature.full_name, "inputs": inputs, "params": params}
             return flat[id(job)]
 
-        def wire(value: Any, port: Port) -> Any:
+        def wire(value: Any, port: Port, signature: JobSignature) -> Any:
             if isinstance(value, Job):
                 return {"job": add(value)}
             if isinstance(value, list):
-                return [wire(item, port) for item in value]
+                return [wire(item, port, signature) for item in value]
             if isinstance(value, str):
                 return value
             if origin := self._origins.get(id(value)):
                 return {"artifact": origin["artifact"]}
-            stored = self._store(port, value)
+            stored = self._store(port, value, signature)
             self.send({"type": "output", "job": self._job, "port": "", "artifact": stored})
             return {"artifact": stored["id"]}
 
         return {"type": "expanded", "results": [add(job) for job in jobs], "jobs": graph}
-
-
-def _wired(job: Job[Any]) -> Iterable[tuple[str, Any, Port]]:
-    ports = {port.name: port for port in job.signature.inputs}
-    return [(name, value, ports[name]) for name, value in job.inputs.items() if value is not None]
 
 
 class JobProgress(Progress):
@@ -238,35 +207,19 @@ class JobProgress(Progress):
         self._send(body)
 
 
-def call(signature: JobSignature, inputs: dict[str, Any], params: Any, progress: Progress) -> Any:
-    """Call the job function in the one shape there is: `(inputs…, params, progress)`; trailing ones may be left out."""
-    if isinstance(signature.input, type) and dataclasses.is_dataclass(signature.input) and len(signature.inputs) > 0:
-        is_port_type = [port.name for port in signature.inputs] != [field.name for field in dataclasses.fields(signature.input)]
-        ports = list(inputs.values()) if is_port_type else [signature.input(**inputs)]
-    else:
-        ports = [inputs.get(port.name) for port in signature.inputs]
-    offered = [*ports, params] if signature.kind == "invocation" else [*ports, params, progress]
-    return signature.function(*offered[: len(inspect.signature(signature.function).parameters)])
-
-
-def _items(value: Any, port: Port, signature: JobSignature) -> Iterable[Any]:
-    if not port.is_list:
-        return [value]
-    if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
-        raise PluginRaised(f"{signature.full_name} announced a list of {port.type} and returned {type(value).__name__}", "Mend the plugin.")
-    return value
-
-
 def _failure(error: BaseException) -> Message:
     if isinstance(error, StableCoreError):
         return error.to_dict()
     text = "".join(traceback.format_exception(error))[-20_000:]
     name, said = type(error).__name__, str(error)[:2000]
+    failure: StableCoreError
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":
-        return OutOfMemory(f"{name}: {said}", "Use a smaller size or batch, or close other programs.", text).to_dict()
-    if isinstance(error, SystemExit):
-        return PluginRaised(f"The plugin called sys.exit({said})", "A job must return or raise; report this to its author.", text).to_dict()
-    return PluginRaised(f"{name}: {said}" if said else name, "The traceback and the job's log say where.", text).to_dict()
+        failure = OutOfMemory(f"{name}: {said}", "Use a smaller size or batch, or close other programs.", text)
+    elif isinstance(error, SystemExit):
+        failure = PluginRaised(f"The plugin called sys.exit({said})", "Report this to its author.", text)
+    else:
+        failure = PluginRaised(f"{name}: {said}" if said else name, "The traceback and the job's log say where.", text)
+    return failure.to_dict()
 
 
 def _import_failure(error: BaseException, source: str) -> Message:
@@ -274,15 +227,15 @@ def _import_failure(error: BaseException, source: str) -> Message:
         return error.to_dict()
     text = "".join(traceback.format_exception(error))[-20_000:]
     message = f"{Path(source).name} cannot be imported: {type(error).__name__}: {error}"
-    body = BadAnnouncement(message, "The traceback says where. Heavy imports belong inside the job functions.", text).to_dict()
-    return {**body, "is_import_error": isinstance(error, ImportError)}
+    body = BadAnnouncement(message, "The traceback says where. Heavy imports belong in the job functions.", text)
+    return {**body.to_dict(), "is_import_error": isinstance(error, ImportError)}
 
 
 def _claim_stdout() -> BinaryIO:
     """Keep the real stdout for messages and point fd 1 at stderr, so that no print reaches the protocol."""
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115, PTH123 - fd 1
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - fd 1
     return pipe
 
 

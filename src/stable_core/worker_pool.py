@@ -1,4 +1,4 @@
-"""The workers there are: one per plugin and device, started when wanted, stopped when idle or in the way. It gives out no jobs."""
+"""The workers: one per plugin and device, started when wanted, stopped when idle or in the way. No jobs here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stable_core.config import Config
 from stable_core.environments import Environments
-from stable_core.errors import StableCoreError
+from stable_core.errors import StableCoreError, WorkerDied
 from stable_core.hosts.local import LocalHost
 from stable_core.plugin_registry import InstalledPlugin
 from stable_core.worker_process import WorkerProcess
@@ -79,7 +79,10 @@ class WorkerPool:
 
     def has_place(self, plugin: str) -> bool:
         """Tell whether some device has no worker of the plugin yet."""
-        return any((plugin, device) not in self._workers and (plugin, device) not in self._starting for device in self._device_names())
+        return any(
+            (plugin, device) not in self._workers and (plugin, device) not in self._starting
+            for device in self._device_names()
+        )
 
     def _device_names(self) -> list[str]:
         if self._devices is None:
@@ -110,17 +113,24 @@ class WorkerPool:
         worker = WorkerProcess(plugin.name, device, self._logs, self._gone)
         try:
             await asyncio.gather(*(one.stop() for one in evicted))
-            python = await self._environments.ensure(plugin.environment, lambda line: self._on_report(plugin.name, line))
+            python = await self._environments.ensure(
+                plugin.environment, lambda line: self._on_report(plugin.name, line)
+            )
             self._on_report(plugin.name, f"Starting {plugin.name}")
             roots = os.pathsep.join(str(root) for root in self._config.model_roots())
-            variables = {"STABLE_CORE_ARTIFACTS": str(self._artifacts), "STABLE_CORE_MODELS": roots, "STABLE_CORE_DEVICE": device}
+            variables = {
+                "STABLE_CORE_ARTIFACTS": str(self._artifacts),
+                "STABLE_CORE_MODELS": roots,
+                "STABLE_CORE_DEVICE": device,
+            }
             seconds = self._config.settings.worker_start_seconds
             await worker.start(self.host, python, plugin.source, plugin.target, variables, seconds)
             self._workers[key] = worker
         except StableCoreError as error:
             self._on_failure(plugin.name, error)
-        except OSError as error:
-            self._on_failure(plugin.name, StableCoreError(f"The worker of {plugin.name} cannot be started: {error}", "Is its environment whole?"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the plugin's jobs must not wait for ever
+            hint = "Remove its environment to have it made again."
+            self._on_failure(plugin.name, WorkerDied(f"The worker of {plugin.name} cannot be started: {error!r}", hint))
         finally:
             del self._starting[key]
             if key not in self._workers:
@@ -137,7 +147,11 @@ class WorkerPool:
     async def stop_idle(self, plugin: str | None = None, idle_seconds: float = 0) -> int:
         """Stop the workers that have been idle this long, of one plugin or of all; return how many."""
         now = time.monotonic()
-        idle = [worker for worker in self.workers if worker.is_idle and plugin in (None, worker.plugin) and now - worker.idle_since >= idle_seconds]
+        idle = [
+            worker
+            for worker in self.workers
+            if worker.is_idle and plugin in (None, worker.plugin) and now - worker.idle_since >= idle_seconds
+        ]
         await asyncio.gather(*(worker.stop() for worker in idle))
         return len(idle)
 

@@ -1,4 +1,4 @@
-"""One worker seen from the core: start it, give it a job, cancel, watch it die. Which job it gets is not decided here."""
+"""One worker seen from the core: start it, give it a job, cancel, watch it die. It decides nothing about jobs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         """Tell whether it could take a job now."""
         return self.is_ready and self.job_id is None
 
-    async def start(self, host: LocalHost, python: Path, source: Path, target: str, variables: dict[str, str], seconds: float) -> None:
+    async def start(
+        self, host: LocalHost, python: Path, source: Path, target: str, variables: dict[str, str], seconds: float
+    ) -> None:
         """Start the process and wait for its hello.
 
         Raises:
@@ -78,7 +80,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
                 hello = await self._hello
         except TimeoutError:
             self.kill()
-            raise TimedOut(f"The worker of {self.plugin} said nothing for {seconds:g} s", "Its import hangs; see its log.") from None
+            message = f"The worker of {self.plugin} said nothing for {seconds:g} s"
+            raise TimedOut(message, "Its import hangs: heavy work belongs in the job functions.") from None
         except BaseException:
             self.kill()
             raise
@@ -86,7 +89,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             raise error_from_dict(hello["error"])
         if hello["version"] != protocol.VERSION:
             self.kill()
-            raise ProtocolMismatch(f"The worker of {self.plugin} speaks protocol {hello['version']}, not {protocol.VERSION}", "Restart the server.")
+            message = f"The worker of {self.plugin} speaks protocol {hello['version']}, not {protocol.VERSION}"
+            raise ProtocolMismatch(message, "Restart the server.")
         self.is_ready = True
         self.idle_since = time.monotonic()
 
@@ -170,7 +174,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self.idle_since = time.monotonic()
 
     def process_exited(self) -> None:
-        """Wait for the end of the pipes, which may still hold its last words, but not long: its children may keep them open."""
+        """Give the pipes, which may hold its last words, a moment to end: its children may keep them open."""
         asyncio.get_running_loop().call_later(PIPE_SECONDS, self._bury)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -184,7 +188,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self.is_ready = False
         error = self._fault or self._death()
         if not self._hello.done():
-            self._hello.set_exception(BadAnnouncement(error.message, error.hint) if isinstance(error, WorkerDied) else error)
+            is_plain_death = isinstance(error, WorkerDied)
+            self._hello.set_exception(BadAnnouncement(error.message, error.hint) if is_plain_death else error)
             self._hello.exception()
         on_message, job_id = self._on_message, self.job_id
         self._release()
@@ -229,7 +234,9 @@ class WorkerLog:
                 self._append(b"".join(text))
                 self._begin(name)
                 text = [after]
-            elif not newline and index == len(marked) and len(piece) < MARK_BYTES:  # cut off: the next piece has the end
+            elif (
+                not newline and index == len(marked) and len(piece) < MARK_BYTES
+            ):  # cut off: the next piece has the end
                 self._rest = protocol.LOG_MARK + piece
             else:
                 text.append(piece)
@@ -277,5 +284,5 @@ def _describe_exit(code: int | None) -> tuple[str, str]:
     with contextlib.suppress(ValueError):
         name = signal.Signals(-code).name
     if -code == 9:
-        return f"was killed ({name})", "The machine may have run out of memory: use a smaller size or batch, or close other programs."
+        return f"was killed ({name})", "Perhaps the machine ran out of memory: use a smaller size or batch."
     return f"crashed ({name})", retry

@@ -1,4 +1,4 @@
-"""This machine as a host: its devices and how to start a worker process on one of them. It does not talk to the worker."""
+"""This machine as a host: its devices and how to start a worker process on one. It does not talk to the worker."""
 
 from __future__ import annotations
 
