@@ -349,10 +349,12 @@ def _names(requirements: str, name: str) -> bool:
 
 def _interpreter(spec: EnvironmentSpec) -> str:
     """Return the Python to build with: this one, or what the plugin asks for when this one does not fit."""
-    from packaging.specifiers import SpecifierSet
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    fits = SpecifierSet(spec.requires_python).contains(platform.python_version(), prereleases=True)
-    return sys.executable if fits else spec.requires_python
+    with contextlib.suppress(InvalidSpecifier):  # uv says what is wrong with it
+        if SpecifierSet(spec.requires_python).contains(platform.python_version(), prereleases=True):
+            return sys.executable
+    return spec.requires_python
 
 
 def _python_in(folder: Path) -> Path:

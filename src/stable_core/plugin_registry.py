@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import difflib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -17,9 +18,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 
 from stable_core.environments import Environments, EnvironmentSpec, Report, worker_environment, worker_runtime
 from stable_core.errors import (
@@ -117,7 +115,8 @@ class PluginRegistry:
                 group.create_task(self._announce(plugin, known, report))
         self._stamps, self._found = stamps, found
         self.plugins = {plugin.name: plugin for plugins in list(found.values())[::-1] for plugin in plugins}
-        self._save_cache()
+        if {self._cache_key(plugin) for plugin in self._announced()} != known.keys():
+            self._save_cache()
 
     def plugin(self, name: str) -> InstalledPlugin:
         """Return one plugin.
@@ -149,8 +148,8 @@ class PluginRegistry:
 
     def signatures(self) -> list[dict[str, Any]]:
         """Return every announced signature, by name."""
-        announced = [plugin.announcement for plugin in self.plugins.values() if plugin.announcement]
-        return sorted((each for one in announced for each in one["signatures"]), key=lambda each: str(each["name"]))
+        announced = [plugin.announcement["signatures"] for plugin in self.plugins.values() if plugin.announcement]
+        return sorted(itertools.chain.from_iterable(announced), key=lambda each: str(each["name"]))
 
     async def _announce(self, plugin: InstalledPlugin, known: dict[str, Any], report: Report) -> None:
         """Ask with this interpreter, or in the plugin's environment if its import needs packages of its own."""
@@ -172,6 +171,9 @@ class PluginRegistry:
         finally:
             self._slow.pop(plugin.name, None)
 
+    def _announced(self) -> list[InstalledPlugin]:
+        return [plugin for plugins in self._found.values() for plugin in plugins if plugin.announcement]
+
     def _cache_key(self, plugin: InstalledPlugin) -> str:
         return f"{plugin.name} {plugin.version} {worker_runtime(self.home).name}"
 
@@ -181,10 +183,9 @@ class PluginRegistry:
         return {}
 
     def _save_cache(self) -> None:
-        listed = [plugin for plugins in self._found.values() for plugin in plugins if plugin.announcement]
         with contextlib.suppress(OSError):  # only a cache
             with tempfile.NamedTemporaryFile("w", dir=self._cache.parent, delete=False, encoding="utf-8") as file:
-                json.dump({self._cache_key(plugin): plugin.announcement for plugin in listed}, file)
+                json.dump({self._cache_key(plugin): plugin.announcement for plugin in self._announced()}, file)
             Path(file.name).replace(self._cache)
 
 
@@ -239,10 +240,9 @@ def _read_folder(source: Path, stamp: Stamp) -> Iterator[InstalledPlugin]:
 
 
 def _needs(declared: dict[str, Any], lock: Path | None = None) -> EnvironmentSpec:
-    requires = str(declared.get("requires-python", ""))
-    SpecifierSet(requires)  # a ValueError here is told as the plugin's error
-    dependencies = tuple(str(Requirement(each)) for each in declared.get("dependencies", []))
-    return EnvironmentSpec(dependencies, lock if lock and lock.is_file() else None, requires)
+    dependencies = tuple(map(str, declared.get("dependencies", [])))
+    requires_python = str(declared.get("requires-python", ""))
+    return EnvironmentSpec(dependencies, lock if lock and lock.is_file() else None, requires_python)
 
 
 def _hash_folder(source: Path, stamp: Stamp) -> str:

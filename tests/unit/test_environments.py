@@ -174,10 +174,11 @@ def test_no_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "online" in caught.value.hint
 
 
-def test_no_python_that_fits(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("requires", [">=3.99", "the newest"])
+def test_no_python_that_fits(home: Path, monkeypatch: pytest.MonkeyPatch, requires: str) -> None:
     monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
     with pytest.raises(EnvironmentFailed) as caught:
-        ensure(home, EnvironmentSpec(requires_python=">=3.99"))
+        ensure(home, EnvironmentSpec(requires_python=requires))
     assert "another Python" in caught.value.hint
 
 
