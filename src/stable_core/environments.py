@@ -32,8 +32,8 @@ RUNTIME_FILES = ("__init__.py", "errors.py", "protocol.py", "worker.py", "sdk/*.
 
 MARKER = "complete"
 TAIL_LINES = 30
-QUIET_LINES = ("+ ", "- ", "~ ", "error", "warning", "hint", "Usage", "Using", "Audited", "Resolved", "×", "╰")
-"""How the lines of uv begin that are no progress."""
+PROGRESS_LINES = ("Building", "Built", "Download", "Installed", "Prepared", "Updat")
+"""How the lines of uv begin that say what it is doing."""
 
 Report = Callable[[str], object]
 
@@ -202,7 +202,7 @@ async def _run_uv(home: Path, environ: dict[str, str], report: Report, *argument
         async for raw in process.stderr:
             if line := raw.decode(errors="replace").strip():
                 output.append(line)
-                if not line.startswith(QUIET_LINES):
+                if line.startswith(PROGRESS_LINES):
                     report(line)
         code = await process.wait()
     except BaseException:
