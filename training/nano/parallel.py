@@ -13,6 +13,15 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 
+PROCESS_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "passive",
+    "OMP_NUM_THREADS": "1",
+    # Keep freed memory: giving it back and faulting it in again costs a tenth of every step (glibc only).
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(10**11),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
+
 
 @dataclass
 class Clock:
@@ -74,6 +83,5 @@ def _start(rank: int, ranks: int, port: int, stage: Callable[..., None], argumen
 
 def run_stage(ranks: int, stage: Callable[..., None], *arguments: object, port: int = 29_517) -> None:
     """Run stage(rank, ranks, *arguments) in `ranks` new processes and wait for all of them."""
-    os.environ["OMP_WAIT_POLICY"] = "passive"
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.update(PROCESS_ENVIRONMENT)
     torch.multiprocessing.spawn(_start, (ranks, port, stage, arguments), nprocs=ranks)
