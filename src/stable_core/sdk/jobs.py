@@ -102,7 +102,7 @@ class JobSignature:
         if not self.name.isidentifier() or not self.name.islower():
             hint = "Use lowercase letters, digits and underscores."
             raise BadAnnouncement(f"{self.name!r} is no name for a job", hint)
-        output = _strip_job(self.output) if self.kind == "invocation" else self.output
+        output = _strip_job(self.output, self.name) if self.kind == "invocation" else self.output
         object.__setattr__(self, "inputs", tuple(_ports(self.input, "input", self.name)))
         object.__setattr__(self, "outputs", tuple(_ports(output, "", self.name)))
         clashes = {port.name for port in self.inputs} & {*self.params.model_fields, "params", "progress"}
@@ -272,13 +272,12 @@ def _strip_optional(hint: Any) -> tuple[Any, bool]:
     return hint, False
 
 
-def _strip_job(hint: Any) -> Any:
+def _strip_job(hint: Any, name: str) -> Any:
     """Turn what an invocation returns into what its jobs make: `list[Job[Image]]` becomes `list[Image]`."""
     is_list = get_origin(hint) is list
     job = get_args(hint)[0] if is_list else hint
     if get_origin(job) is not Job:
-        raise BadAnnouncement(
-            f"an invocation returns {hint!r}", "It returns described jobs: Job[...] or list[Job[...]]."
-        )
+        hint_text = "It returns described jobs: Job[...] or list[Job[...]]."
+        raise BadAnnouncement(f"{name}: an invocation returns {hint!r}", hint_text)
     made = get_args(job)[0]
     return list[made] if is_list and get_origin(made) not in _LISTS else made  # type: ignore[valid-type]
