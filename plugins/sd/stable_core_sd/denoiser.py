@@ -23,6 +23,7 @@ class Denoiser:
     ) -> None:
         """Take the two texts as embeddings of shape (1, 77 * chunks, width)."""
         self.unet, self.table = checkpoint.unet, checkpoint.sigma_table
+        self.dtype = checkpoint.unet.dtype  # asking a model for it looks at every weight
         self.predicts_v = checkpoint.prediction_type == "v_prediction"
         self.cfg_scale = cfg_scale
         texts = [prompt] if cfg_scale == 1 else [prompt, negative]
@@ -32,11 +33,11 @@ class Denoiser:
 
     def __call__(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
         """Return the guess for float32 `x`, (batch, 4, height / 8, width / 8), with noise of strength `sigma`."""
-        scaled = (x * (1 / math.sqrt(sigma**2 + 1))).to(self.unet.dtype)
+        scaled = (x * (1 / math.sqrt(sigma**2 + 1))).to(self.dtype)
         batch = torch.cat([scaled] * self.copies)
         timestep = torch.tensor([self.table.timestep(sigma)], device=x.device)
         made = [self.unet(batch, timestep, encoder_hidden_states=text, return_dict=False)[0] for text in self.runs]
-        output = torch.cat(made).float()
+        output = (made[0] if len(made) == 1 else torch.cat(made)).float()
         if self.cfg_scale != 1:
             prompted, negative = output.chunk(2)
             output = torch.lerp(negative, prompted, self.cfg_scale)

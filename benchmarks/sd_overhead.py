@@ -1,0 +1,187 @@
+"""What the sd plugin adds to a bare diffusers loop, and how long a picture takes. Run it with the plugin's own Python.
+
+    python benchmarks/sd_overhead.py [--threads 2] [--runs 15] [--sd15] [--out FILE]
+
+The same UNet runs in both loops, in turns, in one process; the medians of pairs are compared. It measures no quality.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parent.parent
+PATHS = [str(REPOSITORY / "src"), str(REPOSITORY / "plugins" / "sd")]
+sys.path[:0] = PATHS
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+PROMPT, NEGATIVE, CFG_SCALE = "a red circle on a blue background", "a green tree", 7.0
+FIRST_PICTURE = """
+import sys, time
+start = time.perf_counter()
+sys.path[:0] = {paths!r}
+from stable_core.sdk import Progress, Text
+from stable_core_sd.plugin import Txt2ImgParams, txt2img
+list(txt2img(Text({prompt!r}), Txt2ImgParams(seed=7), Progress()))
+print(time.perf_counter() - start, time.process_time())
+"""
+
+
+def bare_loop(checkpoint: Any, steps: int, size: int) -> Any:
+    """Return clean latents the way a diffusers pipeline makes them, without the pipeline."""
+    import torch
+
+    from stable_core_sd.conditioning import encode_text
+
+    scheduler = euler_of_diffusers()
+    with torch.inference_mode():
+        text = torch.cat([encode_text(checkpoint, NEGATIVE), encode_text(checkpoint, PROMPT)])
+        scheduler.set_timesteps(steps)
+        generator = torch.Generator().manual_seed(7)
+        latents = torch.randn(1, 4, size // 8, size // 8, generator=generator) * scheduler.init_noise_sigma
+        for timestep in scheduler.timesteps:
+            scaled = scheduler.scale_model_input(torch.cat([latents] * 2), timestep)
+            output = checkpoint.unet(scaled, timestep, encoder_hidden_states=text, return_dict=False)[0]
+            negative, prompted = output.chunk(2)
+            output = negative + CFG_SCALE * (prompted - negative)
+            latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
+    return latents
+
+
+def euler_of_diffusers() -> Any:
+    """Return diffusers' Euler scheduler with Stable Diffusion's noise levels."""
+    from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+
+    return EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+
+
+def own_loop(checkpoint: Any, steps: int, size: int) -> Any:
+    """Return clean latents the plugin's way, with progress and previews as in a job."""
+    from stable_core.sdk import Progress
+    from stable_core_sd.engine import sample_latents
+    from stable_core_sd.plugin import Txt2ImgParams
+
+    params = Txt2ImgParams(negative_prompt=NEGATIVE, cfg_scale=CFG_SCALE, sampler="Euler", steps=steps, seed=7)
+    return sample_latents(checkpoint, PROMPT, params, (size, size), [7], Progress())
+
+
+def compare(checkpoint: Any, steps: int, size: int, runs: int) -> dict[str, float]:
+    """Return medians of both loops in seconds per step, and of the overhead of neighbouring runs."""
+    loops: dict[str, Callable[[Any, int, int], Any]] = {"bare": bare_loop, "own": own_loop}
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
+    cpu_seconds: dict[str, list[float]] = {name: [] for name in loops}
+    for loop in loops.values():
+        loop(checkpoint, max(steps // 4, 1), size)  # first calls choose kernels
+    for turn in range(runs):
+        for name in loops if turn % 2 else reversed(loops):
+            start, cpu_start = time.perf_counter(), time.process_time()
+            loops[name](checkpoint, steps, size)
+            seconds[name].append((time.perf_counter() - start) / steps)
+            cpu_seconds[name].append((time.process_time() - cpu_start) / steps)
+    medians = {name: statistics.median(each) for name, each in seconds.items()}
+    cpu_medians = {name: statistics.median(each) for name, each in cpu_seconds.items()}
+    shares = [own / bare - 1 for own, bare in zip(seconds["own"], seconds["bare"], strict=True)]
+    return {
+        "bare_seconds_per_step": round(medians["bare"], 6),
+        "own_seconds_per_step": round(medians["own"], 6),
+        "overhead_percent": round(100 * (medians["own"] / medians["bare"] - 1), 2),
+        "overhead_percent_of_cpu_time": round(100 * (cpu_medians["own"] / cpu_medians["bare"] - 1), 2),
+        "overhead_percent_of_pairs": round(100 * statistics.median(shares), 2),
+        "overhead_percent_of_fastest": round(100 * (min(seconds["own"]) / min(seconds["bare"]) - 1), 2),
+    }
+
+
+def sd15_checkpoint() -> Any:
+    """Return random weights of the true shape of Stable Diffusion 1.5; only the UNet is large."""
+    import torch
+
+    from stable_core_sd import model_classes
+    from stable_core_sd.checkpoint import BUNDLED_TOKENIZER, Checkpoint, read_sigma_table
+    from stable_core_sd.clip import ClipTextModel
+    from stable_core_sd.diffusers_folder import read_json
+    from stable_core_sd.single_file import SD15
+    from stable_core_sd.tokenizer import ClipTokenizer
+
+    configs = {part: read_json(SD15 / part / "config.json") for part in ("unet", "vae", "text_encoder")}
+    models = {
+        "unet": model_classes.UNet2DConditionModel.from_config(configs["unet"]),
+        "vae": model_classes.AutoencoderKL.from_config(configs["vae"]),
+        "text_encoder": ClipTextModel(configs["text_encoder"]),
+    }
+    for model in models.values():
+        model.eval().requires_grad_(False)
+    return Checkpoint(
+        path=Path("sd15"),
+        **models,
+        tokenizer=ClipTokenizer(BUNDLED_TOKENIZER),
+        sigma_table=read_sigma_table({}),
+        prediction_type="epsilon",
+        device=torch.device("cpu"),
+    )
+
+
+def picture_seconds(runs: int) -> dict[str, float]:
+    """Return how long a 20-step picture of the built-in model takes once it is loaded, from prompt to pixels."""
+    from stable_core.sdk import Progress, Text
+    from stable_core_sd.plugin import Txt2ImgParams, txt2img
+
+    seconds = []
+    for seed in range(runs + 1):
+        start = time.perf_counter()
+        list(txt2img(Text(PROMPT), Txt2ImgParams(seed=seed), Progress()))
+        seconds.append(time.perf_counter() - start)
+    return {"median": round(statistics.median(seconds[1:]), 4), "fastest": round(min(seconds[1:]), 4)}
+
+
+def first_picture_seconds(runs: int) -> dict[str, float]:
+    """Return how long a new process takes from its first line to its first picture."""
+    code = FIRST_PICTURE.format(paths=PATHS, prompt=PROMPT)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    found = []
+    for _ in range(runs + 1):  # the first run compiles modules and fills the page cache
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        found.append([float(number) for number in done.stdout.split()])
+    wall, cpu = (statistics.median(column) for column in zip(*found[1:], strict=True))
+    return {"wall": round(wall, 2), "cpu": round(cpu, 2)}
+
+
+def main() -> None:
+    """Print the measurements as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--sd15", action="store_true", help="also at the shape of Stable Diffusion 1.5")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    try:
+        import torch
+    except ModuleNotFoundError:
+        print(json.dumps({"skipped": "this Python has no PyTorch; use that of the sd plugin's environment"}))
+        return
+    from stable_core_sd.engine import get_checkpoint
+
+    torch.set_num_threads(options.threads)
+    results: dict[str, Any] = {"threads": options.threads, "runs": options.runs, "load_before": os.getloadavg()}
+    results["first_picture_of_a_new_process_seconds"] = first_picture_seconds(3)
+    results["nano_20_steps_seconds"] = picture_seconds(options.runs)
+    nano = get_checkpoint(Path(PATHS[1]) / "stable_core_sd" / "models" / "nano")
+    results["nano_128"] = compare(nano, 20, 128, options.runs)
+    if options.sd15:
+        results["sd15_256"] = compare(sd15_checkpoint(), 2, 256, max(options.runs // 3, 3))
+    results["load_after"] = os.getloadavg()
+    text = json.dumps(results, indent=2)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
