@@ -26,6 +26,7 @@ from starlette.websockets import WebSocket
 
 from stable_core import __version__
 from stable_core import server_shapes as shapes
+from stable_core.config import Config
 from stable_core.core import Core
 from stable_core.errors import BadRequest, Conflict, InvalidInput, NotFound, StableCoreError, TooLarge
 from stable_core.server_openapi import (
@@ -504,6 +505,29 @@ class Server(uvicorn.Server):
             self._captured_signals.clear()
 
 
+def serve_home(home: Path, config: Config, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+    """Run the server of a home folder until a signal comes.
+
+    Raises:
+        ConfigError, Conflict: it cannot start.
+    """
+    token = config.settings.token
+    check_bind(host, token)
+
+    async def run() -> None:
+        async with Core(home, config) as core:
+            await serve(core, host, port, token, on_ready)
+
+    try:
+        import uvloop
+
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    except ImportError:  # Windows
+        loop_factory = asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(run())
+
+
 async def serve(core: Core, host: str, port: int, token: str, on_ready: Callable[[str], None]) -> None:
     """Serve a started core until a signal comes; `<home>/server.json` says where, for the CLI.
 
@@ -537,8 +561,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         hint = "Use another --port or stop what uses it."
         raise Conflict(f"Cannot listen on {host}:{port}: {error.strerror}", hint) from None
-    # Inherited by every connection. asyncio, unlike uvloop, does not set it for sockets made elsewhere, and an answer of
-    # head and body would then wait 40 ms for the client's acknowledgement in between.
+    # Inherited by every connection. asyncio, unlike uvloop, does not set it for sockets made elsewhere, and an answer
+    # of head and body would then wait 40 ms for the client's acknowledgement in between.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 

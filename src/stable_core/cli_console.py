@@ -1,0 +1,101 @@
+"""All that the command line writes: results on stdout, everything else on stderr. It knows no command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from stable_core.client import StableCoreError
+
+Json = dict[str, Any]
+
+EXIT_CODES = {"RequestError": 2, "ConfigError": 2, "JobCancelled": 130}
+"""By error class; every other error gives 1."""
+
+
+def out(text: str) -> None:
+    """Write one line of result."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def out_json(value: Any) -> None:
+    """Write a result as JSON."""
+    out(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    """Write one line for a person to read."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def report(error: StableCoreError, as_json: bool = False) -> int:
+    """Write an error and return the exit code that goes with it."""
+    if as_json:
+        out_json({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
+    else:
+        if error.traceback:
+            note(error.traceback.rstrip())
+        note(f"error: {error.message}")
+        if error.hint:
+            note(f"hint: {error.hint}")
+    return next((code for name, code in EXIT_CODES.items() if name in {cls.__name__ for cls in type(error).__mro__}), 1)
+
+
+def table(rows: list[list[str]]) -> None:
+    """Write rows in columns, two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        out("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+class ProgressDisplay:
+    """Shows the events of running jobs: a bar on a terminal, one line per change otherwise.
+
+    Args:
+        names: what to call each job, by id; a single job needs no name.
+    """
+
+    def __init__(self, names: dict[str, str] | None = None) -> None:
+        self._names = names or {}
+        self._last = ""
+        self._bars: Any = None
+        self._bar_of: dict[str, Any] = {}
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+            self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
+
+    def __enter__(self) -> ProgressDisplay:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def show(self, event: Json) -> None:
+        """Take one event of a job."""
+        kind, facts = event["type"].removeprefix("job."), event["data"]
+        if kind == "progress":
+            step, total, text = facts["step"], facts["total"], facts["message"]
+        elif kind == "running":
+            step, total, text = 0, 0, "running"
+        else:
+            return
+        name = self._names.get(event["job"], "")
+        label = ": ".join(part for part in (name, text or "running") if part)
+        if self._bars:
+            if event["job"] not in self._bar_of:
+                self._bar_of[event["job"]] = self._bars.add_task(label)
+            self._bars.update(self._bar_of[event["job"]], description=label[:60], completed=step, total=total or None)
+            return
+        line = f"{label} {step}/{total}" if total else label
+        if line != self._last:
+            note(line)
+            self._last = line
