@@ -274,42 +274,33 @@ def resolve_inputs(inputs: dict[str, Any], outputs_of: Callable[[dict[str, Any]]
 
 def fan_out(
     signature: Signature, inputs: dict[str, list[Any]], params: dict[str, Any], how: str
-) -> list[tuple[dict[str, Any], dict[str, Any]]] | None:
-    """Return the (inputs, params) of each child when the job maps over lists or sweeps, or None when it runs once.
+) -> list[Request] | None:
+    """Return the inputs and params of each child when the job maps over lists or sweeps, or None when it runs once.
 
     Raises:
         InvalidInput: the lists do not have the same length (with zip), or there are too many combinations.
     """
     list_ports = {port["name"] for port in signature["inputs"] if port["list"]}
-    swept: dict[tuple[str, str], list[Any]] = {
-        ("input", name): values for name, values in inputs.items() if name not in list_ports and len(values) != 1
-    }
-    swept |= {("param", name): value["each"] for name, value in params.items() if is_sweep(value)}
-    if not swept:
+    mapped = {name: values for name, values in inputs.items() if name not in list_ports and len(values) != 1}
+    swept = {name: value["each"] for name, value in params.items() if is_sweep(value)}
+    if not mapped and not swept:
         return None
-    lengths = {len(values) for values in swept.values()}
-    if how == "zip" and len(lengths) > 1:
-        found = ", ".join(f"{name}: {len(values)}" for (_, name), values in swept.items())
-        raise InvalidInput(
-            f"Lists of different length cannot be paired ({found})",
-            'Make them equally long, or ask for "map": "product".',
-        )
-    combinations = list(
-        itertools.islice(
-            zip(*swept.values(), strict=True) if how == "zip" else itertools.product(*swept.values()), MAX_FAN_OUT + 1
-        )
-    )
-    if len(combinations) > MAX_FAN_OUT:
+    lists = [*mapped.values(), *swept.values()]
+    if how == "zip" and len({len(values) for values in lists}) > 1:
+        found = ", ".join(f"{name}: {len(values)}" for name, values in [*mapped.items(), *swept.items()])
+        hint = 'Make them equally long, or ask for "map": "product".'
+        raise InvalidInput(f"Lists of different length cannot be paired ({found})", hint)
+    combinations = zip(*lists, strict=True) if how == "zip" else itertools.product(*lists)
+    chosen = list(itertools.islice(combinations, MAX_FAN_OUT + 1))
+    if len(chosen) > MAX_FAN_OUT:
         raise InvalidInput(f"The sweep has more than {MAX_FAN_OUT} combinations", "Split it into several jobs.")
-    children = []
-    for combination in combinations:
-        chosen = dict(zip(swept, combination, strict=True))
-        one_inputs = {
-            name: chosen.get(("input", name), values if name in list_ports else values[0] if values else None)
-            for name, values in inputs.items()
+    return [
+        {
+            "inputs": {**inputs, **dict(zip(mapped, combination, strict=False))},
+            "params": {**params, **dict(zip(swept, combination[len(mapped) :], strict=True))},
         }
-        children.append((one_inputs, {name: chosen.get(("param", name), value) for name, value in params.items()}))
-    return children
+        for combination in chosen
+    ]
 
 
 def single_inputs(signature: Signature, inputs: dict[str, list[Any]]) -> dict[str, Any]:

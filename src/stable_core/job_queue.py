@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from stable_core import graphs
 from stable_core.config import Config
 from stable_core.errors import (
     InputFailed,
+    InvalidInput,
     NotFound,
     StableCoreError,
     StorageFull,
@@ -36,7 +39,7 @@ LOST_LEASES = 3
 MAX_DEPTH = 20
 """How deep jobs may stand in place of jobs."""
 LEASE_SECONDS = 60.0
-FINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+STALL_SECONDS = 1.0
 
 
 @dataclass
@@ -72,7 +75,12 @@ class JobQueue:
         self._side_work: set[asyncio.Task[Any]] = set()
         self._waiters: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self._is_stopping = False
+        self._is_stalled = False
+        """A commit failed, so rows and memory may differ; see `stall`."""
         self._is_dispatching = False
+        self._to_release: deque[str] = deque()
+        self._is_releasing = False
+        store.on_failure = self.stall
 
     def check_params(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
         """Return the complete params of a job, defaults and seeds filled in.
@@ -100,11 +108,12 @@ class JobQueue:
     def recover(self) -> None:
         """Take up the rows that an earlier server left: nothing that was accepted is lost."""
         for job_id in self._store.ids_in([JobState.RUNNING]):
+            if job_id in self.runs:
+                continue
             row = self._store.job(job_id)
             if row["attempt"] >= self._config.settings.max_attempts + LOST_LEASES:
-                self.fail(
-                    row, WorkerDied("The server was killed each time it ran this job", "Retry it once you know why.")
-                )
+                hint = "Retry it once you know why."
+                self.fail(row, WorkerDied("The server was killed each time it ran this job", hint))
             else:
                 self._requeue(row)
         for job_id in self._store.ids_in([JobState.QUEUED]):
@@ -120,11 +129,7 @@ class JobQueue:
             inputs = graphs.resolve_inputs(row["inputs"], self._outputs_of)
             children = graphs.fan_out(signature, inputs, row["params"], row["options"]["map"])
             if children is not None:
-                requests = {
-                    str(index): {"job": row["job"], "inputs": one, "params": params}
-                    for index, (one, params) in enumerate(children)
-                }
-                self._expand(row, requests, list(requests))
+                self._expand(row, {str(index): {"job": row["job"], **child} for index, child in enumerate(children)})
             elif not self._from_cache(row, self._cache_key(row, signature, graphs.single_inputs(signature, inputs))):
                 self._ready.add(row["id"], row["plugin"], row["owner"], row["priority"], row["number"])
                 self._dispatch_soon()
@@ -165,7 +170,7 @@ class JobQueue:
         stored = all(artifact_path(self._store.artifacts, artifact["id"]).is_file() for artifact in every)
         return stored and all(Path(artifact["path"]).is_file() for artifact in every if "path" in artifact)
 
-    def _expand(self, row: Row, requests: dict[str, Any], results: list[str]) -> None:
+    def _expand(self, row: Row, requests: dict[str, Any], results: list[str] | None = None) -> None:
         """Put jobs in place of one: it waits for them and its outputs will be theirs.
 
         Raises:
@@ -174,9 +179,9 @@ class JobQueue:
         if self._depth(row) > MAX_DEPTH:
             raise InvalidInput(f"Invocations are nested more than {MAX_DEPTH} deep", "Does one of them return itself?")
         ids = {key: new_id() for key in requests}
-        expanded = {"results": [ids[key] for key in results]}
+        expanded = {"results": [ids[key] for key in (requests if results is None else results)]}
         self._store.update_job(row["id"], JobState.WAITING, expanded=expanded, lease_owner=None)
-        self._store.add_event("job.waiting", {"jobs": list(ids.values())}, row["id"], row["graph"], row["owner"])
+        self._tell(row, "job.waiting", {"jobs": list(ids.values())})
         shared = {name: row[name] for name in ("owner", "priority", "graph", "timeout", "options")}
         for key, request in requests.items():
             inputs = graphs.with_job_ids(request["inputs"], ids)
@@ -204,10 +209,10 @@ class JobQueue:
             self._store.add_wait(row["id"], job_id)
         for artifact_id in set(graphs.artifact_ids(columns["inputs"])):
             self._store.use_artifact(artifact_id, row["id"])
-        self._store.add_event(f"job.{state}", {"job": row["job"]}, row["id"], row.get("graph"), row["owner"])
+        self._tell(row, f"job.{state}", {"job": row["job"]})
         if not unfinished:
             self.admit(row)
-        elif any(self._store.job(job_id)["state"] in FINAL for job_id in unfinished):
+        elif any(self._store.job(job_id)["state"].is_final for job_id in unfinished):
             self._release(row["id"])
 
     # -- dispatch: from the ready order to a worker --------------------------------------------------------------------
@@ -215,7 +220,7 @@ class JobQueue:
     def dispatch(self) -> None:
         """Give every idle worker a job and start the workers that are missing."""
         self._is_dispatching = False
-        if self._is_stopping:
+        if self._is_stopping or self._is_stalled:
             return
         blocked: list[str] = []
         for name in self._ready.plugins():
@@ -227,9 +232,8 @@ class JobQueue:
             if self._ready.has_jobs(name) and not self.pool.is_starting(name) and self.pool.has_place(name):
                 plugin = self._registry.plugins.get(name)
                 if plugin is None:
-                    self._worker_failed(
-                        name, NotFound(f"The plugin {name!r} is no longer installed", "Install it again, then retry.")
-                    )
+                    gone = NotFound(f"The plugin {name!r} is no longer installed", "Install it again, then retry.")
+                    self._worker_failed(name, gone)
                 elif self.pool.try_start(plugin):
                     del self._skips[name]
                 else:
@@ -242,27 +246,19 @@ class JobQueue:
             key = self._cache_key(row, signature, inputs)
             if self._from_cache(row, key):
                 return
-            message = {
-                "type": "run",
-                "job": row["id"],
-                "name": row["job"].partition(".")[2],
-                "inputs": {name: self._wire(value) for name, value in inputs.items()},
-                "params": row["params"],
-                "settings": self._config.plugin_settings(row["plugin"]),
-            }
+            message = {"type": "run", "job": row["id"], "name": row["job"].partition(".")[2], "params": row["params"]}
+            message["inputs"] = {name: self._wire(value) for name, value in inputs.items()}
+            message["settings"] = self._config.plugin_settings(row["plugin"])
         except StableCoreError as error:
             self.fail(row, error)
             return
-        row["attempt"] += 1
-        facts = {
-            "attempt": row["attempt"],
-            "host": self.pool.host.name,
-            "plugin_version": self._registry.plugins[row["plugin"]].version,
-        }
+        version = self._registry.plugins[row["plugin"]].version
+        facts = {"attempt": row["attempt"] + 1, "host": self.pool.host.name, "plugin_version": version}
         lease = {"lease_owner": self._lease_owner, "lease_until": time.time() + LEASE_SECONDS}
         self._store.update_job(row["id"], JobState.RUNNING, started=time.time(), cache_key=key, **facts, **lease)
-        self._store.add_event("job.running", {"attempt": row["attempt"]}, row["id"], row["graph"], row["owner"])
-        run = self.runs[row["id"]] = Run({**row, **facts}, worker)
+        row |= facts
+        self._tell(row, "job.running", {"attempt": row["attempt"]})
+        run = self.runs[row["id"]] = Run(row, worker)
         seconds = row["timeout"] or signature["timeout_seconds"] or self._config.settings.job_timeout_seconds
         if seconds:
             run.timer = asyncio.get_running_loop().call_later(seconds, self._time_out, run, seconds)
@@ -283,12 +279,14 @@ class JobQueue:
     def _hear(self, run: Run, message: Message) -> None:
         row = run.row
         kind = message["type"]
+        if self.runs.get(row["id"]) is not run:
+            return  # it was given up
         if kind == "progress":
             run.progress = {"step": message["step"], "total": message["total"], "message": message["message"]}
-            self._store.add_event("job.progress", run.progress, row["id"], row["graph"], row["owner"])
+            self._tell(row, "job.progress", run.progress)
             if "preview" in message:
                 preview = {"media_type": "image/jpeg", "data": message["preview"]}
-                self._store.add_event("job.preview", preview, row["id"], row["graph"], row["owner"])
+                self._tell(row, "job.preview", preview)
         elif kind == "output":
             self._take_output(run, message["port"], message["artifact"])
         else:
@@ -297,15 +295,15 @@ class JobQueue:
 
     def _take_output(self, run: Run, port: str, artifact: Row) -> None:
         row = run.row
-        self._store.add_artifact(
-            {name: value for name, value in artifact.items() if name != "parameters"}, row["owner"]
-        )
-        self._store.use_artifact(artifact["id"], row["id"])
+        self._keep_artifact(row, artifact)
         if port:
             run.outputs.setdefault(port, []).append(artifact)
-            self._store.add_event(
-                "job.output", {"port": port, "artifact": artifact}, row["id"], row["graph"], row["owner"]
-            )
+            self._tell(row, "job.output", {"port": port, "artifact": artifact})
+
+    def _keep_artifact(self, row: Row, artifact: Row) -> None:
+        facts = {name: value for name, value in artifact.items() if name != "parameters"}
+        self._store.add_artifact(facts, row["owner"])
+        self._store.use_artifact(artifact["id"], row["id"])
 
     def _end(self, run: Run, message: Message) -> None:
         """Do what the last message of a run says."""
@@ -315,16 +313,17 @@ class JobQueue:
             run.timer.cancel()
         if kind == "expanded":
             try:
-                self._expand(row, self._checked_children(row, message["jobs"]), message["results"])
+                jobs = message["jobs"]
+                for job in jobs.values():
+                    job["params"] = self.check_params(job["job"], job["params"])
+                self._expand(row, jobs, message["results"])
             except StableCoreError as error:
                 self.fail(row, error)
         elif kind == "done":
             ports = [port["name"] for port in self._registry.signature(row["job"])["outputs"]]
             outputs = {port: run.outputs.get(port, []) for port in ports}
             if self._config.settings.save_results and any(outputs.values()):
-                saving = asyncio.create_task(self._save_and_finish(run, outputs))
-                self._side_work.add(saving)
-                saving.add_done_callback(self._side_work.discard)
+                self._begin(self._save_and_finish(run, outputs))
             else:
                 self._finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
         elif run.stop_reason is not None:
@@ -333,10 +332,6 @@ class JobQueue:
             self._finish(row, JobState.CANCELLED, progress=run.progress)
         else:
             self._failed_run(run, error_from_dict(message["error"]), kind == "died")
-
-    def _checked_children(self, row: Row, jobs: dict[str, Any]) -> dict[str, Any]:
-        """Return what an invocation asked for with its params completed."""
-        return {key: {**job, "params": self.check_params(job["job"], job["params"])} for key, job in jobs.items()}
 
     def _failed_run(self, run: Run, error: StableCoreError, has_died: bool) -> None:
         row = run.row
@@ -347,12 +342,16 @@ class JobQueue:
         if has_died and is_first:
             self._requeue(row, error)
         elif error.code() == "out_of_memory" and is_first and others_idle:
-            making_room = asyncio.create_task(self.pool.stop_idle())
-            self._side_work.add(making_room)
-            making_room.add_done_callback(self._side_work.discard)
-            making_room.add_done_callback(lambda _: self._requeue(row, error))
+            self._begin(self.pool.stop_idle()).add_done_callback(lambda _: self._requeue(row, error))
         else:
             self.fail(row, error, run.progress)
+
+    def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Do something beside the queue and keep hold of it until it is done."""
+        begun = asyncio.create_task(work)
+        self._side_work.add(begun)
+        begun.add_done_callback(self._side_work.discard)
+        return begun
 
     async def _save_and_finish(self, run: Run, outputs: dict[str, list[Row]]) -> None:
         row = run.row
@@ -361,9 +360,7 @@ class JobQueue:
         def save() -> None:
             for artifact in (artifact for made in outputs.values() for artifact in made):
                 content = artifact_path(self._store.artifacts, artifact["id"])
-                artifact["path"] = str(
-                    save_output(self._config.outputs_folder(), content, artifact, provenance, self._config.settings)
-                )
+                artifact["path"] = str(save_output(content, artifact, provenance, self._config))
 
         try:
             await asyncio.to_thread(save)
@@ -374,17 +371,15 @@ class JobQueue:
             self._finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
 
     def _time_out(self, run: Run, seconds: float) -> None:
-        run.stop_reason = TimedOut(
-            f"The job ran longer than {seconds:g} s", "Raise its timeout, or job_timeout_seconds in the settings."
-        )
+        hint = "Raise its timeout, or job_timeout_seconds in the settings."
+        run.stop_reason = TimedOut(f"The job ran longer than {seconds:g} s", hint)
         run.worker.cancel(self._config.settings.cancel_grace_seconds)
 
     def _report(self, plugin: str, line: str) -> None:
         self.notes[plugin] = line
         progress = {"step": 0, "total": 0, "message": line}
         for job_id in self._ready.jobs_of(plugin)[:20]:
-            row = self._store.job(job_id)
-            self._store.add_event("job.progress", progress, job_id, row["graph"], row["owner"])
+            self._tell(self._store.job(job_id), "job.progress", progress)
 
     def _worker_failed(self, plugin: str, error: StableCoreError) -> None:
         for job_id in self._ready.jobs_of(plugin):
@@ -396,14 +391,16 @@ class JobQueue:
     def _requeue(self, row: Row, error: StableCoreError | None = None) -> None:
         data = {"job": row["job"], "attempt": row["attempt"], "error": error.to_dict() if error else None}
         if self._store.update_job(row["id"], JobState.QUEUED, lease_owner=None, outputs={}):
-            self._store.add_event("job.queued", data, row["id"], row["graph"], row["owner"])
+            self._tell(row, "job.queued", data)
             self.admit({**row, "state": JobState.QUEUED})
 
-    def fail(
-        self, row: Row, error: StableCoreError, progress: Row | None = None, outputs: dict[str, Any] | None = None
-    ) -> None:
+    def _tell(self, row: Row, kind: str, data: Any) -> None:
+        """Append an event of a job."""
+        self._store.add_event(kind, data, row["id"], row["graph"], row["owner"])
+
+    def fail(self, row: Row, error: StableCoreError, progress: Row | None = None, **columns: Any) -> None:
         """End a job as failed."""
-        self._finish(row, JobState.FAILED, error=error.to_dict(), progress=progress, outputs=outputs or {})
+        self._finish(row, JobState.FAILED, error=error.to_dict(), progress=progress, **columns)
 
     def _finish(self, row: Row, state: JobState, **columns: Any) -> None:
         job_id = row["id"]
@@ -413,18 +410,21 @@ class JobQueue:
             return
         for artifact in (artifact for made in outputs.values() for artifact in made):
             self._store.use_artifact(artifact["id"], job_id)
-        data = (
-            {"error": columns["error"]}
-            if columns.get("error")
-            else {"outputs": outputs, "cached": bool(columns.get("cached"))}
-        )
-        self._store.add_event(f"job.{state}", data, job_id, row["graph"], row["owner"])
+        error = columns.get("error")
+        data = {"error": error} if error else {"outputs": outputs, "cached": bool(columns.get("cached"))}
+        self._tell(row, f"job.{state}", data)
         self.finished[state] += 1
         for waiter in self._waiters.pop(job_id, []):
             if not waiter.done():
                 waiter.set_result(None)
-        for dependent in self._store.dependents(job_id):
-            self._release(dependent)
+        self._to_release.extend(self._store.dependents(job_id))
+        if not self._is_releasing:  # a chain of a thousand jobs must not become a thousand nested calls
+            self._is_releasing = True
+            try:
+                while self._to_release:
+                    self._release(self._to_release.popleft())
+            finally:
+                self._is_releasing = False
 
     def _release(self, job_id: str) -> None:
         """Look again at a waiting job: run it, finish it or fail it when what it waits for has ended."""
@@ -433,23 +433,17 @@ class JobQueue:
             return
         waits = self._store.waits_of(job_id)
         if row["expanded"] is not None:
-            children = set(self._store.children(job_id))
-            if all(state.is_final for waited, state in waits.items() if waited in children):
-                self._finish_expanded(row, {waited: state for waited, state in waits.items() if waited in children})
+            children = {child: waits[child] for child in self._store.children(job_id) if child in waits}
+            if all(state.is_final for state in children.values()):
+                self._finish_expanded(row, children)
             return
         failed = [waited for waited, state in waits.items() if state in (JobState.FAILED, JobState.CANCELLED)]
         if failed:
-            self.fail(
-                row,
-                InputFailed(
-                    f"The job {failed[0]}, whose result this needs, {waits[failed[0]]}",
-                    "Retry that one; this will follow.",
-                ),
-            )
-        elif all(state is JobState.SUCCEEDED for state in waits.values()) and self._store.update_job(
-            job_id, JobState.QUEUED
-        ):
-            self._store.add_event("job.queued", {"job": row["job"]}, job_id, row["graph"], row["owner"])
+            message = f"The job {failed[0]}, whose result this needs, {waits[failed[0]]}"
+            self.fail(row, InputFailed(message, "Retry that one; this will follow."))
+        elif all(state is JobState.SUCCEEDED for state in waits.values()):
+            self._store.update_job(job_id, JobState.QUEUED)
+            self._tell(row, "job.queued", {"job": row["job"]})
             self.admit({**row, "state": JobState.QUEUED})
 
     def _finish_expanded(self, row: Row, children: dict[str, JobState]) -> None:
@@ -461,15 +455,8 @@ class JobQueue:
         bad = [child for child, state in children.items() if state is not JobState.SUCCEEDED]
         if bad:
             error = self._store.job(bad[0])["error"] or {"message": "it was cancelled"}
-            count = f"{len(bad)} of its {len(children)} jobs did not succeed"
-            self.fail(
-                row,
-                InputFailed(
-                    f"{count}; {bad[0]}: {error['message']}", "Retry this job: those that succeeded are cached."
-                ),
-                None,
-                outputs,
-            )
+            message = f"{len(bad)} of its {len(children)} jobs did not succeed; {bad[0]}: {error['message']}"
+            self.fail(row, InputFailed(message, "Retry this job: those that succeeded are cached."), outputs=outputs)
         else:
             self._finish(row, JobState.SUCCEEDED, outputs=outputs)
 
@@ -488,35 +475,27 @@ class JobQueue:
 
     def retry(self, job_id: str) -> None:
         """Queue a failed or cancelled job again, with the failed ones it needs and those that failed for want of it."""
-        row = self._store.job(job_id)
-        if row["state"] not in (JobState.FAILED, JobState.CANCELLED):
-            return
-        waits = self._store.waits_of(job_id)
-        if row["expanded"] is not None:
-            children = self._store.children(job_id)
-            self._store.drop_waits(job_id, children)
-            waits = {waited: state for waited, state in waits.items() if waited not in children}
-        cleared: Row = {
-            "error": None,
-            "expanded": None,
-            "finished": None,
-            "attempt": 0,
-            "outputs": {},
-            "progress": None,
-        }
-        state = JobState.QUEUED if all(found is JobState.SUCCEEDED for found in waits.values()) else JobState.WAITING
-        self._store.update_job(job_id, state, **cleared)
-        self._store.add_event(f"job.{state}", {"job": row["job"]}, job_id, row["graph"], row["owner"])
-        for waited in waits:
-            self.retry(waited)
-        for dependent in self._store.dependents(job_id):
-            found = self._store.job(dependent)
-            if found["error"] and found["error"]["code"] == InputFailed.code() and found["expanded"] is None:
-                self.retry(dependent)
-        if state is JobState.QUEUED:
-            self.admit({**row, **cleared, "state": state})
-        else:
-            self._release(job_id)
+        cleared: Row = {**dict.fromkeys(("error", "expanded", "finished", "progress")), "attempt": 0, "outputs": {}}
+        rows: dict[str, Row] = {}
+        others = [job_id]
+        while others:
+            row = self._store.job(others.pop())
+            if row["state"] not in (JobState.FAILED, JobState.CANCELLED) or row["id"] in rows:
+                continue
+            rows[row["id"]] = row
+            if row["expanded"] is not None:
+                self._store.drop_waits(row["id"], self._store.children(row["id"]))
+            dependents = [self._store.job(dependent) for dependent in self._store.dependents(row["id"])]
+            others += self._store.waits_of(row["id"])
+            others += [found["id"] for found in dependents if found["expanded"] is None and _lacks_input(found)]
+        for row in rows.values():
+            waits = self._store.waits_of(row["id"]).values()
+            row["state"] = JobState.QUEUED if all(state is JobState.SUCCEEDED for state in waits) else JobState.WAITING
+            row |= cleared
+            self._store.update_job(row["id"], row["state"], **cleared)
+            self._tell(row, f"job.{row['state']}", {"job": row["job"]})
+        for row in rows.values():
+            self.admit(row) if row["state"] is JobState.QUEUED else self._release(row["id"])
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -531,14 +510,41 @@ class JobQueue:
         if self.runs:
             self._store.extend_leases(self._lease_owner, time.time() + LEASE_SECONDS)
 
+    def stall(self) -> None:
+        """Start nothing until something can be stored again: the disk is full, or the database is locked."""
+        if not self._is_stalled:
+            self._is_stalled = True
+            asyncio.get_running_loop().call_later(STALL_SECONDS, self._resume)
+
+    def _resume(self) -> None:
+        """Believe the rows and nothing else: a job whose start or end was not stored runs again."""
+        if self._is_stopping:
+            return
+        self._is_stalled = False
+        stored = set(self._store.ids_in([JobState.RUNNING]))
+        for job_id, run in list(self.runs.items()):
+            if job_id not in stored:
+                del self.runs[job_id]
+                run.worker.kill()
+        self._ready = ReadyJobs()
+        with contextlib.suppress(StorageFull):  # then it has stalled again
+            self._store.probe()
+            for run in self.runs.values():
+                for artifact in (artifact for made in run.outputs.values() for artifact in made):
+                    self._keep_artifact(run.row, artifact)
+            self.recover()
+        self._dispatch_soon()
+
     async def stop(self) -> None:
         """Put running jobs back, without counting the attempt, and stop all workers; saves in progress are finished."""
         self._is_stopping = True
         for run in list(self.runs.values()):
             if self._store.update_job(run.row["id"], JobState.QUEUED, lease_owner=None, attempt=run.row["attempt"] - 1):
-                self._store.add_event(
-                    "job.queued", {"job": run.row["job"]}, run.row["id"], run.row["graph"], run.row["owner"]
-                )
+                self._tell(run.row, "job.queued", {"job": run.row["job"]})
         self.runs.clear()
         await self.pool.stop()
         await asyncio.gather(*self._side_work, return_exceptions=True)
+
+
+def _lacks_input(row: Row) -> bool:
+    return row["error"] is not None and row["error"]["code"] == InputFailed.code()

@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from stable_core.config import Settings
+from stable_core.config import Config
 from stable_core.sdk.artifacts import suffix_of
 
 Provenance = dict[str, Any]
@@ -23,31 +23,22 @@ EXIF_MAKER_NOTE = 0x927C
 EXIF_POINTER = 0x8769
 
 
-def save_output(
-    folder: Path, content: Path, artifact: dict[str, Any], provenance: Provenance, settings: Settings
-) -> Path:
-    """Copy one result into `folder/<date>/` under a new readable name and return its path.
+def save_output(content: Path, artifact: dict[str, Any], provenance: Provenance, config: Config) -> Path:
+    """Copy one result into `<outputs>/<date>/` under a new readable name and return its path.
 
     The generation data goes into a PNG's text chunks (`parameters` and `stable-core`), the EXIF of JPEG and WebP, and a
     JSON file beside anything else.
     """
-    media_type = artifact["media_type"]
-    is_image = media_type == "image/png"
-    suffix = (
-        f".{settings.image_format.replace('jpeg', 'jpg')}"
-        if is_image and artifact["type"] == "image"
-        else suffix_of(media_type)
-    )
-    path = _free_name(folder / time.strftime("%Y-%m-%d"), _readable(provenance), suffix)
-    facts = {"stable-core": json.dumps(provenance)}
-    if artifact.get("parameters"):
-        facts = {"parameters": artifact["parameters"], **facts}
-    if not settings.embed_parameters:
-        facts = {}
-    if suffix == ".png":
+    is_png = artifact["media_type"] == "image/png"
+    image_format = config.settings.image_format if is_png and artifact["type"] == "image" else "png"
+    suffix = suffix_of(f"image/{image_format}" if is_png else artifact["media_type"])
+    path = _free_name(config.outputs_folder() / time.strftime("%Y-%m-%d"), _readable(provenance), suffix)
+    facts = {"parameters": artifact.get("parameters", ""), "stable-core": json.dumps(provenance)}
+    facts = {name: text for name, text in facts.items() if text and config.settings.embed_parameters}
+    if is_png and image_format == "png":
         path.write_bytes(with_png_text(content.read_bytes(), facts))
-    elif is_image:
-        path.write_bytes(_convert(content, settings.image_format, facts))
+    elif is_png:
+        path.write_bytes(_convert(content, image_format, facts))
     else:
         shutil.copyfile(content, path)
         if facts:
