@@ -20,13 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from stable_core.environments import Environments, EnvironmentSpec, Report, worker_environment, worker_runtime
-from stable_core.errors import (
-    BadAnnouncement,
-    NotFound,
-    PluginError,
-    StableCoreError,
-    error_from_dict,
-)
+from stable_core.errors import BadAnnouncement, NotFound, PluginError, StableCoreError, error_from_dict
 from stable_core.protocol import VERSION, MessageDecoder
 
 ENTRY_POINTS = "stable_core.plugins"
@@ -59,15 +53,14 @@ class InstalledPlugin:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what clients see of the plugin."""
+        announced = self.announcement or {"signatures": [], "settings": None}
         return {
             "name": self.name,
             "version": self.version,
             "bundled": self.is_bundled,
             "source": str(self.source),
-            "settings": self.announcement["settings"] if self.announcement else None,
-            "signatures": [signature["name"] for signature in self.announcement["signatures"]]
-            if self.announcement
-            else [],
+            "settings": announced["settings"],
+            "signatures": [signature["name"] for signature in announced["signatures"]],
             "error": self.error.to_dict() if self.error else None,
         }
 
@@ -105,13 +98,11 @@ class PluginRegistry:
 
     async def _refresh(self, stamps: dict[Path, Stamp], report: Report) -> None:
         changed = {source for source, stamp in stamps.items() if self._stamps.get(source) != stamp}
-        found = {
-            source: list(_read(source, stamp)) if source in changed else self._found[source]
-            for source, stamp in stamps.items()
-        }
+        read = {source: list(_read(source, stamps[source])) for source in changed}
+        found = {source: read[source] if source in changed else self._found[source] for source in stamps}
         known = self._load_cache()
         async with asyncio.TaskGroup() as group:
-            for plugin in (plugin for source in changed for plugin in found[source] if plugin.error is None):
+            for plugin in (plugin for plugins in read.values() for plugin in plugins if plugin.error is None):
                 group.create_task(self._announce(plugin, known, report))
         self._stamps, self._found = stamps, found
         self.plugins = {plugin.name: plugin for plugins in list(found.values())[::-1] for plugin in plugins}
