@@ -1,0 +1,182 @@
+"""The programs in the docs run: docs/examples/*.py, and the python blocks of tutorial, plugin guide and README.
+
+A block without a mark runs after the ones before it on its page. ```python file=NAME adds to a file, which is a plugin
+in the home folder; run=server needs a server at the address in the block, run=plugin imports those plugin files.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import pytest
+
+from stable_core.client import Client, check_job
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
+EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
+DEFAULT_URL = "http://127.0.0.1:7860"
+
+# A client keeps its connections until it is collected; the examples leave that to the end of the program.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+RUNS_ALONE = {"run_a_job.py": []}
+RUNS_WITH_SERVER = {"contact_sheet.py": ["photo.png", "sheet.png"], "watch.py": ["photo.png"]}
+
+
+def blocks(page: Path) -> Iterator[tuple[dict[str, str], str]]:
+    """Yield the marks and the text of every python block of a page."""
+    for marks, text in re.findall(r"(?ms)^```python *(.*?)\n(.*?)^```$", page.read_text("utf-8")):
+        yield dict(re.findall(r"(\w+)=(\S+)", marks)), text
+
+
+def plugin_files(page: Path) -> dict[str, str]:
+    """Return the plugin files that a page builds up block by block."""
+    files: dict[str, str] = {}
+    for marks, text in blocks(page):
+        if "file" in marks:
+            files[marks["file"]] = f"{files[marks['file']]}\n\n{text}" if marks["file"] in files else text
+    return files
+
+
+def program(page: Path) -> str:
+    """Return the unmarked blocks of a page as one program."""
+    return "\n\n".join(text for marks, text in blocks(page) if not marks)
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collect what a test leaves behind within that test."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def docs_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home folder with the plugins that the docs build, shared by all tests here."""
+    home = tmp_path_factory.mktemp("docs") / "home"
+    (home / "plugins").mkdir(parents=True)
+    for name, text in (plugin_files(DOCS / "tutorial.md") | plugin_files(ROOT / "README.md")).items():
+        (home / "plugins" / name).write_text(text, "utf-8")
+    (home / "plugins" / "guide.py").write_text(program(DOCS / "plugin_guide.md"), "utf-8")
+    return home
+
+
+@pytest.fixture
+def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder that has only photo.png."""
+    monkeypatch.chdir(tmp_path)
+    PIL.Image.radial_gradient("L").convert("RGB").resize((96, 64)).save("photo.png")
+    return tmp_path / "photo.png"
+
+
+SERVE = """
+import asyncio, sys
+from pathlib import Path
+from stable_core.core import Core
+from stable_core.server import serve
+async def main(home):
+    async with Core(home) as core:
+        await serve(core, "127.0.0.1", 0, "", lambda url: print(url, flush=True))
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+@pytest.fixture(scope="module")
+def server(docs_home: Path) -> Iterator[str]:
+    """Serve the shared home and return where."""
+    command = [sys.executable, "-c", SERVE, str(docs_home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+def test_every_example_is_run() -> None:
+    assert {path.name for path in EXAMPLES} == {*RUNS_ALONE, *RUNS_WITH_SERVER}
+
+
+@pytest.mark.parametrize("name", RUNS_WITH_SERVER)
+def test_an_example_with_a_server(
+    name: str, server: str, photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STABLE_CORE_URL", server)
+    monkeypatch.setattr(sys, "argv", [name, *RUNS_WITH_SERVER[name]])
+    runpy.run_path(str(DOCS / "examples" / name), run_name="__main__")
+    said = capsys.readouterr().out
+    assert {"contact_sheet.py": "sheet.png: 5 pictures", "watch.py": "96 x 64 pixels"}[name] in said
+    if name == "contact_sheet.py":
+        with PIL.Image.open("sheet.png") as sheet:
+            assert sheet.width > 5 * 128
+
+
+def test_the_plugins_of_tutorial_and_readme_run_as_the_pages_say(server: str, photo: Path) -> None:
+    client = Client(server)
+    expected = {"dots.dots": 1, "dots.plates": 3, "dots.study": 3, "glow.glow": 1}
+    for job, count in expected.items():
+        assert len(client.run(job, photo)) == count, job
+    mask = photo.with_name("mask.png")
+    PIL.Image.radial_gradient("L").resize((20, 20)).save(mask)
+    assert len(client.run("dots.spotlight", photo, mask=mask)) == 1
+    sweep = client.request("dots.dots", photo, cell={"each": [4, 8, 16]})
+    assert len(check_job(client.wait(client.submit(sweep)["id"]))["outputs"]["image"]) == 3
+    assert client.signature("qr.draw")["inputs"][0]["type"] == "text"
+
+
+def test_the_plugin_of_the_guide_runs_job_by_job(server: str, photo: Path) -> None:
+    client = Client(server)
+    signatures = [signature for signature in client.signatures() if signature["name"].startswith("guide.")]
+    with_image = [each for each in signatures if each["inputs"][0]["type"] == "image"]
+    assert len(signatures) > 10
+    jobs = [client.submit(client.request(each["name"], photo)) for each in with_image]
+    for job in jobs:
+        assert check_job(client.wait(job["id"]))["outputs"]
+
+
+@pytest.mark.parametrize("page", [DOCS / "tutorial.md", ROOT / "README.md"], ids=lambda page: page.name)
+def test_a_client_program_on_a_page_runs(page: Path, server: str, photo: Path) -> None:
+    programs = [text for marks, text in blocks(page) if marks.get("run") == "server"]
+    assert programs
+    for text in programs:
+        assert DEFAULT_URL in text
+        exec(compile(text.replace(DEFAULT_URL, server), page.name, "exec"), {"__name__": "page"})
+    assert list(photo.parent.glob("*-*.png"))
+
+
+def test_the_test_in_the_tutorial_passes(docs_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(docs_home / "plugins"))
+    [text] = [text for marks, text in blocks(DOCS / "tutorial.md") if marks.get("run") == "plugin"]
+    found: dict[str, Any] = {"__name__": "page"}
+    exec(compile(text, "tutorial.md", "exec"), found)
+    for name in [name for name in found if name.startswith("test_")]:
+        found[name]()
+
+
+def test_the_plugins_of_the_docs_keep_to_the_contract(docs_home: Path) -> None:
+    plugins = docs_home / "plugins"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(plugins), str(plugins)]
+    for name in ("dots.py", "glow.py", "guide.py"):
+        command += ["--stable-core-plugin", str(plugins / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_an_example_without_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, arguments in RUNS_ALONE.items():
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        runpy.run_path(str(DOCS / "examples" / name), run_name="__main__")
+        state, path = capsys.readouterr().out.split()
+        assert state == "succeeded"
+        assert Path(path).is_relative_to(tmp_path)
+        with PIL.Image.open(path) as picture:
+            assert picture.size == (256, 256)
