@@ -66,9 +66,7 @@ class Txt2ImgParams(Params):
         default="", component="textarea", group="Prompt", description="What the picture should not show"
     )
     checkpoint: Annotated[str, ModelFile("checkpoints")] = Field(
-        default="nano",
-        group="Model",
-        description="The model that draws; nano comes with the plugin and draws simple shapes",
+        default="nano", description="The model that draws; nano comes with the plugin and draws simple shapes"
     )
     sampler: SamplerLabel = Field(
         default="DPM++ 2M", group="Sampling", description="How noise is turned into a picture; DPM++ 2M needs few steps"

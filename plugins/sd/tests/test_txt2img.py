@@ -164,6 +164,8 @@ def test_the_choices_that_are_announced_are_all_there_is() -> None:
     samplers, schedulers = properties["sampler"]["enum"], properties["scheduler"]["enum"]
     assert {Txt2ImgParams(sampler=name).sampler for name in samplers} == {one.label for one in SAMPLERS}
     assert schedulers == [one.label for one in SCHEDULERS]
+    assert properties["checkpoint"]["x-ui"] == {"component": "model", "kind": "checkpoints"}
+    assert properties["seed"]["x-ui"]["component"] == "seed"
     assert all("description" in knob and len(knob["description"]) < 120 for knob in properties.values())
 
 
