@@ -96,6 +96,12 @@ class PluginRegistry:
         await asyncio.gather(*(asyncio.shield(task) for name, task in self._slow.items() if name in names))
         return is_changed
 
+    async def stop(self) -> None:
+        """End what is still announcing and the environments made for it."""
+        for task in (slow := list(self._slow.values())):
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+
     async def _refresh(self, stamps: dict[Path, Stamp], report: Report) -> None:
         changed = {source for source, stamp in stamps.items() if self._stamps.get(source) != stamp}
         read = {source: list(_read(source, stamps[source])) for source in changed}

@@ -315,6 +315,12 @@ def test_an_environment_in_the_making_holds_up_nobody(
         await waiting
         assert registry.plugin("slow").announcement is not None
 
+        go_on.clear()
+        write(folder / "slow.py", named("slow", "import another_package_of_its_own"))
+        await registry.refresh()
+        await registry.stop()
+        assert registry.plugin("slow").announcement is None
+
     asyncio.run(run())
 
 
