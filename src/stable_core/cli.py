@@ -237,6 +237,7 @@ def run_graph(
         raise errors.BadRequest(f"{file} is no JSON: {error}", "docs/http_api.md describes graph documents.") from None
     with connection() as core:
         graph = core.graph(document)
+        graph["jobs"] = {key: graph["jobs"][key] for key in document["jobs"]}
         try:
             finished = follow_graph(core, graph)
         except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 from stable_core.client import StableCoreError
@@ -12,6 +13,9 @@ Json = dict[str, Any]
 
 EXIT_CODES = {"RequestError": 2, "ConfigError": 2, "JobCancelled": 130}
 """By error class; every other error gives 1."""
+
+LINE_SECONDS = 1.0
+"""How often a line on a job's progress is written where there is no terminal."""
 
 
 def out(text: str) -> None:
@@ -60,7 +64,7 @@ class ProgressDisplay:
 
     def __init__(self, names: dict[str, str] | None = None) -> None:
         self._names = names or {}
-        self._last = ""
+        self._last_label, self._last_time = "", 0.0
         self._bars: Any = None
         self._bar_of: dict[str, Any] = {}
         if sys.stderr.isatty():
@@ -95,7 +99,7 @@ class ProgressDisplay:
                 self._bar_of[event["job"]] = self._bars.add_task(label)
             self._bars.update(self._bar_of[event["job"]], description=label[:60], completed=step, total=total or None)
             return
-        line = f"{label} {step}/{total}" if total else label
-        if line != self._last:
-            note(line)
-            self._last = line
+        now = time.monotonic()
+        if label != self._last_label or now - self._last_time > LINE_SECONDS:
+            note(f"{label} {step}/{total}" if total else label)
+            self._last_label, self._last_time = label, now

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import filecmp
 import json
 import os
 import re
 import shutil
+import string
 import subprocess
 import sys
 import tempfile
@@ -27,49 +27,8 @@ plugin_app = typer.Typer(help="Make, install and list plugins.", no_args_is_help
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON")]
 
-PYPROJECT = """\
-[project]
-name = "{name}"
-version = "0.1.0"
-requires-python = ">=3.11"
-dependencies = ["pillow>=11", "pydantic>=2.10"]
-
-[project.entry-points."stable_core.plugins"]
-{name} = "plugin:plugin"
-
-[tool.pytest.ini_options]
-testpaths = ["tests"]
-pythonpath = ["."]
-"""
-PLUGIN = '''\
-"""{title}: say here what this plugin is for."""
-{dependencies}
-from stable_core.sdk import Field, Params, Plugin, Progress, Text
-
-plugin = Plugin("{name}")
-
-
-class HelloParams(Params):
-    """The knobs of the job."""
-
-    times: int = Field(default=1, ge=1, le=10, description="How often to say it")
-
-
-@plugin.job
-def hello(name: Text, params: HelloParams, progress: Progress) -> Text:
-    """Greet somebody."""
-    progress(1, 1)
-    return " ".join([f"Hello {{name}}!"] * params.times)
-'''
-TEST = """\
-from plugin import HelloParams, hello
-
-from stable_core.sdk import Progress
-
-
-def test_hello_greets_as_often_as_asked():
-    assert hello("you", HelloParams(times=2), Progress()) == "Hello you! Hello you!"
-"""
+TEMPLATE = Path(__file__).parent / "plugin_template"
+"""What `plugin new` copies, with $name, $title and $dependencies filled in."""
 INLINE_DEPENDENCIES = '# /// script\n# dependencies = ["pydantic>=2.10", "pillow>=11"]\n# ///\n'
 
 
@@ -89,18 +48,16 @@ def new_plugin(
         raise BadRequest(f"{name!r} is no name for a plugin.", "Use lowercase letters, digits and underscores.")
     plugins = home_folder() / "plugins"
     _check_free(plugins, name)
+    made = plugins / (f"{name}.py" if single_file else name)
+    files = {"plugin.py": made} if single_file else {
+        file: made / file for file in ("plugin.py", "pyproject.toml", "README.md", "tests/test_hello.py")
+    }  # fmt: skip
     names = {"name": name, "title": name.replace("_", " ").capitalize()}
-    if single_file:
-        plugins.mkdir(exist_ok=True)
-        made = plugins / f"{name}.py"
-        made.write_text(PLUGIN.format(**names, dependencies=INLINE_DEPENDENCIES))
-    else:
-        made = plugins / name
-        (made / "tests").mkdir(parents=True)
-        (made / "plugin.py").write_text(PLUGIN.format(**names, dependencies=""))
-        (made / "pyproject.toml").write_text(PYPROJECT.format(**names))
-        (made / "tests" / f"test_{name}.py").write_text(TEST)
-        (made / "README.md").write_text(f"# {names['title']}\n\nTry it: `stable-core run {name}.hello you --times 2`\n")
+    for file, target in files.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        template = string.Template((TEMPLATE / f"{Path(file).name}.txt").read_text("utf-8"))
+        filled = template.substitute(names, dependencies=INLINE_DEPENDENCIES if single_file else "")
+        target.write_text(filled, "utf-8")
     out(str(made))
     note(f"Try it: stable-core run {name}.hello you --times 2")
 
@@ -187,7 +144,7 @@ def update_plugin(name: Name) -> None:
         found, fetched = _fetch(source, Path(folder))
         if found != name:
             raise Conflict(f"{source} is now called {found!r}.", f"Remove {name} and install it again.")
-        if _is_same(fetched, installed.path(name)):
+        if _content(fetched) == _content(installed.path(name)):
             out(f"{name} is up to date")
             return
         installed.put(name, fetched, source)
@@ -316,15 +273,9 @@ def _clone(source: str, target: Path) -> None:
     shutil.rmtree(target / ".git")
 
 
-def _is_same(one: Path, other: Path) -> bool:
-    if one.is_file() or other.is_file():
-        return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
-    files = [
-        {path.relative_to(top) for path in top.rglob("*") if "__pycache__" not in path.parts} for top in (one, other)
-    ]
-    return files[0] == files[1] and all(
-        (one / name).is_dir() or filecmp.cmp(one / name, other / name, False) for name in files[0]
-    )
+def _content(plugin: Path) -> dict[str, bytes]:
+    files = [plugin] if plugin.is_file() else sorted(path for path in plugin.rglob("*") if path.is_file())
+    return {str(path.relative_to(plugin)): path.read_bytes() for path in files if "__pycache__" not in path.parts}
 
 
 def _delete(path: Path) -> None:

@@ -258,4 +258,4 @@ def follow_graph(connection: Client, graph: Json) -> dict[str, Json]:
                 left.discard(event["job"])
             if not left:
                 break
-    return {key: connection.wait(job_id) for job_id, key in ids.items()}
+    return {key: connection.wait(job["id"]) for key, job in graph["jobs"].items()}

@@ -505,18 +505,52 @@ class Server(uvicorn.Server):
             self._captured_signals.clear()
 
 
+def open_server(core: Core, host: str, port: int, token: str) -> tuple[Server, socket.socket, str]:
+    """Return a server for a started core, the socket to serve on and its URL.
+
+    Raises:
+        ConfigError: `host` can be reached from other machines and there is no token.
+        Conflict: the port is taken.
+    """
+    check_bind(host, token)
+    listening = _listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    config = uvicorn.Config(
+        make_app(core, host, token), log_level="warning", access_log=False, server_header=False, lifespan="off",
+        timeout_graceful_shutdown=2, timeout_keep_alive=60, ws_ping_interval=EVENT_SECONDS,
+        ws_per_message_deflate=False,
+    )  # fmt: skip
+    return Server(config), listening, f"http://{shown}:{listening.getsockname()[1]}"
+
+
+async def serve(core: Core, host: str, port: int, token: str, on_ready: Callable[[str], None]) -> None:
+    """Serve a started core until a signal comes; `<home>/server.json` says where, for the CLI.
+
+    Raises:
+        ConfigError, Conflict: as open_server.
+    """
+    server, listening, url = open_server(core, host, port, token)
+    file = core.home / "server.json"
+    local_url = url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
+    _write_private(file, json.dumps({"url": local_url, "pid": os.getpid(), "token": token}))
+    try:
+        on_ready(url)
+        await server.serve(sockets=[listening])
+    finally:
+        file.unlink(missing_ok=True)
+
+
 def serve_home(home: Path, config: Config, host: str, port: int, on_ready: Callable[[str], None]) -> None:
     """Run the server of a home folder until a signal comes.
 
     Raises:
         ConfigError, Conflict: it cannot start.
     """
-    token = config.settings.token
-    check_bind(host, token)
+    check_bind(host, config.settings.token)
 
     async def run() -> None:
         async with Core(home, config) as core:
-            await serve(core, host, port, token, on_ready)
+            await serve(core, host, port, config.settings.token, on_ready)
 
     try:
         import uvloop
@@ -526,32 +560,6 @@ def serve_home(home: Path, config: Config, host: str, port: int, on_ready: Calla
         loop_factory = asyncio.new_event_loop
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(run())
-
-
-async def serve(core: Core, host: str, port: int, token: str, on_ready: Callable[[str], None]) -> None:
-    """Serve a started core until a signal comes; `<home>/server.json` says where, for the CLI.
-
-    Raises:
-        ConfigError: `host` can be reached from other machines and there is no token.
-        Conflict: the port is taken.
-    """
-    check_bind(host, token)
-    listening = _listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{listening.getsockname()[1]}"
-    config = uvicorn.Config(
-        make_app(core, host, token), log_level="warning", access_log=False, server_header=False, lifespan="off",
-        timeout_graceful_shutdown=2, timeout_keep_alive=60, ws_ping_interval=EVENT_SECONDS,
-        ws_per_message_deflate=False,
-    )  # fmt: skip
-    file = core.home / "server.json"
-    local_url = url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
-    _write_private(file, json.dumps({"url": local_url, "pid": os.getpid(), "token": token}))
-    try:
-        on_ready(url)
-        await Server(config).serve(sockets=[listening])
-    finally:
-        file.unlink(missing_ok=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:
