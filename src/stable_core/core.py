@@ -97,14 +97,16 @@ class Core:
             await asyncio.sleep(
                 min(LEASE_TURN_SECONDS, max(idle_seconds / 4, 0.1) if idle_seconds else LEASE_TURN_SECONDS)
             )
-            self._queue.extend_leases()
+            with contextlib.suppress(StorageFull):
+                self._queue.extend_leases()
             if idle_seconds:
                 await self._queue.pool.stop_idle(idle_seconds=idle_seconds)
 
     async def _keep_clean(self) -> None:
         while True:
             await asyncio.sleep(UPKEEP_TURN_SECONDS)
-            await self.clean()
+            with contextlib.suppress(StorageFull):
+                await self.clean()
 
     async def clean(self) -> int:
         """Forget old events and delete artifacts that no job has; return how many went. Results always stay."""

@@ -86,39 +86,48 @@ class Store:
                 "Update stable-core or use another --home.",
             )
         self._on_commit = on_commit
+        self.on_failure: Callable[[], None] = lambda: None
+        """Called when a transaction was undone: whoever acted in it must look at the rows again."""
         self._pending_events: list[Event] = []
         self._committed: asyncio.Future[None] | None = None
+        self._fault = ""
+        """Why the open transaction can only be undone."""
         self._seq: int = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
 
     # -- transactions --------------------------------------------------------------------------------------------------
 
     def _execute(self, sql: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
         """Change something inside the open transaction, which this starts and schedules for commit if need be."""
-        if self._committed is None:
-            self._db.execute("BEGIN IMMEDIATE")
-            loop = asyncio.get_running_loop()
-            self._committed = loop.create_future()
-            loop.call_soon(self._flush)
         try:
-            return self._db.execute(sql, tuple(values))
+            if self._committed is None:
+                self._begin()
+            if not self._fault:
+                return self._db.execute(sql, tuple(values))
         except sqlite3.OperationalError as error:
-            raise StorageFull(
-                f"The database cannot be written: {error}", "Free some disk space; nothing accepted before is lost."
-            ) from None
+            self._fault = str(error)
+        raise _not_stored(self._fault)
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._committed = loop.create_future()
+        loop.call_soon(self._flush)
+        self._db.execute("BEGIN IMMEDIATE")
 
     def _flush(self) -> None:
-        future, events = self._committed, self._pending_events
-        self._committed, self._pending_events = None, []
+        future, events, fault = self._committed, self._pending_events, self._fault
+        self._committed, self._pending_events, self._fault = None, [], ""
         assert future is not None
         try:
-            self._db.execute("COMMIT")
+            if not fault:  # half a transaction is worse than none
+                self._db.execute("COMMIT")
         except sqlite3.OperationalError as error:
+            fault = str(error)
+        if fault:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            future.set_exception(
-                StorageFull(f"The database cannot be written: {error}", "Free some disk space, then try again.")
-            )
+            future.set_exception(_not_stored(fault))
             future.exception()  # an outcome nobody awaits is no second error
+            self.on_failure()
             return
         future.set_result(None)
         self._on_commit(events)
@@ -127,6 +136,10 @@ class Store:
         """Return when all that was changed so far is on disk."""
         if self._committed is not None:
             await asyncio.shield(self._committed)
+
+    def probe(self) -> None:
+        """Write a page that stays as it is, so that the next commit tells whether anything can be stored."""
+        self._execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Commit what is open and close the file."""
@@ -327,6 +340,10 @@ class Store:
             f"DELETE FROM events WHERE type = 'job.preview' AND time < ? AND job NOT IN ({active})",
             (time.time() - 3600,),
         )
+
+
+def _not_stored(reason: str) -> StorageFull:
+    return StorageFull(f"The database cannot be written: {reason}", "Free some disk space; nothing accepted is lost.")
 
 
 def _read(row: sqlite3.Row) -> Row:

@@ -66,6 +66,7 @@ def make_server(
     yield make
     for server in servers:
         server.stop()
+    assert not [server.output for server in servers if "Traceback" in server.output]
 
 
 @pytest.fixture
@@ -84,6 +85,7 @@ def shared_server(
     )
     yield server.start()
     server.stop()
+    assert "Traceback" not in server.output
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import re
 import signal
@@ -20,17 +19,6 @@ from stable_core.client import Client
 
 DEADLINE_SECONDS = 60
 """How long anything may take before a test gives up; no test passes or fails by being fast."""
-
-WITHOUT_CLI = """
-import asyncio, sys
-from pathlib import Path
-from stable_core.core import Core
-from stable_core.server import serve
-async def main(home, port):
-    async with Core(home) as core:
-        await serve(core, "127.0.0.1", port, "", lambda url: print(url, flush=True))
-asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
-"""
 
 Found = TypeVar("Found")
 Event = dict[str, Any]
@@ -85,10 +73,7 @@ class RunningServer:
 
     def launch(self) -> subprocess.Popen[str]:
         """Start the process and return at once."""
-        if importlib.util.find_spec("stable_core.cli"):
-            command = ["-m", "stable_core.cli", "serve", "--home", str(self.home), "--port", str(self.port)]
-        else:
-            command = ["-c", WITHOUT_CLI, str(self.home), str(self.port)]
+        command = ["-m", "stable_core.cli", "serve", "--home", str(self.home), "--port", str(self.port)]
         self.process = subprocess.Popen(
             [sys.executable, *command],
             env=self._environment,

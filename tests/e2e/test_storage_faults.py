@@ -1,0 +1,131 @@
+"""A full disk costs nothing that was accepted: a clear error, nothing half-written, and all goes on when there is space."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import MakeServer
+from running_server import RunningServer
+from stable_core.client import ERRORS, StableCoreError
+
+DISK_MB = 24
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return the mount point of a disk of a few megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no byte free on the disk of a folder and return the file that took them."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (2**20, 2**12, 1):
+            with contextlib.suppress(OSError):
+                while file.write(b"x" * size):
+                    pass
+    return ballast
+
+
+def artifact_files(server: RunningServer) -> list[Path]:
+    """Return every file among the artifacts, half-written ones too; each must be what its name says."""
+    files = [path for path in (server.home / "artifacts").rglob("*") if path.is_file() and path.name != "ballast"]
+    for path in files:
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+    return files
+
+
+def test_a_full_disk_for_artifacts(make_server: MakeServer, small_disk: Path) -> None:
+    server = make_server()
+    (server.home / "artifacts").symlink_to(small_disk)
+    server.start()
+    before = server.ended(server.submit("faults.big_result", "", count=2))
+    kept = artifact_files(server)
+    assert len(kept) == 1
+    ballast = fill(small_disk)
+
+    job_id = server.submit("faults.big_result", "", count=3)
+    job = server.ended(job_id)
+    assert (job["state"], job["error"]["code"]) == ("failed", "storage_full"), job
+    assert "space" in job["error"]["hint"]
+    with pytest.raises(ERRORS["storage_full"]):
+        server.client.upload(os.urandom(3 * 2**20))
+    assert artifact_files(server) == kept
+    assert server.client.health()["status"] == "ok"
+    assert len(server.text_of(before)) == 2 * 2**20
+
+    ballast.unlink()
+    server.client.retry(job_id)
+    assert server.ended(job_id)["state"] == "succeeded"
+    content = os.urandom(3 * 2**20)
+    assert server.client.download(server.client.upload(content)) == content
+    assert len(artifact_files(server)) == 3
+
+
+def test_a_worker_that_may_not_write(new_server: RunningServer) -> None:
+    server = new_server
+    job_id = server.submit("faults.big_result_on_a_small_disk", "full", count=3)
+    job = server.ended(job_id)
+    assert (job["state"], job["error"]["code"]) == ("failed", "storage_full"), job
+    assert artifact_files(server) == []
+    job = server.ended(server.submit("faults.big_result_on_a_small_disk", "free", count=3))
+    assert job["state"] == "succeeded"
+    assert len(artifact_files(server)) == 1
+
+
+def test_a_full_disk_for_the_outputs_folder(make_server: MakeServer, small_disk: Path) -> None:
+    server = make_server(STABLE_CORE_OUTPUTS_FOLDER=str(small_disk)).start()
+    ballast = fill(small_disk)
+    job_id = server.submit("faults.big_result", "", count=1)
+    job = server.ended(job_id)
+    assert (job["state"], job["error"]["code"]) == ("failed", "storage_full"), job
+    assert [path for path in small_disk.rglob("*") if path.is_file()] == [ballast]
+    ballast.unlink()
+    server.client.retry(job_id)
+    [artifact] = server.ended(job_id)["outputs"]["text"]
+    assert Path(artifact["path"]).stat().st_size == 2**20
+
+
+def test_a_full_disk_for_everything(
+    make_server: MakeServer, make_home: Callable[[Path], Path], small_disk: Path, tmp_path: Path
+) -> None:
+    server = make_server(make_home(small_disk / "home"), STABLE_CORE_SAVE_RESULTS="false").start()
+    release = tmp_path / "release"
+    running = server.submit("faults.hold", str(release))
+    server.until_working(running)
+    ballast = fill(small_disk)
+
+    accepted = []
+    with pytest.raises(StableCoreError) as refusal:
+        for number in range(20_000):  # the write-ahead log has room of its own
+            accepted.append(server.submit("faults.echo", f"{number} " + "x" * 4000))
+    assert refusal.value.code == "storage_full"
+    assert "space" in refusal.value.hint
+    release.touch()  # its end cannot be stored either
+    for _ in range(3):
+        with pytest.raises(ERRORS["storage_full"]):
+            server.submit("faults.echo", "x" * 100_000)
+    assert server.client.job(running)["state"] in ("running", "queued", "failed")
+
+    ballast.unlink()
+    late = server.submit("calm.echo", "late")
+    assert server.ended(late)["state"] == "succeeded"
+    assert {server.ended(job_id)["state"] for job_id in accepted} <= {"succeeded"}
+    if server.ended(running)["state"] == "failed":
+        assert server.client.job(running)["error"]["code"] == "storage_full"
+    assert server.client.health() ["status"] == "ok"
