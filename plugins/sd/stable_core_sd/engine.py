@@ -78,7 +78,11 @@ def sample_latents(
     seeds: list[int],
     progress: Progress,
 ) -> torch.Tensor:
-    """Return clean latents of shape (len(seeds), 4, height / 8, width / 8) for `size` (width, height) in pixels."""
+    """Return clean latents of shape (len(seeds), 4, height / 8, width / 8) for `size` (width, height) in pixels.
+
+    Raises:
+        FloatingPointError: the model is broken, or 16 bits are too few for it.
+    """
     sampler, scheduler = find_sampler(params.sampler), find_scheduler(params.scheduler)
     assert sampler is not None, params.sampler
     assert scheduler is not None, params.scheduler
@@ -91,6 +95,8 @@ def sample_latents(
     for index, step in enumerate(SAMPLES[sampler.label](denoise, x, sigmas, noise)):
         x, done = step.x, params.steps * (index + 1) // (len(sigmas) - 1)
         progress(done, params.steps, preview=partial(show, checkpoint, step.denoised) if params.preview else None)
+    if not x.isfinite().all():
+        raise FloatingPointError("The model made values that are no numbers; try the precision fp32 or bf16")
     return x
 
 

@@ -206,6 +206,16 @@ def test_a_changed_file_is_loaded_again(tiny_models: Path) -> None:
     assert difference(first, make(checkpoint="changing")[0]) > 0
 
 
+def test_a_broken_model_is_an_error_and_not_a_black_picture(tiny_models: Path) -> None:
+    import tiny
+
+    models = tiny.make_models()
+    models["unet"].conv_in.bias.data[0] = float("nan")
+    tiny.write_single_file(tiny_models / "checkpoints" / "broken.safetensors", models)
+    with pytest.raises(FloatingPointError, match="fp32"):
+        make(checkpoint="broken")
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_draws_nearly_the_same(precision: str) -> None:
     full = np.asarray(make()[0], dtype=float)
