@@ -35,14 +35,20 @@ def save_output(content: Path, artifact: dict[str, Any], provenance: Provenance,
     path = _free_name(config.outputs_folder() / time.strftime("%Y-%m-%d"), _readable(provenance), suffix)
     facts = {"parameters": artifact.get("parameters", ""), "stable-core": json.dumps(provenance)}
     facts = {name: text for name, text in facts.items() if text and config.settings.embed_parameters}
-    if is_png and image_format == "png":
-        path.write_bytes(with_png_text(content.read_bytes(), facts))
-    elif is_png:
-        path.write_bytes(_convert(content, image_format, facts))
-    else:
-        shutil.copyfile(content, path)
-        if facts:
-            path.with_suffix(path.suffix + ".json").write_text(json.dumps(provenance, indent=2), encoding="utf-8")
+    sidecar = path.with_name(f"{path.name}.json")
+    try:
+        if is_png and image_format == "png":
+            path.write_bytes(with_png_text(content.read_bytes(), facts))
+        elif is_png:
+            path.write_bytes(_convert(content, image_format, facts))
+        else:
+            shutil.copyfile(content, path)
+            if facts:
+                sidecar.write_text(json.dumps(provenance, indent=2), encoding="utf-8")
+    except BaseException:
+        for half_written in (path, sidecar):
+            half_written.unlink(missing_ok=True)
+        raise
     return path
 
 

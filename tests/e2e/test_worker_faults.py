@@ -177,7 +177,7 @@ def test_garbage_on_the_protocol_pipe_ends_only_that_worker(server: RunningServe
     goes_on(server)
 
 
-@pytest.mark.parametrize(("name", "words"), [("wrong_type", "returned str"), ("raises", "ValueError: of no use")])
+@pytest.mark.parametrize(("name", "words"), [("wrong_type", "announced image"), ("raises", "ValueError: of no use")])
 def test_errors_of_the_plugin_say_what_and_where(server: RunningServer, name: str, words: str) -> None:
     job = failed(server, server.submit(f"faults.{name}", "of no use"), "plugin_raised", words)
     assert job["attempt"] == 1
@@ -196,9 +196,13 @@ def test_a_plugin_that_cannot_be_imported_says_why_and_breaks_no_other(make_serv
     server = make_server()
     shutil.copy(FAULT_PLUGINS / "broken_import.py", server.home / "plugins")
     server.start()
-    [broken] = [plugin for plugin in server.client.plugins() if plugin["name"] == "broken_import"]
-    assert broken["error"]["code"] == "bad_announcement"
-    assert "no_such_package_at_all" in broken["error"]["message"]
+
+    def found() -> dict[str, Any] | None:
+        return next(plugin["error"] for plugin in server.client.plugins() if plugin["name"] == "broken_import")
+
+    error = until(found, "the end of its announcement")
+    assert error["code"] == "bad_announcement"
+    assert "no_such_package_at_all" in error["message"]
     with pytest.raises(ERRORS["bad_announcement"], match="no_such_package_at_all"):
         server.submit("broken_import.echo", "x")
     goes_on(server)
