@@ -1,18 +1,19 @@
-"""Jobs: what can run (`JobSignature`, its ports), one described run (`Job`), the states of a run. Nothing runs here."""
+"""Jobs: what can run (`JobSignature`), one described run (`Job`), the states of a run. Nothing runs here."""
 
 from __future__ import annotations
 
 import enum
 import inspect
-import types
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, get_args, get_origin
 
 from stable_core.errors import BadAnnouncement, PluginRaised
-from stable_core.sdk.artifacts import ARTIFACT_TYPES
 from stable_core.sdk.params import Params, check_params
+from stable_core.sdk.ports import LISTS, Port, is_ports_class, ports_of
 from stable_core.sdk.progress import Progress
+
+__all__ = ["TRANSITIONS", "Job", "JobSignature", "JobState", "Port"]
 
 Output_co = TypeVar("Output_co", covariant=True)
 
@@ -44,20 +45,6 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.CANCELLED: frozenset({JobState.WAITING, JobState.QUEUED}),
 }
 """The legal next states. Failed and cancelled jobs leave their state only by retry."""
-
-
-@dataclass(frozen=True)
-class Port:
-    """One wire's end: its name, the artifact type that fits, whether it takes a list, and whether it may stay empty."""
-
-    name: str
-    type: str
-    is_list: bool = False
-    is_optional: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the port as the announcement shows it."""
-        return {"name": self.name, "type": self.type, "list": self.is_list, "optional": self.is_optional}
 
 
 @dataclass(frozen=True)
@@ -103,8 +90,8 @@ class JobSignature:
             hint = "Use lowercase letters, digits and underscores."
             raise BadAnnouncement(f"{self.name!r} is no name for a job", hint)
         output = _strip_job(self.output, self.name) if self.kind == "invocation" else self.output
-        object.__setattr__(self, "inputs", tuple(_ports(self.input, "input", self.name)))
-        object.__setattr__(self, "outputs", tuple(_ports(output, "", self.name)))
+        object.__setattr__(self, "inputs", tuple(ports_of(self.input, self.name, "input")))
+        object.__setattr__(self, "outputs", tuple(ports_of(output, self.name)))
         clashes = {port.name for port in self.inputs} & {*self.params.model_fields, "params", "progress"}
         if clashes:
             hint = "Rename the input: clients show inputs and params side by side."
@@ -139,7 +126,7 @@ class JobSignature:
         values = list(inputs)
         if values and isinstance(values[-1], Params):
             named["params"] = values.pop()
-        if len(values) == 1 and _is_ports_class(self.input) and isinstance(values[0], self.input):
+        if len(values) == 1 and is_ports_class(self.input) and isinstance(values[0], self.input):
             named |= vars(values.pop())
         ports = {port.name: port for port in self.inputs}
         if len(values) > len(ports):
@@ -157,7 +144,7 @@ class JobSignature:
     def call(self, inputs: dict[str, Any], params: Params, progress: Progress) -> Any:
         """Call the function with inputs by port name; an optional port that is missing gets its default or None."""
         arguments = inspect.signature(self.function).parameters
-        if _is_ports_class(self.input):
+        if is_ports_class(self.input):
             ports = [self.input(**inputs)]
         else:
             defaults = [argument.default for argument in arguments.values()]
@@ -175,7 +162,7 @@ class JobSignature:
             PluginRaised: the result is not of the announced shape.
         """
         for port in self.outputs:
-            value = getattr(result, port.name, None) if _is_ports_class(self.output) else result
+            value = getattr(result, port.name, None) if is_ports_class(self.output) else result
             if value is None and port.is_optional:
                 continue
             if not port.is_list:
@@ -187,91 +174,6 @@ class JobSignature:
                 raise PluginRaised(what, "The plugin is at fault; report this to its author.")
 
 
-def read_signature(function: Callable[..., Any], kind: str = "job", **options: Any) -> JobSignature:
-    """Read a signature off a function `(inputs…, params, progress) -> output`; params and progress may be left out.
-
-    Raises:
-        BadAnnouncement: an argument or the return value has no type that travels on a wire.
-    """
-    name = function.__name__
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise BadAnnouncement(f"{name} is async", "Job functions are plain functions; each worker runs one at a time.")
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise BadAnnouncement(f"{name}: {error}", "The types of a job must be known where it is announced.") from None
-    params: type[Params] = Params
-    ports: dict[str, Any] = {}
-    order = []
-    for argument in inspect.signature(function).parameters.values():
-        hint = hints.get(argument.name)
-        if isinstance(hint, type) and issubclass(hint, Params):
-            params = hint
-            order.append(1)
-        elif hint is Progress:
-            order.append(2)
-        elif hint is None:
-            hint_text = "Annotate it, for example `image: Image`."
-            raise BadAnnouncement(f"{name}: argument {argument.name!r} has no type", hint_text)
-        else:
-            ports[argument.name] = hint if argument.default is inspect.Parameter.empty else hint | None
-            order.append(0)
-    if [place for place in order if place] not in ([], [1], [1, 2]) or order != sorted(order):
-        raise BadAnnouncement(
-            f"{name}: arguments in the wrong order", "One shape: (inputs…, params, progress) -> output."
-        )
-    single = next(iter(ports.values())) if len(ports) == 1 else None
-    return JobSignature(
-        name, function, single if _is_ports_class(single) else ports, hints.get("return"), params, kind, **options
-    )
-
-
-def _is_ports_class(declared: Any) -> bool:
-    """Tell a dataclass whose fields are ports from the artifact types that are dataclasses themselves."""
-    return isinstance(declared, type) and is_dataclass(declared) and declared not in ARTIFACT_TYPES.values()
-
-
-def _ports(declared: Any, default_name: str, job: str) -> Iterator[Port]:
-    if declared is None or declared is types.NoneType:
-        return
-    if isinstance(declared, dict):
-        for name, hint in declared.items():
-            yield _port(name, hint, job)
-    elif _is_ports_class(declared):
-        hints = get_type_hints(declared, include_extras=True)
-        for item in fields(declared):
-            optional = item.default is not MISSING or item.default_factory is not MISSING
-            yield _port(item.name, hints[item.name] | None if optional else hints[item.name], job)
-    else:
-        port = _port(default_name, declared, job)
-        yield port if port.name else Port(port.type, port.type, port.is_list, port.is_optional)
-
-
-_LISTS = (list, Iterator, Iterable, Generator)
-
-
-def _port(name: str, hint: Any, job: str) -> Port:
-    bare, is_optional = _strip_optional(hint)
-    origin = get_origin(bare)
-    is_list = origin in _LISTS
-    item = get_args(bare)[0] if is_list else bare
-    found = next((known for known, cls in ARTIFACT_TYPES.items() if item == cls), None)
-    if found is None:
-        what = f"input {name!r}" if name else "the output"
-        known = ", ".join(sorted(known.capitalize() for known in ARTIFACT_TYPES))
-        hint_text = f"Types of ports are {known}, or a list of one."
-        raise BadAnnouncement(f"{job}: {what} has type {item!r}, which travels on no wire", hint_text)
-    return Port(name, found, is_list, is_optional)
-
-
-def _strip_optional(hint: Any) -> tuple[Any, bool]:
-    if get_origin(hint) in (Union, types.UnionType):
-        rest = [arg for arg in get_args(hint) if arg is not types.NoneType]
-        if len(rest) == 1:
-            return rest[0], len(rest) < len(get_args(hint))
-    return hint, False
-
-
 def _strip_job(hint: Any, name: str) -> Any:
     """Turn what an invocation returns into what its jobs make: `list[Job[Image]]` becomes `list[Image]`."""
     is_list = get_origin(hint) is list
@@ -280,4 +182,4 @@ def _strip_job(hint: Any, name: str) -> Any:
         hint_text = "It returns described jobs: Job[...] or list[Job[...]]."
         raise BadAnnouncement(f"{name}: an invocation returns {hint!r}", hint_text)
     made = get_args(job)[0]
-    return list[made] if is_list and get_origin(made) not in _LISTS else made  # type: ignore[valid-type]
+    return list[made] if is_list and get_origin(made) not in LISTS else made  # type: ignore[valid-type]

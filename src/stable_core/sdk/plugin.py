@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stable_core.errors import BadAnnouncement
-from stable_core.sdk.jobs import Job, JobSignature, read_signature
+from stable_core.sdk.jobs import Job, JobSignature
 from stable_core.sdk.params import Params, add_model_root
+from stable_core.sdk.signatures import read_signature
 
 if TYPE_CHECKING:
     from stable_core.sdk.wiring import InvocationDecorator, JobDecorator

@@ -26,7 +26,8 @@ from stable_core.sdk import (
     Text,
     Video,
 )
-from stable_core.sdk.jobs import TRANSITIONS, Port, read_signature
+from stable_core.sdk.jobs import TRANSITIONS, Port
+from stable_core.sdk.signatures import read_signature
 
 
 class P(Params):
