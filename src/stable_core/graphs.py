@@ -6,6 +6,7 @@ these. A param is a value or {"each": […]}. Where more than one value arrives 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -17,7 +18,7 @@ import jsonschema_rs
 
 from stable_core.errors import BadRequest, InvalidInput, InvalidParams
 from stable_core.sdk.artifacts import fits
-from stable_core.sdk.params import model_files, resolve_seeds
+from stable_core.sdk.params import find_model_file, resolve_seeds
 
 Signature = dict[str, Any]
 Request = dict[str, Any]
@@ -105,37 +106,44 @@ def check_document(document: Any) -> dict[str, Request]:
     return ordered
 
 
-def references(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every reference to another job in an input value or in a dict of them."""
-    if isinstance(value, dict) and isinstance(value.get("job"), str):
+def leaves(value: Any) -> Iterator[Any]:
+    """Yield each single value of an input in order: lists and sweeps are opened, {"data": …} stays closed."""
+    if is_sweep(value):
+        value = value["each"]
+    if isinstance(value, list):
+        for item in value:
+            yield from leaves(item)
+    else:
         yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from references(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from references(item)
 
 
-def artifact_ids(value: Any) -> Iterator[str]:
-    """Yield every artifact id in an input value, an output list or a dict of them."""
-    if isinstance(value, dict) and isinstance(value.get("artifact"), str):
-        yield value["artifact"]
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from artifact_ids(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from artifact_ids(item)
+def references(inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every reference to another job in some inputs."""
+    for leaf in leaves(list(inputs.values())):
+        if isinstance(leaf, dict) and isinstance(leaf.get("job"), str):
+            yield leaf
 
 
-def with_job_ids(value: Any, ids: dict[str, str]) -> Any:
-    """Return an input value with the keys of a document replaced by job ids."""
-    if isinstance(value, dict):
-        if isinstance(value.get("job"), str):
+def artifact_ids(inputs: dict[str, Any]) -> Iterator[str]:
+    """Yield every artifact id in some inputs."""
+    for leaf in leaves(list(inputs.values())):
+        if isinstance(leaf, dict) and isinstance(leaf.get("artifact"), str):
+            yield leaf["artifact"]
+
+
+def with_job_ids(inputs: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]:
+    """Return the inputs with the keys of a document replaced by job ids."""
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, list):
+            return [replaced(item) for item in value]
+        if is_sweep(value):
+            return {"each": replaced(value["each"])}
+        if isinstance(value, dict) and "job" in value:
             return {**value, "job": ids.get(value["job"], value["job"])}
-        return {name: with_job_ids(item, ids) for name, item in value.items()}
-    return [with_job_ids(item, ids) for item in value] if isinstance(value, list) else value
+        return value
+
+    return {name: replaced(value) for name, value in inputs.items()}
 
 
 def check_inputs(signature: Signature, inputs: dict[str, Any], type_of: TypeOf) -> None:
@@ -156,7 +164,10 @@ def check_inputs(signature: Signature, inputs: dict[str, Any], type_of: TypeOf) 
             if not port["optional"]:
                 raise InvalidInput(f"{signature['name']} needs the input {name!r}", f"It takes {port['type']}.")
             continue
-        for item in _leaves(value, name):
+        for item in leaves(value):
+            if not isinstance(item, str) and not _is_leaf(item):
+                hint = 'Use a text, {"artifact": …}, {"job": …}, {"data": …} or a list.'
+                raise InvalidInput(f"{name!r} is no input value: {json.dumps(item)[:100]}", hint)
             found = "text" if isinstance(item, str) else "data" if "data" in item else type_of(item)
             if not fits(found, port["type"]):
                 raise InvalidInput(f"{name!r} takes {port['type']}, not {found}", _hint_for(port, found))
@@ -166,21 +177,6 @@ def _hint_for(port: dict[str, Any], found: str) -> str:
     if found == "text":
         return f'Upload the {port["type"]} first and pass {{"artifact": "<id>"}}.'
     return f"Wire in a job that makes {port['type']}, or put one in between that converts."
-
-
-def _leaves(value: Any, name: str) -> Iterator[Any]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _leaves(item, name)
-    elif isinstance(value, dict) and isinstance(value.get("each"), list) and len(value) == 1:
-        yield from _leaves(value["each"], name)
-    elif isinstance(value, str) or _is_leaf(value):
-        yield value
-    else:
-        raise InvalidInput(
-            f"{name!r} is no input value: {json.dumps(value)[:100]}",
-            'Use a text, {"artifact": …}, {"job": …}, {"data": …} or a list.',
-        )
 
 
 def _is_leaf(value: Any) -> bool:
@@ -193,6 +189,7 @@ def _is_leaf(value: Any) -> bool:
         or (
             names <= {"job", "output"}
             and isinstance(value.get("job"), str)
+            and value["job"] != ""
             and isinstance(value.get("output", ""), str)
         )
     )
@@ -257,19 +254,31 @@ def is_sweep(value: Any) -> bool:
     return isinstance(value, dict) and set(value) == {"each"} and isinstance(value["each"], list)
 
 
-def resolve_inputs(inputs: dict[str, Any], outputs_of: Callable[[dict[str, Any]], list[Any]]) -> dict[str, list[Any]]:
-    """Return for each port the flat list of values, references replaced by what their jobs made."""
+def resolve_inputs(
+    signature: Signature, inputs: dict[str, Any], outputs_of: Callable[[dict[str, Any]], list[Any]]
+) -> dict[str, list[Any]]:
+    """Return for each port the flat list of values, references replaced by what their jobs made.
 
-    def flat(value: Any) -> Iterator[Any]:
-        if isinstance(value, list) or is_sweep(value):
-            for item in value if isinstance(value, list) else value["each"]:
-                yield from flat(item)
-        elif isinstance(value, dict) and "job" in value:
-            yield from ({"artifact": artifact["id"]} for artifact in outputs_of(value))
-        else:
-            yield value
+    A swept list port has a list for each step of the sweep.
+    """
 
-    return {name: list(flat(value)) for name, value in inputs.items() if value is not None}
+    def flat(value: Any) -> list[Any]:
+        found = []
+        for leaf in leaves(value):
+            is_reference = isinstance(leaf, dict) and "job" in leaf
+            found += [{"artifact": artifact["id"]} for artifact in outputs_of(leaf)] if is_reference else [leaf]
+        return found
+
+    list_ports = _list_ports(signature)
+    return {
+        name: [flat(step) for step in value["each"]] if name in list_ports and is_sweep(value) else flat(value)
+        for name, value in inputs.items()
+        if value is not None
+    }
+
+
+def _list_ports(signature: Signature) -> set[str]:
+    return {port["name"] for port in signature["inputs"] if port["list"]}
 
 
 def fan_out(
@@ -280,8 +289,12 @@ def fan_out(
     Raises:
         InvalidInput: the lists do not have the same length (with zip), or there are too many combinations.
     """
-    list_ports = {port["name"] for port in signature["inputs"] if port["list"]}
-    mapped = {name: values for name, values in inputs.items() if name not in list_ports and len(values) != 1}
+    list_ports = _list_ports(signature)
+    mapped = {
+        name: values
+        for name, values in inputs.items()
+        if (len(values) != 1 if name not in list_ports else values and isinstance(values[0], list))
+    }
     swept = {name: value["each"] for name, value in params.items() if is_sweep(value)}
     if not mapped and not swept:
         return None
@@ -305,7 +318,7 @@ def fan_out(
 
 def single_inputs(signature: Signature, inputs: dict[str, list[Any]]) -> dict[str, Any]:
     """Return inputs for one run: lists for list ports, the one value for the others."""
-    list_ports = {port["name"] for port in signature["inputs"] if port["list"]}
+    list_ports = _list_ports(signature)
     return {name: values if name in list_ports else values[0] for name, values in inputs.items()}
 
 
@@ -314,9 +327,12 @@ def model_stamps(signature: Signature, params: dict[str, Any], roots: list[Path]
     stamps = []
     for name, field in signature["params"].get("properties", {}).items():
         kind = field.get("x-ui", {}).get("kind")
-        if kind and isinstance(params.get(name), str) and (path := model_files(kind, roots).get(params[name])):
-            stat = path.stat()
-            stamps.append([str(path), stat.st_size, stat.st_mtime_ns])
+        if kind and isinstance(params.get(name), str):
+            with contextlib.suppress(InvalidParams):  # the plugin says what it makes of an unknown name
+                path = find_model_file(kind, params[name], roots)
+                for file in [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*"))):
+                    stat = file.stat()
+                    stamps.append([str(file), stat.st_size, stat.st_mtime_ns])
     return stamps
 
 

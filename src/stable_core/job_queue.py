@@ -126,7 +126,7 @@ class JobQueue:
         """Take a queued job: unfold it if it maps or sweeps, answer it from the cache, or line it up."""
         try:
             signature = self._registry.signature(row["job"])
-            inputs = graphs.resolve_inputs(row["inputs"], self._outputs_of)
+            inputs = graphs.resolve_inputs(signature, row["inputs"], self._outputs_of)
             children = graphs.fan_out(signature, inputs, row["params"], row["options"]["map"])
             if children is not None:
                 self._expand(row, {str(index): {"job": row["job"], **child} for index, child in enumerate(children)})
@@ -224,17 +224,18 @@ class JobQueue:
             return
         blocked: list[str] = []
         for name in self._ready.plugins():
+            plugin = self._registry.plugins.get(name)
+            if plugin is None:
+                gone = NotFound(f"The plugin {name!r} is no longer installed", "Install it again, then retry.")
+                self._worker_failed(name, gone)
+                continue
             if any(self._skips[waiting] >= MAX_SKIPS for waiting in blocked):
                 break
-            while self._ready.has_jobs(name) and (worker := self.pool.idle_worker(name)) is not None:
+            while self._ready.has_jobs(name) and (worker := self.pool.idle_worker(plugin)) is not None:
                 self._run(worker, self._store.job(self._ready.pop(name)))
                 self._skips.update(blocked)
             if self._ready.has_jobs(name) and not self.pool.is_starting(name) and self.pool.has_place(name):
-                plugin = self._registry.plugins.get(name)
-                if plugin is None:
-                    gone = NotFound(f"The plugin {name!r} is no longer installed", "Install it again, then retry.")
-                    self._worker_failed(name, gone)
-                elif self.pool.try_start(plugin):
+                if self.pool.try_start(plugin):
                     del self._skips[name]
                 else:
                     blocked.append(name)
@@ -242,7 +243,7 @@ class JobQueue:
     def _run(self, worker: WorkerProcess, row: Row) -> None:
         try:
             signature = self._registry.signature(row["job"])
-            inputs = graphs.single_inputs(signature, graphs.resolve_inputs(row["inputs"], self._outputs_of))
+            inputs = graphs.single_inputs(signature, graphs.resolve_inputs(signature, row["inputs"], self._outputs_of))
             key = self._cache_key(row, signature, inputs)
             if self._from_cache(row, key):
                 return

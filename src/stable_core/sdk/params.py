@@ -68,6 +68,8 @@ def Field(  # noqa: N802, PLR0913 - mirrors pydantic.Field, which plugin authors
     ui: dict[str, Any] = {name: value for name, value in hints.items() if value}
     limits = {"ge": ge, "le": le, "gt": gt, "lt": lt, "multiple_of": multiple_of, "min_length": min_length}
     extra: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
+    if ui:  # merged, because the type may have hints of its own, as Seed and ModelFile do
+        extra["json_schema_extra"] = lambda schema: schema.update({"x-ui": {**schema.get("x-ui", {}), **ui}})
     if default_factory is not None:
         extra["default_factory"] = default_factory
     else:
@@ -79,7 +81,6 @@ def Field(  # noqa: N802, PLR0913 - mirrors pydantic.Field, which plugin authors
         title=title,
         examples=examples,
         deprecated=deprecated,
-        json_schema_extra={"x-ui": ui} if ui else None,
         **extra,
     )
 
@@ -88,7 +89,12 @@ def _ui(component: Component, **more: Any) -> dict[str, Any]:
     return {"x-ui": {"component": component, **more}}
 
 
-Seed = Annotated[int, pydantic.Field(ge=-1, le=MAX_SEED, json_schema_extra=_ui("seed"))]
+class _SeedHint:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(schema), **_ui("seed")}
+
+
+Seed = Annotated[int, pydantic.Field(ge=-1, le=MAX_SEED), _SeedHint()]
 """A random seed; -1 asks for a random one, chosen when the job is submitted, so every job can run again."""
 
 Secret = Annotated[
@@ -160,13 +166,13 @@ def _is_model_file(path: Path) -> bool:
     return path.suffix.lower() in MODEL_SUFFIXES and path.is_file()
 
 
-def find_model_file(kind: str, name: str) -> Path:
+def find_model_file(kind: str, name: str, roots: list[Path] | None = None) -> Path:
     """Return the path of the model called `name`; its ending may be given or left out.
 
     Raises:
         InvalidParams: there is none; the hint lists those there are.
     """
-    found = model_files(kind)
+    found = model_files(kind, roots)
     path = found.get(name) or next((path for path in found.values() if path.name == name), None)
     if path is None:
         known = ", ".join(sorted(found)) or "none yet"
