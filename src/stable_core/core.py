@@ -77,6 +77,7 @@ class Core:
         for upkeep in self._upkeep:
             upkeep.cancel()
         await asyncio.gather(*self._upkeep, return_exceptions=True)
+        await self._registry.stop()
         await self._queue.stop()
         await self._store.commit()
         self._events.close()
@@ -198,9 +199,9 @@ class Core:
 
     async def _refresh_for(self, names: list[str]) -> None:
         """Look for new plugins when a job is not announced yet: dropping one in the folder installs it."""
-        known = self._registry.plugins
-        if any(name.partition(".")[0] not in known for name in names):
-            await self._registry.refresh()
+        plugins = [self._registry.plugins.get(name.partition(".")[0]) for name in names]
+        if any(plugin is None or plugin.announcement is None for plugin in plugins):
+            await self._registry.refresh(wait_for=names)
 
     def get_job(self, job_id: str, owner: str | None = None) -> Row:
         """Return one job.
@@ -418,7 +419,7 @@ class Core:
         Raises:
             NotFound, PluginError: it is not announced, or its plugin is broken.
         """
-        await self._registry.refresh()
+        await self._registry.refresh(wait_for=[name])
         return self._registry.signature(name)
 
     async def plugins(self) -> list[Row]:

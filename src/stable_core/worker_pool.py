@@ -55,9 +55,14 @@ class WorkerPool:
         """The workers that are ready."""
         return list(self._workers.values())
 
-    def idle_worker(self, plugin: str) -> WorkerProcess | None:
-        """Return a worker of the plugin that could take a job now."""
-        return next((worker for (name, _), worker in self._workers.items() if name == plugin and worker.is_idle), None)
+    def idle_worker(self, plugin: InstalledPlugin) -> WorkerProcess | None:
+        """Return a worker of the plugin that could take a job now; one that runs older code is told to end instead."""
+        for (name, _), worker in self._workers.items():
+            if name == plugin.name and worker.is_idle:
+                if worker.version == plugin.version:
+                    return worker
+                worker.dismiss()
+        return None
 
     def is_starting(self, plugin: str) -> bool:
         """Tell whether a worker of the plugin is on its way."""
@@ -110,7 +115,7 @@ class WorkerPool:
         key = (plugin.name, device)
         for worker in evicted:
             worker.is_ready = False
-        worker = WorkerProcess(plugin.name, device, self._logs, self._gone)
+        worker = WorkerProcess(plugin.name, plugin.version, device, self._logs, self._gone)
         try:
             await asyncio.gather(*(one.stop() for one in evicted))
             python = await self._environments.ensure(

@@ -35,8 +35,11 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         logs: the folder that gets `<job id>.log` with what the plugin printed, at most 1 MiB each.
     """
 
-    def __init__(self, plugin: str, device: str, logs: Path, on_exit: Callable[[WorkerProcess], None]) -> None:
+    def __init__(
+        self, plugin: str, version: str, device: str, logs: Path, on_exit: Callable[[WorkerProcess], None]
+    ) -> None:
         self.plugin = plugin
+        self.version = version
         self.device = device
         self.memory_mb = 0
         self.idle_since = time.monotonic()
@@ -121,12 +124,16 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             with contextlib.suppress(ProcessLookupError):
                 self._transport.kill()
 
-    async def stop(self, grace_seconds: float = 2.0) -> None:
-        """Let the worker unload and exit; end it by force when it does not."""
+    def dismiss(self) -> None:
+        """Let the worker unload and exit once the job in hand is done; it takes no other."""
         self.is_ready = False
+        self._send({"type": "exit"})
+
+    async def stop(self, grace_seconds: float = 2.0) -> None:
+        """Dismiss the worker and end it by force when it does not go."""
         if self._transport is None:
             return
-        self._send({"type": "exit"})
+        self.dismiss()
         try:
             await asyncio.wait_for(self._exited.wait(), grace_seconds)
         except TimeoutError:
