@@ -238,9 +238,7 @@ async def get_artifact(request: Request) -> Response:
     known = request.headers.get("if-none-match", "")
     if known == "*" or headers["ETag"] in known:
         return Response(status_code=304, headers=headers)
-    start = re.fullmatch(r"bytes=(\d+)-\d*", request.headers.get("range", ""))
-    if start and int(start[1]) >= found["size"]:
-        raise HTTPException(416, "The range starts after the end.", {"Content-Range": f"bytes */{found['size']}"})
+    _check_range(request, found["size"])
     media_type = found["media_type"]
     shown = "inline" if SHOWN_IN_BROWSER.fullmatch(media_type.partition(";")[0]) else "attachment"
     name = Path(found.get("filename") or artifact_id[:16]).name
@@ -252,6 +250,16 @@ async def get_artifact(request: Request) -> Response:
 async def get_artifact_meta(request: Request) -> Response:
     """Describe an artifact: type, size, and the job that made it."""
     return answer(core_of(request).artifact(request.path_params["id"]))
+
+
+def _check_range(request: Request, size: int) -> None:
+    """Refuse a range past the end; all but one well-formed range is ignored, as RFC 9110 allows."""
+    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)|bytes=-(\d+)", request.headers.get("range", ""))
+    start, end, suffix = wanted.groups() if wanted else ("", "", "")
+    if (start and int(start) >= size) or (suffix and int(suffix) == 0):
+        raise HTTPException(416, "The range is past the end.", {"Content-Range": f"bytes */{size}"})
+    if not wanted or (end and int(end) < int(start)):
+        request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
 
 
 def _digest(header: str | None) -> str | None:
