@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -215,3 +216,13 @@ def test_the_sketch_of_the_plugin_guide_runs_as_written(tmp_path: Path, future: 
 def test_all_exported_names_are_sorted_and_there() -> None:
     assert sdk.__all__ == sorted(sdk.__all__, key=str)
     assert all(hasattr(sdk, name) for name in sdk.__all__)
+
+
+def test_importing_the_sdk_is_light() -> None:
+    code = "import stable_core.sdk, stable_core.sdk.codecs, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"torch", "numpy", "pytest", "asyncio", "sqlite3", "PIL.ImageOps", "PIL.PngImagePlugin"}
+    assert not heavy & set(loaded)
+    ours = {name for name in loaded if name.startswith("stable_core.")}
+    assert {name for name in ours if not name.startswith("stable_core.sdk")} == {"stable_core.errors"}
+    assert not {"stable_core.sdk.wiring", "stable_core.sdk.testing"} & ours
