@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from stable_core.errors import InvalidParams
+from stable_core.sdk import InvalidParams
 from stable_core_sd import model_classes, preview, single_file
 from stable_core_sd.clip import ClipTextModel
 from stable_core_sd.diffusers_folder import read_folder, read_json

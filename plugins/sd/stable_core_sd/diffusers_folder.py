@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stable_core.errors import InvalidParams
+from stable_core.sdk import InvalidParams
 from stable_core_sd.weights import Part, TensorFiles
 
 _OLD_VAE_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}

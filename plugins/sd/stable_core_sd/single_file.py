@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from stable_core.errors import InvalidParams
+from stable_core.sdk import InvalidParams
 from stable_core_sd import ldm_keys
 from stable_core_sd.diffusers_folder import read_json
 from stable_core_sd.weights import Part, TensorFiles

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 
-from stable_core.errors import InvalidParams
+from stable_core.sdk import InvalidParams
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tiny
-from stable_core.errors import InvalidParams
+from stable_core.sdk import InvalidParams
 from stable_core_sd import checkpoint, ldm_keys, model_classes, single_file
 from stable_core_sd.clip import ClipTextModel
 
