@@ -7,6 +7,7 @@ TARGET is `module:attribute` (empty for a single file). With `--announce` it say
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import os
 import queue
@@ -40,7 +41,7 @@ def main() -> None:
     _die_with_parent()
     is_announcing = "--announce" in sys.argv
     source, target = [argument for argument in sys.argv[1:] if argument != "--announce"]
-    pipe = _claim_stdout()
+    stdin, pipe = _claim_stdin(), _claim_stdout()
     lock = threading.Lock()
 
     def send(message: Message) -> None:
@@ -57,7 +58,7 @@ def main() -> None:
         send({"type": "hello", "version": protocol.VERSION, "error": _import_failure(error, source)})
         sys.exit(1)
     if not is_announcing:
-        Worker(plugin, send).serve(sys.stdin.buffer)
+        Worker(plugin, send).serve(stdin)
 
 
 class Worker:
@@ -73,26 +74,31 @@ class Worker:
         self._is_loaded = False
         self._origins: dict[int, Message] = {}
 
-    def serve(self, stdin: BinaryIO) -> None:
+    def serve(self, stdin: int) -> None:
         """Run jobs until told to exit."""
         threading.Thread(target=self._read, args=(stdin,), daemon=True).start()
         while (message := self._inbox.get())["type"] == "run":
             self.run(message)
         self.plugin.run_unload()
 
-    def _read(self, stdin: BinaryIO) -> None:
+    def _read(self, stdin: int) -> None:
         decoder = MessageDecoder()
-        while chunk := os.read(stdin.fileno(), 2**16):
-            for message in decoder.feed(chunk):
-                if message["type"] == "cancel":
-                    if self._progress is not None and message["job"] == self._job:
-                        self._progress.cancel()
-                else:
-                    if message["type"] == "run":  # set here, so that a cancel right behind it finds its job
-                        self._job = message["job"]
-                        self._progress = JobProgress(message["job"], self.send)
-                    self._inbox.put(message)
-        os._exit(0)  # the core is gone: nobody will take a result
+        try:
+            while chunk := os.read(stdin, 2**16):
+                for message in decoder.feed(chunk):
+                    self._take(message)
+        finally:
+            os._exit(0)  # the core is gone, or not understood: nobody will take a result
+
+    def _take(self, message: Message) -> None:
+        if message["type"] == "cancel":
+            if self._progress is not None and message["job"] == self._job:
+                self._progress.cancel()
+            return
+        if message["type"] == "run":  # set here, so that a cancel right behind it finds its job
+            self._job = message["job"]
+            self._progress = JobProgress(message["job"], self.send)
+        self._inbox.put(message)
 
     def run(self, message: Message) -> None:
         """Run one job and send how it ended; whatever the plugin raises stays inside."""
@@ -105,8 +111,7 @@ class Worker:
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt of a plugin end only its job
             ending = {"type": "failed", "error": _failure(error)}
         self._origins.clear()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush_prints()
         self.send({**ending, "job": job_id})
 
     def _run(self, message: Message) -> Message:
@@ -115,26 +120,31 @@ class Worker:
         signature = self.plugin.signatures[message["name"]]
         self.plugin.configure(message["settings"])
         params = check_params(signature.params, message["params"])
-        inputs = {name: self._decode(value) for name, value in message["inputs"].items()}
+        ports = {port.name: port.type for port in signature.inputs}
+        inputs = {name: self._decode(value, ports[name]) for name, value in message["inputs"].items()}
         if not self._is_loaded:
             self.plugin.run_load()
             self._is_loaded = True
         result = signature.call(inputs, params, progress)
         if signature.kind == "invocation":
-            return self._expanded(result if isinstance(result, list) else [result])
+            jobs = result if isinstance(result, list) else [result]
+            if wrong := [type(job).__name__ for job in jobs if not isinstance(job, Job)]:
+                what = f"{signature.full_name} announced jobs and returned {wrong[0]}"
+                raise PluginRaised(what, "The plugin is at fault; report this to its author.")
+            return self._expanded(jobs)
         for port, value in signature.outputs_of(result):
             artifact = self._store(port, value, signature)
             self.send({"type": "output", "job": self._job, "port": port.name, "artifact": artifact})
         return {"type": "done"}
 
-    def _decode(self, value: Any) -> Any:
+    def _decode(self, value: Any, port_type: str) -> Any:
         if isinstance(value, list):
-            return [self._decode(item) for item in value]
+            return [self._decode(item, port_type) for item in value]
         if "text" in value:
             return value["text"]
         if "data" in value:
             return Data(value["data"])
-        decoded = decode(value["type"], protocol.artifact_path(self.artifacts, value["artifact"]), value["media_type"])
+        decoded = decode(port_type, protocol.artifact_path(self.artifacts, value["artifact"]), value["media_type"])
         self._origins[id(decoded)] = value
         return decoded
 
@@ -211,7 +221,11 @@ def _failure(error: BaseException) -> Message:
     if isinstance(error, StableCoreError):
         return error.to_dict()
     text = "".join(traceback.format_exception(error))[-20_000:]
-    name, said = type(error).__name__, str(error)[:2000]
+    name = type(error).__name__
+    try:
+        said = str(error)[:2000]
+    except Exception:  # noqa: BLE001 - an exception may fail to describe itself
+        said = ""
     failure: StableCoreError
     if isinstance(error, MemoryError) or name == "OutOfMemoryError":
         failure = OutOfMemory(f"{name}: {said}", "Use a smaller size or batch, or close other programs.", text)
@@ -231,12 +245,32 @@ def _import_failure(error: BaseException, source: str) -> Message:
     return {**body.to_dict(), "is_import_error": isinstance(error, ImportError)}
 
 
+def _claim_stdin() -> int:
+    """Keep the real stdin for messages and put nothing on fd 0, so that no program a plugin starts eats messages."""
+    pipe = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return pipe
+
+
 def _claim_stdout() -> BinaryIO:
     """Keep the real stdout for messages and point fd 1 at stderr, so that no print reaches the protocol."""
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - fd 1
     return pipe
+
+
+def _flush_prints() -> None:
+    """Send on what was printed so far, also by C code, so that it lands in the log of the job that printed it."""
+    with contextlib.suppress(ValueError):  # a plugin may close them
+        sys.stdout.flush()
+        sys.stderr.flush()
+    if sys.platform != "win32":
+        import ctypes  # noqa: PLC0415 - not needed to announce
+
+        ctypes.CDLL(None).fflush(None)
 
 
 def _die_with_parent() -> None:

@@ -124,6 +124,7 @@ class WorkerPool:
             self._on_report(plugin.name, f"Starting {plugin.name}")
             roots = os.pathsep.join(str(root) for root in self._config.model_roots())
             variables = {
+                "PYDANTIC_DISABLE_PLUGINS": "__all__",  # it would look through every package of the environment
                 "STABLE_CORE_ARTIFACTS": str(self._artifacts),
                 "STABLE_CORE_MODELS": roots,
                 "STABLE_CORE_DEVICE": device,
