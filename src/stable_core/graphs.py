@@ -34,6 +34,7 @@ REQUEST_FIELDS = {
     "map": str,
 }
 MAX_FAN_OUT = 10_000
+MAX_TIMEOUT_SECONDS = 1e9
 
 
 def check_request(request: Any) -> Request:
@@ -42,6 +43,25 @@ def check_request(request: Any) -> Request:
     Raises:
         BadRequest: it is not of the documented form.
     """
+    check_json(request)
+    return _filled(request)
+
+
+def check_json(value: Any) -> None:
+    """Refuse what has no form in JSON: clients written in Python can send anything.
+
+    Raises:
+        BadRequest: it has none, or is nested too deeply.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise BadRequest("A text is not Unicode: it has half of a surrogate pair") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadRequest(f"The request has no form in JSON: {error}") from None
+
+
+def _filled(request: Any) -> Request:
     if not isinstance(request, dict):
         raise BadRequest(
             "A job request is a JSON object",
@@ -62,9 +82,9 @@ def check_request(request: Any) -> Request:
     if (
         abs(filled["priority"]) > 2**31
         or filled["map"] not in ("zip", "product")
-        or (filled["timeout"] is not None and not filled["timeout"] > 0)
+        or (filled["timeout"] is not None and not 0 < filled["timeout"] <= MAX_TIMEOUT_SECONDS)
     ):
-        raise BadRequest("'priority' is a 32-bit number, 'map' is zip or product, 'timeout' is more than 0 seconds")
+        raise BadRequest("'priority' is a 32-bit number, 'map' is zip or product, 'timeout' is 0 to 10^9 seconds")
     return filled
 
 
@@ -81,12 +101,14 @@ def check_document(document: Any) -> dict[str, Request]:
             'It has the form {"version": 1, "jobs": {key: request}, "ui": {}}.',
         )
     unknown = set(document) - {"version", "jobs", "ui"}
-    if unknown or not document["jobs"]:
-        raise BadRequest(f"Unknown fields: {', '.join(sorted(unknown))}" if unknown else "The graph has no jobs")
+    if unknown or not document["jobs"] or "" in document["jobs"]:
+        wrong = "A key is empty" if document["jobs"] else "The graph has no jobs"
+        raise BadRequest(f"Unknown fields: {', '.join(sorted(unknown))}" if unknown else wrong)
+    check_json(document)
     requests = {}
     for key, request in document["jobs"].items():
         try:
-            requests[key] = check_request(request)
+            requests[key] = _filled(request)
         except BadRequest as error:
             raise BadRequest(f"Job {key!r}: {error.message}", error.hint) from None
     ordered: dict[str, Request] = {}

@@ -312,7 +312,7 @@ class JobQueue:
         del self.runs[row["id"]]
         if run.timer is not None:
             run.timer.cancel()
-        if kind == "expanded":
+        if kind == "expanded" and not run.is_cancelled and run.stop_reason is None:
             try:
                 jobs = message["jobs"]
                 for job in jobs.values():
@@ -322,14 +322,15 @@ class JobQueue:
                 self.fail(row, error)
         elif kind == "done":
             ports = [port["name"] for port in self._registry.signature(row["job"])["outputs"]]
-            outputs = {port: run.outputs.get(port, []) for port in ports}
+            # Copies, because saving adds paths, and what an event has told does not change any more.
+            outputs = {port: [dict(artifact) for artifact in run.outputs.get(port, [])] for port in ports}
             if self._config.settings.save_results and any(outputs.values()):
                 self._begin(self._save_and_finish(run, outputs))
             else:
                 self._finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
         elif run.stop_reason is not None:
             self.fail(row, run.stop_reason, run.progress)
-        elif run.is_cancelled or kind == "cancelled":
+        elif run.is_cancelled or kind in ("cancelled", "expanded"):
             self._finish(row, JobState.CANCELLED, progress=run.progress)
         else:
             self._failed_run(run, error_from_dict(message["error"]), kind == "died")
@@ -429,20 +430,21 @@ class JobQueue:
 
     def _release(self, job_id: str) -> None:
         """Look again at a waiting job: run it, finish it or fail it when what it waits for has ended."""
+        if self._store.waits_for_children(job_id):
+            return
         row = self._store.job(job_id)
         if row["state"] is not JobState.WAITING:
             return
-        waits = self._store.waits_of(job_id)
         if row["expanded"] is not None:
+            waits = self._store.waits_of(job_id)
             children = {child: waits[child] for child in self._store.children(job_id) if child in waits}
-            if all(state.is_final for state in children.values()):
-                self._finish_expanded(row, children)
+            self._finish_expanded(row, children)
             return
-        failed = [waited for waited, state in waits.items() if state in (JobState.FAILED, JobState.CANCELLED)]
-        if failed:
-            message = f"The job {failed[0]}, whose result this needs, {waits[failed[0]]}"
+        for waited, state in self._store.waits_of(job_id, (JobState.FAILED, JobState.CANCELLED), limit=1).items():
+            message = f"The job {waited}, whose result this needs, {'was ' * (state == 'cancelled')}{state}"
             self.fail(row, InputFailed(message, "Retry that one; this will follow."))
-        elif all(state is JobState.SUCCEEDED for state in waits.values()):
+            return
+        if not self._store.waits_of(job_id, (JobState.WAITING, JobState.QUEUED, JobState.RUNNING), limit=1):
             self._store.update_job(job_id, JobState.QUEUED)
             self._tell(row, "job.queued", {"job": row["job"]})
             self.admit({**row, "state": JobState.QUEUED})

@@ -29,7 +29,7 @@ from typing import Any
 from stable_core.errors import ProtocolMismatch, StorageFull
 
 VERSION = 1
-MAX_MESSAGE_BYTES = 32 * 2**20
+MAX_MESSAGE_BYTES = 64 * 2**20
 LOG_MARK = b"\0"
 
 Message = dict[str, Any]
@@ -46,7 +46,8 @@ class MessageDecoder:
     """Cut a byte stream into messages."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        self._rest_bytes = 0
 
     def feed(self, chunk: bytes) -> list[Message]:
         """Return the messages completed by `chunk`.
@@ -54,8 +55,13 @@ class MessageDecoder:
         Raises:
             ProtocolMismatch: a line is no JSON object with a type, or is longer than MAX_MESSAGE_BYTES.
         """
-        *lines, self._rest = (self._rest + chunk).split(b"\n") if self._rest else chunk.split(b"\n")
-        if len(self._rest) > MAX_MESSAGE_BYTES:
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            lines[0] = b"".join([*self._rest, lines[0]])
+            self._rest, self._rest_bytes = [], 0
+        self._rest.append(rest)
+        self._rest_bytes += len(rest)
+        if self._rest_bytes > MAX_MESSAGE_BYTES:
             raise ProtocolMismatch("A message from the worker is too long", "Return large results as artifacts.")
         return [_parse(line) for line in lines]
 

@@ -37,6 +37,7 @@ CREATE INDEX jobs_state ON jobs (state, number);
 CREATE INDEX jobs_job ON jobs (job, number);
 CREATE INDEX jobs_graph ON jobs (graph, number) WHERE graph IS NOT NULL;
 CREATE INDEX jobs_parent ON jobs (parent) WHERE parent IS NOT NULL;
+CREATE INDEX jobs_active_parent ON jobs (parent) WHERE state IN ('waiting', 'queued', 'running');
 CREATE INDEX jobs_cache ON jobs (cache_key) WHERE cache_key IS NOT NULL;
 CREATE TABLE waits (job TEXT NOT NULL, on_job TEXT NOT NULL, PRIMARY KEY (job, on_job)) WITHOUT ROWID;
 CREATE INDEX waits_on ON waits (on_job);
@@ -262,10 +263,18 @@ class Store:
         for on_job in on_jobs:
             self._execute("DELETE FROM waits WHERE job = ? AND on_job = ?", (job_id, on_job))
 
-    def waits_of(self, job_id: str) -> dict[str, JobState]:
-        """Return the jobs that this one waits for or has waited for, with their states."""
-        sql = "SELECT jobs.id, jobs.state FROM waits JOIN jobs ON jobs.id = waits.on_job WHERE waits.job = ?"
-        return {row[0]: JobState(row[1]) for row in self._db.execute(sql, (job_id,))}
+    def waits_of(self, job_id: str, states: Iterable[JobState] = JobState, limit: int = -1) -> dict[str, JobState]:
+        """Return the jobs that this one waits for or has waited for and that are in these states, with their states."""
+        wanted = list(states)
+        sql = f"""SELECT jobs.id, jobs.state FROM waits JOIN jobs ON jobs.id = waits.on_job
+            WHERE waits.job = ? AND jobs.state IN ({",".join("?" * len(wanted))}) LIMIT ?"""
+        return {row[0]: JobState(row[1]) for row in self._db.execute(sql, (job_id, *wanted, limit))}
+
+    def waits_for_children(self, job_id: str) -> bool:
+        """Tell whether a job in place of this one has not ended; quick among thousands."""
+        sql = """SELECT 1 FROM jobs WHERE parent = ? AND state IN ('waiting', 'queued', 'running')
+            AND EXISTS (SELECT 1 FROM waits WHERE job = parent AND on_job = id) LIMIT 1"""
+        return self._db.execute(sql, (job_id,)).fetchone() is not None
 
     def dependents(self, job_id: str) -> list[str]:
         """Return the jobs that wait or have waited for this one."""
