@@ -22,7 +22,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from stable_core import __version__
 from stable_core import server_shapes as shapes
@@ -396,8 +396,8 @@ async def events_socket(socket: WebSocket) -> None:
 
 
 async def send_all(events: AsyncIterator[Event], send_event: Callable[[Event], Awaitable[None]]) -> bool:
-    """Send every event; return when the core ends the stream or one message takes too long: the client is too slow."""
-    with contextlib.suppress(TimeoutError, OSError):
+    """Send every event; return when the core ends the stream, the client has left or is too slow for one message."""
+    with contextlib.suppress(TimeoutError, OSError, WebSocketDisconnect):
         async for event in events:
             async with asyncio.timeout(EVENT_SECONDS):
                 await send_event(event)
