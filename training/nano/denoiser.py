@@ -17,7 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from training.nano.autoencoder import LATENTS
 from training.nano.captions import caption
 from training.nano.data import scene_number
-from training.nano.parallel import Clock, average_gradients, learning_rate, update_average
+from training.nano.parallel import MEETING_SECONDS, Clock, average_weights, learning_rate, update_average
 from training.nano.vocabulary import END, START, Vocabulary
 
 CAPTIONS = "captions.npy"
@@ -26,6 +26,8 @@ CAPTIONS_PER_PICTURE = 6
 CONTEXT_LENGTH = 77
 WIDTH = 96
 BATCH, PEAK_RATE = 24, 1e-3
+AVERAGE_DECAY = 0.9995
+"""Decay per step of the running average of the weights."""
 STATE = "denoiser.pt"
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 CHECKPOINT_SECONDS = 120
@@ -146,11 +148,28 @@ def train_denoiser(rank: int, ranks: int, folder: Path, rows: int, seconds: floa
         optimizer.load_state_dict(state["optimizer"])
         clock.spent, step = state["spent"], state["step"]
     examples = Examples(folder, seed=1000 * step + rank)
-    alphas = DDPMScheduler(**NOISE).alphas_cumprod
-    saved, losses = time.monotonic(), 0.0
+    saved = time.monotonic()
     while (share := clock.share()) < 1.0:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(share, PEAK_RATE)
+        made, loss = train_a_while(model, optimizer, examples)
+        total = average_weights(model, made)
+        step += total
+        update_average(average, model, min(AVERAGE_DECAY**total, step / (step + 100)))
+        if rank == 0:
+            print(f"denoiser {share:.3f} step {step} loss {loss:.4f} after {clock.elapsed():.0f} s", flush=True)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save_state(folder / STATE, model, average, optimizer, clock, step)
+                saved = time.monotonic()
+    if rank == 0:
+        save_state(folder / STATE, model, average, optimizer, clock, step)
+
+
+def train_a_while(model: Denoiser, optimizer: torch.optim.Optimizer, examples: Examples) -> tuple[int, float]:
+    """Train alone until it is time to meet the other processes; give the number of steps and the mean loss."""
+    alphas = DDPMScheduler(**NOISE).alphas_cumprod
+    started, step, losses = time.monotonic(), 0, 0.0
+    while step == 0 or time.monotonic() - started < MEETING_SECONDS:
         latents, texts = examples.batch(BATCH)
         steps = sample_steps(BATCH, examples.generator)
         noise = torch.randn(latents.shape, generator=examples.generator)
@@ -161,23 +180,10 @@ def train_denoiser(rank: int, ranks: int, folder: Path, rows: int, seconds: floa
         loss = ((guess.float() - noise).square().mean((1, 2, 3)) * step_weights(alpha)).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        average_gradients(model.parameters())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        update_average(average, model, min(0.999, step / (step + 10)))
         step, losses = step + 1, losses + float(loss.detach())
-        if step % 100 == 0:
-            if rank == 0:
-                print(
-                    f"denoiser {share:.3f} step {step} loss {losses / 100:.4f} after {clock.elapsed():.0f} s",
-                    flush=True,
-                )
-            losses = 0.0
-        if rank == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
-            save_state(folder / STATE, model, average, optimizer, clock, step)
-            saved = time.monotonic()
-    if rank == 0:
-        save_state(folder / STATE, model, average, optimizer, clock, step)
+    return step, losses / step
 
 
 def save_state(

@@ -13,6 +13,8 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 
+MEETING_SECONDS = 5.0
+"""How long each process trains alone before the weights are averaged."""
 PROCESS_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",
     "OMP_NUM_THREADS": "1",
@@ -62,6 +64,27 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     for gradient in gradients:
         gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
         offset += gradient.numel()
+
+
+@torch.no_grad()
+def average_weights(model: torch.nn.Module, steps: int) -> int:
+    """Replace the weights by their mean over all processes, weighed by the steps each made, and give all steps made.
+
+    Processes that meet only every few seconds lose little time when one of them is slowed by other work (local SGD,
+    arXiv 1805.09767).
+    """
+    if not torch.distributed.is_initialized():
+        return steps
+    parameters = list(model.parameters())
+    flat = torch.cat([*(parameter.reshape(-1) for parameter in parameters), torch.ones(1)]) * steps
+    torch.distributed.all_reduce(flat)
+    total = round(float(flat[-1]))
+    flat /= total
+    offset = 0
+    for parameter in parameters:
+        parameter.copy_(flat[offset : offset + parameter.numel()].view_as(parameter))
+        offset += parameter.numel()
+    return total
 
 
 @torch.no_grad()
