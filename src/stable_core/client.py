@@ -258,6 +258,8 @@ class Client:
             part = Path(f"{os.fspath(path)}.part")
             with _check(connection.getresponse()) as response, part.open("wb") as file:
                 shutil.copyfileobj(response, file, 2**20)
+                if response.length:  # of a body that breaks off, http.client says nothing
+                    raise http.client.IncompleteRead(b"", response.length)
             part.replace(path)
         except (OSError, http.client.HTTPException) as error:
             raise self._no_server(error) from None
@@ -364,6 +366,8 @@ def _read_events(response: http.client.HTTPResponse) -> Iterator[tuple[int | Non
     """Yield `(number, event)`; the event is None where the stream only says where it stands."""
     number, event = None, None
     for line in response:
+        if not line.endswith(b"\n"):  # the connection broke off inside this line
+            return
         if line.startswith(b"id:"):
             number = int(line[3:])
         elif line.startswith(b"data:"):
