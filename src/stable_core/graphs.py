@@ -35,6 +35,7 @@ REQUEST_FIELDS = {
 }
 MAX_FAN_OUT = 10_000
 MAX_TIMEOUT_SECONDS = 1e9
+MAX_NESTING = 100
 
 
 def check_request(request: Any) -> Request:
@@ -59,6 +60,13 @@ def check_json(value: Any) -> None:
         raise BadRequest("A text is not Unicode: it has half of a surrogate pair") from None
     except (TypeError, ValueError, RecursionError) as error:
         raise BadRequest(f"The request has no form in JSON: {error}") from None
+    level = [value]
+    for _ in range(MAX_NESTING):
+        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [item for items in inner for item in items]
+        if not level:
+            return
+    raise BadRequest(f"The request is nested more than {MAX_NESTING} deep")
 
 
 def _filled(request: Any) -> Request:

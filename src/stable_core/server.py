@@ -111,8 +111,8 @@ async def get_signature(request: Request) -> Response:
 async def list_models(request: Request) -> Response:
     """List the names of the model files of one kind, for a picker."""
     kind = request.path_params["kind"]
-    if not kind.isidentifier():
-        raise NotFound(f"{kind!r} is no kind of model.", "Kinds are named by signatures, for example checkpoints.")
+    if not kind.isidentifier() or len(kind) > 64:
+        raise NotFound(f"{kind[:64]!r} is no kind of model.", "Kinds are named by signatures, for example checkpoints.")
     return answer(core_of(request).model_names(kind))
 
 
