@@ -68,7 +68,9 @@ class ServerProcess:
 
     def post(self, path: str, body: Any) -> Any:
         """POST JSON and decode the answer."""
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
@@ -131,7 +133,9 @@ async def event_stream(port: int, query: str = "") -> AsyncIterator[Any]:
     """Yield events from the WebSocket."""
     import websockets
 
-    async with websockets.connect(f"ws://127.0.0.1:{port}/v1/events{query}", compression=None, max_queue=None) as socket:
+    async with websockets.connect(
+        f"ws://127.0.0.1:{port}/v1/events{query}", compression=None, max_queue=None
+    ) as socket:
         yield None
         async for text in socket:
             yield json.loads(text)
@@ -154,5 +158,9 @@ def median(values: list[float], digits: int = 3) -> float:
 
 def report(name: str, numbers: dict[str, Any]) -> None:
     """Print the numbers as JSON with the load of the machine, which decides how far they can be trusted."""
-    machine = {"cpus": os.cpu_count(), "load": [round(load, 1) for load in os.getloadavg()], "python": sys.version.split()[0]}
+    machine = {
+        "cpus": os.cpu_count(),
+        "load": [round(load, 1) for load in os.getloadavg()],
+        "python": sys.version.split()[0],
+    }
     print(json.dumps({"benchmark": name, **numbers, "machine": machine}, indent=2))

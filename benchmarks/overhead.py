@@ -61,7 +61,11 @@ async def throughput(server: ServerProcess, jobs: int, clients: int) -> dict[str
     await asyncio.gather(all_done(), *(submit_all(connection) for connection in connections))
     seconds, cpu = time.perf_counter() - start, server.cpu_seconds - cpu
     await events.aclose()
-    return {"clients": clients, "jobs_per_second": round(jobs / seconds), "server_cpu_ms_per_job": round(cpu / jobs * 1000, 3)}
+    return {
+        "clients": clients,
+        "jobs_per_second": round(jobs / seconds),
+        "server_cpu_ms_per_job": round(cpu / jobs * 1000, 3),
+    }
 
 
 async def progress(server: ServerProcess, jobs: int) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class WorkerPool:
             roots = os.pathsep.join(str(root) for root in self._config.model_roots())
             variables = {
                 "PYDANTIC_DISABLE_PLUGINS": "__all__",  # it would look through every package of the environment
-                "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),  # spinning threads slow all others down
+                "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),  # spinning slows all others
                 "STABLE_CORE_ARTIFACTS": str(self._artifacts),
                 "STABLE_CORE_MODELS": roots,
                 "STABLE_CORE_DEVICE": device,
