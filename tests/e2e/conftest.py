@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from stable_core.environments import Environments, EnvironmentSpec
 
 sys.path.insert(0, str(Path(__file__).parent))  # for running_server

@@ -1,4 +1,4 @@
-"""A real server process with a home folder of its own: start, talk to, kill, start again. It asserts nothing about jobs."""
+"""A real server process with a home of its own: start, talk to, kill, start again. It knows nothing of faults."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+
 from stable_core.client import Client
 
 DEADLINE_SECONDS = 60

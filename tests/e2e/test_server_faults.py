@@ -11,6 +11,7 @@ from typing import Any
 
 from conftest import MakeServer
 from running_server import RunningServer, is_gone, until
+
 from stable_core.client import NoServer
 
 QUEUED_JOBS = 10_000
@@ -58,28 +59,7 @@ def test_no_accepted_job_is_lost_however_often_the_server_is_killed(make_server:
     accepted: dict[str, str] = {}
     for generation in range(KILLS):
         server.start()
-        enough = threading.Event()
-        acknowledged = chance.randint(1, 150)
-        ends_at = len(accepted) + acknowledged
-
-        def keep_submitting(name: str, enough: threading.Event = enough, ends_at: int = ends_at) -> None:
-            for number in range(10_000):
-                text = f"{name}.{number}"
-                request = {"job": "faults.echo", "inputs": {"text": text}}
-                try:
-                    accepted[server.client.submit(request)["id"]] = text
-                except NoServer:
-                    return
-                if len(accepted) >= ends_at:
-                    enough.set()
-
-        submitting = [threading.Thread(target=keep_submitting, args=(f"{generation}.{name}",)) for name in "abcd"]
-        for thread in submitting:
-            thread.start()
-        assert enough.wait(60)
-        server.kill()
-        for thread in submitting:
-            thread.join()
+        kill_under_load(server, f"{generation}", accepted, len(accepted) + chance.randint(1, 150))
     server.start()
     jobs = {job_id: server.ended(job_id) for job_id in accepted}
     assert {job["state"] for job in jobs.values()} == {"succeeded"}
@@ -93,6 +73,29 @@ def test_no_accepted_job_is_lost_however_often_the_server_is_killed(make_server:
             if event["job"] == last:
                 break
     assert {endings[job_id] for job_id in accepted} == {1}
+
+
+def kill_under_load(server: RunningServer, name: str, accepted: dict[str, str], kill_at: int) -> None:
+    """Submit from four clients, noting what is accepted, and kill the server once there are so many."""
+    is_time = threading.Event()
+
+    def keep_submitting(client: str) -> None:
+        for number in range(10_000):
+            text = f"{name}.{client}.{number}"
+            try:
+                accepted[server.client.submit({"job": "faults.echo", "inputs": {"text": text}})["id"]] = text
+            except NoServer:
+                return
+            if len(accepted) >= kill_at:
+                is_time.set()
+
+    clients = [threading.Thread(target=keep_submitting, args=(client,)) for client in "abcd"]
+    for client in clients:
+        client.start()
+    assert is_time.wait(60)
+    server.kill()
+    for client in clients:
+        client.join()
 
 
 def test_a_stopped_server_puts_its_running_job_back(new_server: RunningServer, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from conftest import FAULT_PLUGINS, MakeServer
 from running_server import RunningServer, is_gone, until
+
 from stable_core.client import ERRORS
 
 DEADLY = {"segfault": "SIGSEGV", "os_exit": "exit code 7"}

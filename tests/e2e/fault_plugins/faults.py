@@ -1,5 +1,6 @@
 """A plugin that does everything a plugin must not do. Each job reports progress once before it goes wrong."""
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -66,10 +67,8 @@ def spin(text: Text, params: Params, progress: Progress) -> Text:
     """Run for ever and swallow every exception, that of a cancel too."""
     progress(0, 1, text)
     while True:
-        try:
+        with contextlib.suppress(BaseException):
             progress(0, 1)
-        except BaseException:
-            pass
 
 
 @plugin.job
@@ -121,10 +120,8 @@ def garbage(text: Text, params: Params, progress: Progress) -> Text:
     """Write what is no message to every pipe there is, the protocol's too."""
     progress(0, 1)
     for fd in range(3, 20):
-        try:
+        with contextlib.suppress(OSError):
             os.write(fd, b"this is no message\n")
-        except OSError:
-            pass
     time.sleep(3600)
     return text
 
@@ -161,11 +158,8 @@ def big_result(text: Text, params: Amount) -> Text:
 @plugin.job
 def big_result_on_a_small_disk(text: Text, params: Amount) -> Text:
     """Return so many MiB where no file may be larger than one; the next job of this worker finds the disk as it was."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if text == "full":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
-    else:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20 if text == "full" else hard, hard))
     return secrets.token_hex(params.count * 2**19)
 
 
