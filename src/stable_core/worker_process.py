@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import time
 from collections import deque
@@ -90,6 +91,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             raise
         if "error" in hello:
             raise error_from_dict(hello["error"])
+        if self._exited.is_set():  # it was buried before this could go on
+            raise self._death()
         if hello["version"] != protocol.VERSION:
             self.kill()
             message = f"The worker of {self.plugin} speaks protocol {hello['version']}, not {protocol.VERSION}"
@@ -101,6 +104,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         """Send a job to an idle worker."""
         self.job_id = message["job"]
         self._on_message = on_message
+        self._logs.expect(message["job"])
         self._send(message)
 
     def cancel(self, grace_seconds: float) -> None:
@@ -112,6 +116,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
     def terminate(self) -> None:
         """Ask the process to end; a second later it is killed."""
+        self.is_ready = False
         if self._transport is not None and not self._exited.is_set():
             with contextlib.suppress(ProcessLookupError):
                 self._transport.terminate()
@@ -181,7 +186,9 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self.idle_since = time.monotonic()
 
     def process_exited(self) -> None:
-        """Give the pipes, which may hold its last words, a moment to end: its children may keep them open."""
+        """End what it has started too, and give the pipes, which may hold its last words, a moment to end."""
+        with contextlib.suppress(AttributeError, ProcessLookupError, PermissionError):  # Windows has no killpg
+            os.killpg(self.pid, signal.SIGKILL)
         asyncio.get_running_loop().call_later(PIPE_SECONDS, self._bury)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -224,6 +231,11 @@ class WorkerLog:
         self._last: deque[bytes] = deque()
         self._last_bytes = 0
         self._rest = b""
+        self._expected: deque[bytes] = deque()
+
+    def expect(self, job_id: str) -> None:
+        """Take the mark of this job for a mark; a plugin may print what looks like one."""
+        self._expected.append(job_id.encode())
 
     @property
     def tail(self) -> str:
@@ -237,7 +249,8 @@ class WorkerLog:
         text = [first]
         for index, piece in enumerate(marked, 1):
             name, newline, after = piece.partition(b"\n")
-            if newline and name.isalnum():
+            if newline and self._expected and name == self._expected[0]:
+                self._expected.popleft()
                 self._append(b"".join(text))
                 self._begin(name)
                 text = [after]
@@ -246,7 +259,7 @@ class WorkerLog:
             ):  # cut off: the next piece has the end
                 self._rest = protocol.LOG_MARK + piece
             else:
-                text.append(piece)
+                text.append(protocol.LOG_MARK + piece)
         self._append(b"".join(text))
 
     def _begin(self, name: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of jobs: dependencies, maps, invocations, cache, cancel, retry, timeouts, crashes; real rows, real worker."""
+"""What becomes of jobs: inputs, maps, invocations, cache, cancel, retry, timeouts, order; real rows, real worker."""
 
 from __future__ import annotations
 

@@ -1,0 +1,317 @@
+"""One worker as the core sees it: scripts stand in for workers, so that they can misbehave as no real one would."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stable_core import worker_process
+from stable_core.errors import BadAnnouncement, ProtocolMismatch, TimedOut, WorkerDied
+from stable_core.protocol import LOG_MARK, Message
+from stable_core.worker_process import LOG_LIMIT_BYTES, WorkerLog, WorkerProcess, log_path
+
+pytestmark = pytest.mark.anyio
+
+OPENING = """
+import json, os, signal, subprocess, sys
+def say(**message): print(json.dumps(message), flush=True)
+def hear(): return json.loads(sys.stdin.readline())
+"""
+HELLO = "say(type='hello', version=1, pid=os.getpid(), plugin={})\n"
+
+
+class ScriptHost:
+    """Starts a script where a host would start a worker."""
+
+    name = "script"
+
+    def __init__(self, script: str) -> None:
+        self.script = OPENING + script
+
+    async def start_worker(self, make_protocol: Callable[[], asyncio.SubprocessProtocol], *_: Any) -> Any:
+        transport, _ = await asyncio.get_running_loop().subprocess_exec(
+            make_protocol, sys.executable, "-c", self.script, start_new_session=True
+        )
+        return transport
+
+
+class Watch:
+    """Collects what a worker says of its job."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._news = asyncio.Event()
+        self.exits: list[WorkerProcess] = []
+        self.is_gone = asyncio.Event()
+
+    def __call__(self, message: Message) -> None:
+        self.messages.append(message)
+        self._news.set()
+
+    def gone(self, worker: WorkerProcess) -> None:
+        self.exits.append(worker)
+        self.is_gone.set()
+
+    async def until(self, kind: str) -> Message:
+        async with asyncio.timeout(30):
+            while True:
+                for message in self.messages:
+                    if message["type"] == kind:
+                        return message
+                self._news.clear()
+                await self._news.wait()
+
+
+@asynccontextmanager
+async def started(script: str, logs: Path, seconds: float = 30) -> AsyncIterator[tuple[WorkerProcess, Watch]]:
+    watch = Watch()
+    worker = WorkerProcess("script", "1", "cpu", logs, watch.gone)
+    try:
+        await worker.start(ScriptHost(script), Path(), Path(), "", {}, seconds)  # type: ignore[arg-type]
+        yield worker, watch
+    finally:
+        await worker.stop(0)
+        async with asyncio.timeout(30):
+            await watch.is_gone.wait()
+        assert watch.exits == [worker], "told once that it has ended"
+
+
+def job(job_id: str = "j1") -> Message:
+    return {"type": "run", "job": job_id}
+
+
+# -- the start ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_worker_is_ready_after_its_hello(tmp_path: Path) -> None:
+    async with started(HELLO + "hear()", tmp_path) as (worker, _):
+        assert worker.is_idle
+        assert worker.pid > 0
+    assert not worker.is_idle
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "words"),
+    [
+        ("print('my last words', file=sys.stderr); sys.exit(3)", BadAnnouncement, "my last words"),
+        ("os.kill(os.getpid(), 9)", BadAnnouncement, "SIGKILL"),
+        ("print('hello world', flush=True); hear()", ProtocolMismatch, "no message"),
+        ("say(type='hello', version=99, pid=1, plugin={}); hear()", ProtocolMismatch, "99"),
+        ("say(type='hello', version=1, error={'code': 'bad_announcement', 'message': 'no'})", BadAnnouncement, "no"),
+    ],
+)
+async def test_a_start_that_fails(tmp_path: Path, script: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        async with started(script, tmp_path):
+            pass
+
+
+async def test_a_start_that_hangs(tmp_path: Path) -> None:
+    with pytest.raises(TimedOut, match=r"nothing for 0\.2 s"):
+        async with started("hear()", tmp_path, seconds=0.2):
+            pass
+
+
+async def test_a_worker_that_dies_right_after_its_hello(tmp_path: Path) -> None:
+    try:
+        async with started(HELLO, tmp_path) as (worker, watch):
+            worker.run(job(), watch)
+            assert (await watch.until("died"))["error"]["code"] == "worker_died"
+    except WorkerDied:
+        pass
+
+
+# -- a job -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_job_ends_with_its_last_message(tmp_path: Path) -> None:
+    script = """
+run = hear()
+say(type='progress', job='another', step=9)
+say(type='progress', job=run['job'], step=1)
+say(type='done', job=run['job'])
+say(type='progress', job=run['job'], step=2)
+run = hear()
+say(type='failed', job=run['job'], error={})
+hear()
+"""
+    async with started(HELLO + script, tmp_path) as (worker, watch):
+        worker.run(job("j1"), watch)
+        assert not worker.is_idle
+        await watch.until("done")
+        assert worker.is_idle
+        worker.run(job("j2"), watch)
+        await watch.until("failed")
+    said = [(message["type"], message["job"]) for message in watch.messages]
+    assert said == [("progress", "j1"), ("done", "j1"), ("failed", "j2")]
+
+
+async def test_a_worker_that_dies_in_its_job(tmp_path: Path) -> None:
+    script = "hear(); print('oh no', file=sys.stderr, flush=True); say(type='progress', job='j1', step=1); os.abort()"
+    async with started(HELLO + script, tmp_path) as (worker, watch):
+        worker.run(job(), watch)
+        error = (await watch.until("died"))["error"]
+    assert error["code"] == "worker_died"
+    assert "SIGABRT" in error["message"]
+    assert "oh no" in error["message"]
+    assert [message["type"] for message in watch.messages] == ["progress", "died"]
+
+
+async def test_a_worker_that_talks_nonsense_in_its_job(tmp_path: Path) -> None:
+    async with started(HELLO + "hear(); print('{nonsense', flush=True); hear()", tmp_path) as (worker, watch):
+        worker.run(job(), watch)
+        assert (await watch.until("died"))["error"]["code"] == "protocol_mismatch"
+
+
+async def test_a_dead_worker_whose_child_holds_the_pipes(tmp_path: Path) -> None:
+    script = "hear(); child = subprocess.Popen(['sleep', '600'])\n"
+    script += "say(type='progress', job='j1', step=child.pid); os._exit(1)"
+    async with started(HELLO + script, tmp_path) as (worker, watch):
+        worker.run(job(), watch)
+        await watch.until("died")
+        child = Path(f"/proc/{(await watch.until('progress'))['step']}/stat")
+        assert not child.exists() or child.read_text().split()[2] == "Z"
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+async def test_cancel_is_asked_once_and_then_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "TERM_SECONDS", 0.05)
+    before = "signal.signal(signal.SIGTERM, lambda *_: say(type='progress', job='j1', step='terminated'))\n"
+    script = """
+hear()
+say(type='progress', job='j1', step=hear()['type'])
+while True: signal.pause()
+"""
+    async with started(before + HELLO + script, tmp_path) as (worker, watch):
+        worker.run(job(), watch)
+        worker.cancel(0.05)
+        worker.cancel(0.05)
+        error = (await watch.until("died"))["error"]
+    assert "SIGKILL" in error["message"]
+    assert [message.get("step") for message in watch.messages] == ["cancel", "terminated", None]
+
+
+async def test_a_job_that_obeys_a_cancel_keeps_its_worker(tmp_path: Path) -> None:
+    script = "hear(); hear(); say(type='cancelled', job='j1'); hear(); say(type='done', job='j2'); hear()"
+    async with started(HELLO + script, tmp_path) as (worker, watch):
+        worker.cancel(0)
+        worker.run(job(), watch)
+        worker.cancel(30)
+        await watch.until("cancelled")
+        assert worker.is_idle
+        worker.run(job("j2"), watch)
+        await watch.until("done")
+
+
+async def test_a_terminated_worker_gets_no_other_job(tmp_path: Path) -> None:
+    before = "signal.signal(signal.SIGTERM, lambda *_: say(type='cancelled', job='j1'))\n"
+    async with started(before + HELLO + "hear(); hear(); hear()", tmp_path) as (worker, watch):
+        worker.run(job(), watch)
+        worker.cancel(0)
+        await watch.until("cancelled")
+        assert not worker.is_idle
+
+
+async def test_stop_lets_a_worker_go_by_itself(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    script = f"hear(); open({str(note)!r}, 'w').write('unloaded')"
+    async with started(HELLO + script, tmp_path) as (worker, _):
+        await worker.stop(30)
+    assert note.read_text() == "unloaded"
+
+
+async def test_stop_ends_a_worker_that_does_not_go(tmp_path: Path) -> None:
+    async with started(HELLO + "\nwhile True: signal.pause()", tmp_path) as (worker, _):
+        await worker.stop(0.05)
+        assert not worker.is_idle
+
+
+async def test_a_worker_that_was_never_started_stops(tmp_path: Path) -> None:
+    await WorkerProcess("script", "1", "cpu", tmp_path, lambda _: None).stop()
+
+
+# -- the log -----------------------------------------------------------------------------------------------------------
+
+
+def marked(name: str) -> bytes:
+    return LOG_MARK + name.encode() + b"\n"
+
+
+def read(folder: Path) -> dict[str, str]:
+    return {path.stem: path.read_bytes().decode() for path in folder.glob("*.log")}
+
+
+STREAM = (
+    b"before" + marked("a1") + b"one\n\0two\0" + marked("b2") + b"\0\0three" + marked("c3") + marked("d4") + b"four\0"
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
+def test_a_log_is_split_at_the_marks_however_it_is_cut(tmp_path: Path, size: int) -> None:
+    log = WorkerLog(tmp_path)
+    for name in ("a1", "b2", "c3", "d4"):
+        log.expect(name)
+    for start in range(0, len(STREAM), size):
+        log.write(STREAM[start : start + size])
+    log.close()
+    assert read(tmp_path) == {"a1": "one\n\0two\0", "b2": "\0\0three", "d4": "four\0"}
+    assert log.tail == "four\0"
+
+
+def test_what_only_looks_like_a_mark_is_text(tmp_path: Path) -> None:
+    log = WorkerLog(tmp_path)
+    log.expect("a1")
+    log.write(marked("a1") + marked("b2") + marked("../c") + LOG_MARK + b"x" * 5000)
+    log.close()
+    assert read(tmp_path) == {"a1": "\0b2\n\0../c\n\0" + "x" * 5000}
+
+
+def test_many_zeros_are_no_problem(tmp_path: Path) -> None:
+    log = WorkerLog(tmp_path)
+    log.expect("a1")
+    log.write(marked("a1"))
+    for _ in range(10):
+        log.write(b"\0\n" * 30000)
+    log.close()
+    assert len(read(tmp_path)["a1"]) == 600_000
+
+
+def test_a_log_ends_at_its_limit_and_the_next_begins_anew(tmp_path: Path) -> None:
+    log = WorkerLog(tmp_path)
+    log.expect("a1")
+    log.expect("b2")
+    log.write(marked("a1"))
+    for _ in range(20):
+        log.write(b"x" * 2**16)
+    log.write(b"the end" + marked("b2") + b"short")
+    found = read(tmp_path)
+    assert found["a1"].count("x") == LOG_LIMIT_BYTES
+    assert "dropped" in found["a1"][LOG_LIMIT_BYTES:]
+    assert found["b2"] == "short"
+
+
+def test_the_tail_is_the_last_of_it(tmp_path: Path) -> None:
+    log = WorkerLog(tmp_path)
+    for number in range(5000):
+        log.write(f"{number}\n".encode())
+    assert log.tail.endswith("4999\n")
+    assert len(log.tail) <= worker_process.TAIL_BYTES
+
+
+def test_a_full_disk_loses_only_the_log(tmp_path: Path) -> None:
+    log = WorkerLog(tmp_path / "not" / "there")
+    log.expect("a1")
+    log.write(marked("a1") + b"text")
+    assert log.tail == "text"
+
+
+def test_a_log_path_is_below_its_folder(tmp_path: Path) -> None:
+    assert log_path(tmp_path, "a1").parent == tmp_path
