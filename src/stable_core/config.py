@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
+import platformdirs
 from pydantic import ConfigDict, ValidationError
 
 from stable_core.errors import ConfigError
@@ -61,19 +61,14 @@ class Settings(Params):
     """How long an idle worker keeps its memory; 0 means for ever."""
 
 
-def home_folder(given: Path | None = None) -> Path:
-    """Return the home folder, created when missing: `given`, else STABLE_CORE_HOME, else the platform's data folder.
+def home_folder() -> Path:
+    """Return the home folder, created when missing: STABLE_CORE_HOME, else the platform's data folder.
 
     Raises:
         ConfigError: it cannot be created.
     """
-    if given is None and (named := os.environ.get("STABLE_CORE_HOME")):
-        given = Path(named)
-    if given is None:
-        import platformdirs
-
-        given = platformdirs.user_data_path("stable-core", appauthor=False)
-    home = given.expanduser().absolute()
+    named = os.environ.get("STABLE_CORE_HOME") or platformdirs.user_data_path("stable-core", appauthor=False)
+    home = Path(named).expanduser().absolute()
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -93,9 +88,7 @@ class Config:
         """
         self.home = home
         self.path = home / "settings.json"
-        saved = self._load()
-        self._saved: dict[str, Any] = saved.get("core", {})
-        self._plugins: dict[str, dict[str, Any]] = saved.get("plugins", {})
+        self._saved = self._load()
         self._named = _variables()
         self.settings = self._checked()
 
@@ -105,24 +98,20 @@ class Config:
         Raises:
             InvalidParams: naming every wrong value; nothing is saved.
         """
-        merged = {name: value for name, value in {**self._saved, **values}.items() if value is not None}
-        check_params(Settings, merged)
-        self._save(merged, self._plugins)
-        self._saved = merged
+        core = _merged(self._saved["core"], values)
+        check_params(Settings, core)
+        self._save({**self._saved, "core": core})
         self.settings = self._checked()
         return self.settings
 
     def plugin_settings(self, name: str) -> dict[str, Any]:
         """Return the saved settings of one plugin; its Secret values live here only."""
-        return dict(self._plugins.get(name, {}))
+        return dict(self._saved["plugins"].get(name, {}))
 
-    def update_plugin_settings(self, name: str, values: dict[str, Any]) -> dict[str, Any]:
+    def update_plugin_settings(self, name: str, values: dict[str, Any]) -> None:
         """Save some settings of one plugin, already checked by the caller; None puts one back to its default."""
-        merged = {key: value for key, value in {**self.plugin_settings(name), **values}.items() if value is not None}
-        plugins = {**self._plugins, name: merged}
-        self._save(self._saved, plugins)
-        self._plugins = plugins
-        return dict(merged)
+        merged = _merged(self.plugin_settings(name), values)
+        self._save({**self._saved, "plugins": {**self._saved["plugins"], name: merged}})
 
     def model_roots(self) -> list[Path]:
         """Return the models folders, the strongest first: the home folder's own, then those of the settings."""
@@ -135,7 +124,7 @@ class Config:
 
     def _checked(self) -> Settings:
         try:
-            return Settings.model_validate({**self._saved, **self._named})
+            return Settings.model_validate({**self._saved["core"], **self._named})
         except ValidationError as error:
             name = str(error.errors()[0]["loc"][0])
             where = f"STABLE_CORE_{name.upper()}" if name in self._named else f"{self.path}, line {self._line_of(name)}"
@@ -143,38 +132,39 @@ class Config:
                 f"{where}: {describe_validation(error)}", "docs/settings.md lists every setting."
             ) from None
 
-    def _load(self) -> dict[str, Any]:
+    def _load(self) -> dict[str, dict[str, Any]]:
         try:
-            text = self.path.read_text("utf-8")
+            saved = json.loads(self.path.read_text("utf-8"))
+            if not isinstance(saved, dict) or not all(isinstance(part, dict) for part in saved.values()):
+                raise ValueError("line 1: this is no object of objects")
         except FileNotFoundError:
-            return {}
-        except (OSError, UnicodeDecodeError) as error:
+            saved = {}
+        except (OSError, ValueError) as error:
             raise ConfigError(f"{self.path} cannot be read: {error}", "Mend or remove the file.") from None
-        try:
-            saved = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{self.path}, line {error.lineno}: {error.msg}", "Mend or remove the file.") from None
-        if not isinstance(saved, dict) or any(not isinstance(part, dict) for part in saved.values()):
-            raise ConfigError(f"{self.path}, line 1: this is no object of objects", "Mend or remove the file.")
-        return saved
+        return {"core": {}, "plugins": {}, **saved}
 
     def _line_of(self, name: str) -> int:
         lines = self.path.read_text("utf-8").splitlines()
         return next((number for number, line in enumerate(lines, 1) if f'"{name}"' in line), 1)
 
-    def _save(self, core: dict[str, Any], plugins: dict[str, dict[str, Any]]) -> None:
+    def _save(self, saved: dict[str, dict[str, Any]]) -> None:
         """Write the file in one step, readable by its owner only: tokens are in it."""
-        text = json.dumps({"core": core, "plugins": plugins}, indent=2) + "\n"
-        descriptor, name = tempfile.mkstemp(dir=self.home, prefix=".settings-")  # mode 0600
+        new = self.path.with_suffix(".new")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            new.touch(mode=0o600)
+            with new.open("w", encoding="utf-8") as file:
+                json.dump(saved, file, indent=2)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(self.path)
+            new.replace(self.path)
         except OSError as error:
-            Path(name).unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
             raise ConfigError(f"{self.path} cannot be written: {error.strerror}", "Is the disk full?") from None
+        self._saved = saved
+
+
+def _merged(saved: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**saved, **values}.items() if value is not None}
 
 
 def _variables() -> dict[str, Any]:

@@ -92,8 +92,10 @@ def test_a_file_that_is_no_text(home: Path) -> None:
 def test_plugin_settings_are_kept_apart(home: Path) -> None:
     config = Config(home)
     config.update({"port": 8000})
-    assert config.update_plugin_settings("sd", {"api_key": "hush", "size": 3}) == {"api_key": "hush", "size": 3}
-    assert config.update_plugin_settings("sd", {"size": None}) == {"api_key": "hush"}
+    config.update_plugin_settings("sd", {"api_key": "hush", "size": 3})
+    assert config.plugin_settings("sd") == {"api_key": "hush", "size": 3}
+    config.update_plugin_settings("sd", {"size": None})
+    assert config.plugin_settings("sd") == {"api_key": "hush"}
     again = Config(home)
     assert again.plugin_settings("sd") == {"api_key": "hush"}
     assert again.plugin_settings("image") == {}
@@ -149,19 +151,18 @@ def test_folders(home: Path) -> None:
     assert config.outputs_folder() == Path.home() / "pictures"
 
 
-def test_home_given_then_variable_then_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_named_by_a_variable_or_the_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STABLE_CORE_HOME", str(tmp_path / "named"))
-    assert home_folder(tmp_path / "given") == tmp_path / "given"
     assert home_folder() == tmp_path / "named"
     monkeypatch.delenv("STABLE_CORE_HOME")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr("platformdirs.user_data_path", lambda *_, **__: tmp_path / "data" / "stable-core")
     assert home_folder() == tmp_path / "data" / "stable-core"
-    assert all((tmp_path / name).is_dir() for name in ("given", "named", "data/stable-core"))
+    assert all((tmp_path / name).is_dir() for name in ("named", "data/stable-core"))
 
 
-def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
+    monkeypatch.setenv("STABLE_CORE_HOME", str(tmp_path / "file" / "home"))
     with pytest.raises(ConfigError, match="cannot be made") as caught:
-        home_folder(tmp_path / "file" / "home")
+        home_folder()
     assert "--home" in caught.value.hint
