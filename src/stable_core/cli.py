@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -12,9 +13,8 @@ import typer
 
 from stable_core import __version__, client, errors
 from stable_core.cli_console import note, out, out_json, report, table
-from stable_core.cli_core import connected
+from stable_core.cli_core import connected, home_folder, running_server
 from stable_core.client import Json
-from stable_core.config import Config, home_folder
 
 app = typer.Typer(
     help="A backend for AI art.", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
@@ -32,12 +32,19 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; the process ends with 0, 1 failed, 2 bad input or 130 cancelled."""
     words = _take_home(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        app(words, prog_name="stable-core")
+        invoke(words, "stable-core")
     except (client.StableCoreError, errors.StableCoreError) as error:
         known = error if isinstance(error, client.StableCoreError) else client.error_from(error.to_dict())
         sys.exit(report(known, "--json" in words))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def invoke(words: list[str], program: str = "") -> None:
+    """Run one command."""
+    if words[:1] == ["run"] and "--" in words:  # `run` hands on what it does not know; so must it hand on this
+        words = [*words[: words.index("--")], "--", *words[words.index("--") :]]
+    app(words, prog_name=program)
 
 
 def _take_home(words: list[str]) -> list[str]:
@@ -71,6 +78,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one", min=0, max=65535)] = None,
 ) -> None:
     """Start the server and the web client."""
+    from stable_core.config import Config
     from stable_core.server import serve_home
 
     home = home_folder()
@@ -90,10 +98,11 @@ def serve(
 
 
 def _complete_job(incomplete: str) -> list[str]:
-    from stable_core.cli_core import running_server
-
     server = running_server(home_folder())
-    return [one["name"] for one in server.signatures() if one["name"].startswith(incomplete)] if server else []
+    if server is None:
+        return []
+    with contextlib.closing(server):
+        return [one["name"] for one in server.signatures() if one["name"].startswith(incomplete)]
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
@@ -251,7 +260,7 @@ def shell() -> None:
     """Open a prompt that keeps one core: faster, and with completion of jobs and knobs."""
     from stable_core.cli_shell import run_shell
 
-    run_shell(home_folder(), lambda words: app(words, prog_name=""))
+    run_shell(home_folder(), invoke)
 
 
 def _add_plugin_commands() -> None:

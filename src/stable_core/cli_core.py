@@ -22,6 +22,13 @@ _shared: list[Client] = []
 """The connection that an interactive shell keeps for all of its commands."""
 
 
+def home_folder() -> Path:
+    """Return the home folder of this command; `--home` has become STABLE_CORE_HOME."""
+    from stable_core import config  # not for --help: it brings pydantic
+
+    return config.home_folder()
+
+
 @contextlib.contextmanager
 def connected(home: Path, note: Callable[[str], None], keep: bool = False) -> Iterator[Client]:
     """Open a connection to the core of this home; with `keep`, commands inside use the same one.
@@ -40,8 +47,7 @@ def connected(home: Path, note: Callable[[str], None], keep: bool = False) -> It
         yield opened
     finally:
         _shared.clear()
-        if not isinstance(running, Client):
-            running.close()
+        running.close()
 
 
 def running_server(home: Path) -> Client | None:
@@ -75,27 +81,28 @@ class EmbeddedServer:
 
     def __init__(self, home: Path) -> None:
         self._opened: futures.Future[tuple[Server, str]] = futures.Future()
-        self._token = secrets.token_hex()
+        self.token = secrets.token_hex()
         self._thread = futures.ThreadPoolExecutor(1, "core")
         self._end = self._thread.submit(lambda: asyncio.run(self._serve(home)))
         either: list[futures.Future[Any]] = [self._opened, self._end]
         futures.wait(either, return_when=futures.FIRST_COMPLETED)
         if self._end.done():
             self._end.result()
-        self._server, url = self._opened.result()
-        self.client = Client(url, self._token)
+        self._server, self.url = self._opened.result()
+        self.client = Client(self.url, self.token)
 
     async def _serve(self, home: Path) -> None:
         from stable_core.core import Core
         from stable_core.server import open_server
 
         async with Core(home) as core:
-            server, listening, url = open_server(core, "127.0.0.1", 0, self._token)
+            server, listening, url = open_server(core, "127.0.0.1", 0, self.token)
             self._opened.set_result((server, url))
             await server.serve(sockets=[listening])
 
     def close(self) -> None:
         """Stop the server and its core."""
+        self.client.close()
         self._server.should_exit = True
         self._end.result()
         self._thread.shutdown()

@@ -17,9 +17,8 @@ from typing import Annotated
 import typer
 
 from stable_core.cli_console import note, out, out_json, table
-from stable_core.cli_core import connected
+from stable_core.cli_core import connected, home_folder
 from stable_core.client import Json
-from stable_core.config import home_folder
 from stable_core.errors import BadRequest, Conflict, NotFound
 
 plugin_app = typer.Typer(help="Make, install and list plugins.", no_args_is_help=True)

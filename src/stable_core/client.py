@@ -123,6 +123,11 @@ class Client:
         self._idle: list[http.client.HTTPConnection] = []
         self._signatures: dict[str, Json] = {}
 
+    def close(self) -> None:
+        """Close the connections that are kept open; the client may still be used."""
+        while self._idle:
+            self._idle.pop().close()
+
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
     def run(self, job: str, *inputs: Any, on_event: Callable[[Json], None] | None = None, **named: Any) -> list[Json]:

@@ -26,8 +26,6 @@ def served(lab: Any) -> Iterator[Client]:
     """Return a client of a server in this process."""
     embedded = EmbeddedServer(lab.home())
     yield embedded.client
-    for connection in embedded.client._idle:
-        connection.close()
     embedded.close()
 
 
@@ -195,8 +193,7 @@ class Misbehaving:
     def __exit__(self, *exc: object) -> None:
         self._thread.join()
         self._socket.close()
-        for connection in self.client._idle:
-            connection.close()
+        self.client.close()
 
 
 def say(*parts: bytes) -> Answer:

@@ -1,0 +1,491 @@
+"""The command line in-process: against a running server, with a core of its own, and without either."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import PIL.Image
+import pytest
+
+from stable_core import cli, cli_plugins, cli_shell
+from stable_core.cli_core import EmbeddedServer, connected, running_server
+
+WAIT_SECONDS = 60
+
+
+class Done(NamedTuple):
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs a command in this process."""
+
+    def run(*words: str) -> Done:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(words))
+        return Done(int(ended.value.code or 0), *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def served_home(lab: Any) -> Iterator[Path]:
+    """Return a home that a server runs for."""
+    home: Path = lab.home()
+    embedded = EmbeddedServer(home)
+    (home / "server.json").write_text(json.dumps({"url": embedded.url, "token": embedded.token, "pid": os.getpid()}))
+    yield home
+    embedded.close()
+
+
+@pytest.fixture
+def served(served_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the commands of a test find the running server."""
+    monkeypatch.setenv("STABLE_CORE_HOME", str(served_home))
+    return served_home
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "in.png"
+    PIL.Image.new("RGB", (8, 8), "red").save(path)
+    return path
+
+
+# -- run ---------------------------------------------------------------------------------------------------------------
+
+
+def test_run_prints_the_path_of_each_result(served: Path, run: Run) -> None:
+    done = run("run", "probe.echo", "hi", "--suffix", "!")
+    assert done.code == 0
+    [path] = done.out.splitlines()
+    assert Path(path).read_text() == "hi!"
+    assert Path(path).is_relative_to(served / "outputs")
+    assert len(run("run", "probe.split", "a b c").out.splitlines()) == 3
+
+
+@pytest.mark.usefixtures("served")
+class TestInputsAndKnobs:
+    def result(self, done: Done) -> str:
+        assert done.code == 0, done.err
+        return Path(done.out.strip()).read_text()
+
+    def test_inputs_by_name_and_from_files(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "text.txt").write_text("from a file")
+        assert self.result(run("run", "probe.echo", "--text", "named")) == "named"
+        assert self.result(run("run", "probe.echo", f"@{tmp_path / 'text.txt'}")) == "from a file"
+        assert self.result(run("run", "probe.same", '{"a": [1]}')) == '{"a": [1]}'
+        assert self.result(run("run", "probe.join", "a", "b", "c")) == "a+b+c"
+
+    def test_pictures_come_from_files(self, run: Run, picture: Path) -> None:
+        for word in (str(picture), f"@{picture}"):
+            done = run("run", "probe.flip", word)
+            with PIL.Image.open(done.out.strip()) as flipped:
+                assert flipped.size == (8, 8)
+        assert self.result(run("run", "probe.overlay", str(picture))) == "one"
+        assert self.result(run("run", "probe.overlay", str(picture), "--above", str(picture))) == "two"
+
+    def test_an_artifact_is_an_input(self, run: Run, picture: Path) -> None:
+        made = run("run", "probe.flip", str(picture), "--json").json["outputs"]["image"][0]
+        assert run("run", "probe.flip", made["id"]).code == 0
+
+    def test_several_values_map_and_a_sweep_sweeps(self, run: Run) -> None:
+        done = run("run", "probe.echo", "--text", "a", "--text", "b")
+        assert [Path(path).read_text() for path in done.out.splitlines()] == ["a", "b"]
+        swept = run("run", "probe.echo", "x", "--params", '{"suffix": {"each": ["1", "2", "3"]}}')
+        assert [Path(path).read_text() for path in swept.out.splitlines()] == ["x1", "x2", "x3"]
+
+    def test_underscores_and_dashes_are_the_same(self, run: Run, gate: Any) -> None:
+        gate.open(2)
+        for option in ("--is_stubborn", "--is-stubborn"):
+            assert run("run", "probe.hold", "x", "--gate", gate.path, option).code == 0
+
+    def test_text_that_looks_like_an_option_goes_after_two_dashes(self, run: Run) -> None:
+        assert self.result(run("run", "probe.echo", "--", "--help")) == "--help"
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("probe.echo",),
+            ("probe.echo", "a", "b"),
+            ("probe.echo", "x", "--number", "101"),
+            ("probe.echo", "x", "--number", "many"),
+            ("probe.echo", "x", "--nothing", "1"),
+            ("probe.echo", "x", "--params", "[1]"),
+            ("probe.echo", "@/no/such/file"),
+            ("probe.flip", "/no/such/picture.png"),
+            ("probe.flip", __file__),
+            ("probe.same", "{no json"),
+            ("probe.never",),
+            ("no_plugin.echo", "x"),
+        ],
+    )
+    def test_bad_input_is_2(self, run: Run, words: tuple[str, ...]) -> None:
+        done = run("run", *words)
+        assert (done.code, done.out) == (2, "")
+        assert "rror" in done.err
+        assert "Traceback" not in done.err
+
+    def test_help_shows_the_knobs(self, run: Run) -> None:
+        for words in (("run", "probe.echo", "--help"), ("signatures", "probe.echo")):
+            done = run(*words)
+            assert done.code == 0
+            assert "Return the text with the suffix." in done.out
+            assert "--number" in done.out
+            assert "0<=x<=100" in done.out
+        assert "a FIFO" in run("run", "probe.hold", "--help").out
+
+    def test_help_lists_the_models_there_are(self, run: Run, served: Path) -> None:
+        (served / "models" / "checkpoints" / "nice.safetensors").touch()
+        assert "nice" in run("run", "probe.load_model", "--help").out
+
+
+def test_results_are_written_where_asked(served: Path, run: Run, tmp_path: Path, picture: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    done = run("run", "probe.flip", str(picture), "--out", str(folder))
+    [path] = folder.iterdir()
+    assert done.out.strip() == str(path)
+    with PIL.Image.open(path) as written:
+        assert written.info["stable-core"]
+
+
+def test_json_is_the_whole_job(served: Path, run: Run) -> None:
+    job = run("run", "probe.echo", "hi", "--json").json
+    assert (job["state"], job["outputs"]["text"][0]["value"]) == ("succeeded", "hi")
+    failed = run("run", "probe.end", "--how", "raise", "--json")
+    assert (failed.code, failed.json["error"]["code"]) == (1, "plugin_raised")
+    refused = run("run", "probe.echo", "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (2, "invalid_input")
+    unknown = run("run", "probe.never", "--json")
+    assert (unknown.code, unknown.json["error"]["code"]) == (2, "not_found")
+
+
+def test_a_failed_job_is_1_and_shows_the_traceback(served: Path, run: Run) -> None:
+    done = run("run", "probe.end", "--how", "raise")
+    assert (done.code, done.out) == (1, "")
+    assert 'raise ValueError("it broke")' in done.err
+    assert done.err.rstrip().splitlines()[-2].startswith("error: ")
+
+
+def test_progress_goes_to_stderr(served: Path, run: Run, gate: Any) -> None:
+    gate.open()
+    assert "at the gate 1/2" in run("run", "probe.hold", "x", "--gate", gate.path).err
+
+
+def test_no_cache_runs_it_again(served: Path, run: Run, lab: Any) -> None:
+    tally = lab.tally()
+    for words in ((), (), ("--no-cache",)):
+        assert run("run", "probe.echo", "once", "--tally", str(tally), *words).code == 0
+    assert tally.read_text().count("ran") == 2
+
+
+# -- the other commands, against a server ------------------------------------------------------------------------------
+
+
+def test_signatures(served: Path, run: Run) -> None:
+    lines = run("signatures").out.splitlines()
+    [echo] = [line.split() for line in lines if line.startswith("probe.echo ")]
+    assert echo[1:4] == ["text", "->", "text"]
+    assert {one["name"] for one in run("signatures", "--json").json} >= {"probe.echo", "invert.invert"}
+    assert run("signatures", "probe.echo", "--json").json["name"] == "probe.echo"
+    assert run("signatures", "probe.never").code == 2
+
+
+def test_jobs_are_listed_shown_cancelled_and_retried(served: Path, run: Run, gate: Any) -> None:
+    with connected(served, print) as core:
+        job = core.submit({"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
+    assert run("jobs").out.startswith(job["id"])
+    assert run("jobs", "list", "--job", "probe.hold", "--limit", "1", "--json").json[0]["id"] == job["id"]
+    assert run("jobs", "list", "--state", "failed", "--job", "probe.never").out == ""
+    assert "probe.hold" in run("jobs", "show", job["id"]).out
+    assert run("jobs", "show", job["id"], "--json").json["id"] == job["id"]
+    assert run("jobs", "cancel", job["id"]).code == 0
+    with connected(served, print) as core:
+        assert core.wait(job["id"], WAIT_SECONDS)["state"] == "cancelled"
+    gate.open()
+    again = run("jobs", "retry", job["id"])
+    assert (again.code, Path(again.out.strip()).read_text()) == (0, "x")
+    assert run("jobs", "retry", job["id"]).code == 2
+    assert run("jobs", "logs", job["id"]).code == 0
+    assert run("jobs", "show", "none").code == 2
+    assert run("jobs", "cancel").code == 2
+    assert run("jobs", "cancel", "--all").out.endswith("cancelled\n")
+
+
+def test_the_log_of_a_job(served: Path, run: Run) -> None:
+    job = run("run", "probe.talk", "--mark", "hear me", "--json").json
+    assert "printed hear me" in run("jobs", "logs", job["id"]).out
+
+
+def graph_file(folder: Path, **jobs: Any) -> str:
+    path = folder / "graph.json"
+    path.write_text(json.dumps({"version": 1, "jobs": jobs, "ui": {}}))
+    return str(path)
+
+
+def test_a_graph_prints_the_results_of_its_jobs(served: Path, run: Run, tmp_path: Path) -> None:
+    first = {"job": "probe.echo", "inputs": {"text": "a"}}
+    second = {"job": "probe.echo", "inputs": {"text": {"job": "first"}}, "params": {"suffix": "b"}}
+    file = graph_file(tmp_path, first=first, second=second)
+    done = run("graph", "run", file)
+    results = dict(line.split("\t") for line in done.out.splitlines())
+    assert [(key, Path(path).read_text()) for key, path in results.items()] == [("first", "a"), ("second", "ab")]
+    assert set(run("graph", "run", file, "--json").json["jobs"]) == {"first", "second"}
+
+
+def test_a_graph_that_fails_is_1_and_one_that_is_wrong_2(served: Path, run: Run, tmp_path: Path) -> None:
+    bad = {"job": "probe.end", "params": {"how": "raise"}}
+    after = {"job": "probe.echo", "inputs": {"text": {"job": "bad"}}}
+    done = run("graph", "run", graph_file(tmp_path, bad=bad, after=after))
+    assert (done.code, done.out) == (1, "")
+    assert run("graph", "run", graph_file(tmp_path, one={"job": "probe.never"})).code == 2
+    (tmp_path / "graph.json").write_text("{")
+    assert run("graph", "run", str(tmp_path / "graph.json")).code == 2
+    assert run("graph", "run", str(tmp_path / "none.json")).code == 2
+
+
+def test_a_server_of_a_dead_process_is_not_used(served: Path, tmp_path: Path) -> None:
+    (tmp_path / "server.json").write_text('{"url": "http://127.0.0.1:9", "pid": 1, "token": ""}')
+    assert running_server(tmp_path) is None
+    (tmp_path / "server.json").write_text("{}")
+    assert running_server(tmp_path) is None
+    server = running_server(served)
+    assert server is not None
+    server.close()
+
+
+def test_completion_knows_the_jobs(served: Path) -> None:
+    assert "probe.echo" in cli._complete_job("probe.e")
+    assert cli._complete_job("x") == []
+
+
+# -- without a server --------------------------------------------------------------------------------------------------
+
+
+def test_run_without_a_server_does_the_same(lab: Any, run: Run) -> None:
+    done = run("--home", str(lab.home()), "run", "probe.echo", "alone")
+    assert (done.code, Path(done.out.strip()).read_text()) == (0, "alone")
+    assert run("run", "probe.echo", f"--home={lab.home()}", "--json").code == 2
+
+
+def test_two_commands_take_turns_at_one_home(lab: Any, run: Run) -> None:
+    home = lab.home()
+    other = EmbeddedServer(home)
+    notes: list[str] = []
+
+    def let_go(line: str) -> None:
+        notes.append(line)
+        threading.Thread(target=other.close).start()
+
+    with connected(home, let_go) as core:
+        assert core.health()["status"] == "ok"
+    assert "waiting" in notes[0]
+
+
+def command(*words: str, **more: Any) -> subprocess.Popen[str]:
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    return subprocess.Popen([sys.executable, "-m", "stable_core.cli", *words], text=True, **pipes)
+
+
+def test_ctrl_c_cancels_the_job_and_is_130(served: Path, gate: Any) -> None:
+    with command("--home", str(served), "run", "probe.hold", "x", "--gate", gate.path) as running:
+        assert running.stderr is not None
+        while "at the gate" not in running.stderr.readline():
+            pass
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=WAIT_SECONDS)
+    assert (running.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    with connected(served, print) as core:
+        assert core.jobs(job="probe.hold", limit=1)[0]["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("words", "never"),
+    [
+        (["--help"], {"starlette", "uvicorn", "msgspec", "pydantic", "PIL", "stable_core.core"}),
+        (["run", "probe.echo", "x"], {"starlette", "uvicorn", "msgspec", "stable_core.core"}),
+    ],
+)
+def test_the_command_line_is_light(served: Path, words: list[str], never: set[str]) -> None:
+    script = f"import sys\nfrom stable_core import cli\ntry: cli.main({words!r})\nfinally: print(*sys.modules)"
+    variables = {**os.environ, "STABLE_CORE_HOME": str(served)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=variables)
+    assert not never & set(done.stdout.split())
+
+
+def test_an_unreadable_setting_is_2(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text("{")
+    done = run("--home", str(tmp_path), "signatures")
+    assert done.code == 2
+    assert "settings.json" in done.err
+
+
+# -- shell -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_shell_runs_commands_and_jobs_on_one_core(lab: Any) -> None:
+    lines = "probe.echo first\nrun probe.echo second\njobs list --limit 1\nnothing\nprobe.never x\n'open\nexit\nx"
+    with command("--home", str(lab.home()), "shell", stdin=subprocess.PIPE) as shell:
+        out, err = shell.communicate(lines, timeout=WAIT_SECONDS)
+    assert shell.returncode == 0, err
+    paths = [Path(line).read_text() for line in out.splitlines() if line.startswith("/")]
+    assert paths == ["first", "second"]
+    assert "succeeded" in out
+    assert "No such command 'nothing'" in err
+    assert "No closing quotation" in err
+    assert "Traceback" not in err
+
+
+def test_the_shell_completes_jobs_and_knobs(served: Path) -> None:
+    with connected(served, print) as core:
+        assert "run " in cli_shell.completions(core, [], "r")
+        assert cli_shell.completions(core, [], "probe.ech") == ["probe.echo "]
+        assert cli_shell.completions(core, ["run"], "probe.ech") == ["probe.echo "]
+        assert cli_shell.completions(core, ["run", "probe.echo"], "--su") == ["--suffix "]
+        assert cli_shell.completions(core, ["probe.echo", "hi"], "--n") == ["--number "]
+
+
+# -- plugins -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plugins(served: Path) -> Iterator[Path]:
+    """Return the plugins folder; what a test adds is gone after it."""
+    folder = served / "plugins"
+    before = set(folder.iterdir())
+    yield folder
+    for path in set(folder.iterdir()) - before:
+        cli_plugins._delete(path)
+    cli_plugins._delete(served / "plugin_versions")
+
+
+@pytest.mark.parametrize("option", [[], ["--single-file"]])
+def test_a_new_plugin_works_at_once(plugins: Path, run: Run, option: list[str]) -> None:
+    made = Path(run("plugin", "new", "greeter", *option).out.strip())
+    assert made.is_dir() == (not option)
+    assert "greeter.hello" in {one["name"] for one in run("signatures", "--json").json}
+    assert run("run", "greeter.hello", "you", "--times", "11").code == 2
+    assert run("plugin", "new", "greeter").code == 2
+    assert run("plugin", "new", "../escape").code == 2
+
+
+def test_the_test_of_a_new_plugin_passes(plugins: Path, run: Run) -> None:
+    folder = Path(run("plugin", "new", "tested").out.strip())
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_wizard_asks(lab: Any) -> None:
+    with command("--home", str(lab.home()), "plugin", "new", stdin=subprocess.PIPE) as wizard:
+        out, _ = wizard.communicate("asked\ny\n", timeout=WAIT_SECONDS)
+    assert wizard.returncode == 0
+    assert "plugins/asked" in out
+
+
+def source_plugin(folder: Path, version: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "plugin.py").write_text(
+        f'from stable_core.sdk import Plugin\n\nVERSION = "{version}"\nplugin = Plugin("from_afar")\n'
+    )
+    entry = '[project.entry-points."stable_core.plugins"]\nfrom_afar = "plugin:plugin"\n'
+    (folder / "pyproject.toml").write_text(f'[project]\nname = "from-afar"\nversion = "{version}"\n\n{entry}')
+    return folder
+
+
+def test_a_plugin_is_installed_updated_rolled_back_and_removed(plugins: Path, run: Run, tmp_path: Path) -> None:
+    source = source_plugin(tmp_path / "source", "1")
+    installed = plugins / "from_afar" / "plugin.py"
+    assert run("plugin", "install", str(source)).out.strip() == str(installed.parent)
+    assert run("plugin", "install", str(source)).code == 2
+    assert "from_afar" in {one["name"] for one in run("plugin", "list", "--json").json}
+    assert run("plugin", "info", "from_afar", "--json").json["came_from"] == str(source)
+    assert run("plugin", "update", "from_afar").out == "from_afar is up to date\n"
+    assert run("plugin", "rollback", "from_afar").code == 2
+    source_plugin(source, "2")
+    assert run("plugin", "update", "from_afar").code == 0
+    assert 'VERSION = "2"' in installed.read_text()
+    for version in ("1", "2"):
+        assert run("plugin", "rollback", "from_afar").code == 0
+        assert f'VERSION = "{version}"' in installed.read_text()
+    assert run("plugin", "remove", "from_afar").code == 0
+    assert not installed.parent.exists()
+    assert run("plugin", "remove", "from_afar").code == 2
+
+
+def test_a_single_file_is_installed(plugins: Path, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "one_file.py"
+    file.write_text('from stable_core.sdk import Plugin\nplugin = Plugin("one_file")\n')
+    assert run("plugin", "install", str(file)).code == 0
+    file.write_text(file.read_text() + "# changed\n")
+    assert run("plugin", "update", "one_file").code == 0
+    assert run("plugin", "rollback", "one_file").code == 0
+    assert "changed" not in (plugins / "one_file.py").read_text()
+
+
+def test_a_plugin_comes_from_git(plugins: Path, run: Run, tmp_path: Path) -> None:
+    source = source_plugin(tmp_path / "repository", "1")
+    git = ["git", "-C", str(source), "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"], ["tag", "v1"]):
+        subprocess.run([*git, *words], check=True)
+    url = source.as_uri()
+    assert "trust" in run("plugin", "install", url).err
+    assert run("plugin", "install", f"{url}#v1", "--yes").code == 0
+    assert (plugins / "from_afar" / "plugin.py").is_file()
+    assert not (plugins / "from_afar" / ".git").exists()
+    assert run("plugin", "install", f"{url}#none", "--yes").code == 2
+
+
+@pytest.mark.parametrize("name", ["../probe", "probe", "invert", "none", "sources"])
+def test_only_what_was_installed_is_updated(plugins: Path, run: Run, name: str) -> None:
+    assert run("plugin", "update", name).code == 2
+    assert run("plugin", "rollback", name).code == 2
+    if name != "probe":
+        assert run("plugin", "remove", name).code == 2
+
+
+def test_what_is_no_plugin_is_not_installed(plugins: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "plain.py").write_text("x = 1\n")
+    (tmp_path / "empty").mkdir()
+    evil = source_plugin(tmp_path / "evil", "1")
+    (evil / "pyproject.toml").write_text('[project.entry-points."stable_core.plugins"]\n"../evil" = "plugin:plugin"\n')
+    before = set(plugins.iterdir())
+    for source in ("plain.py", "empty", "evil"):
+        assert run("plugin", "install", str(tmp_path / source)).code == 2
+    assert run("plugin", "install", "--yes", "--", "--upload-pack=touch x").code == 2
+    assert set(plugins.iterdir()) == before
+
+
+def test_search_reads_names_and_jobs(served: Path, run: Run) -> None:
+    assert {one["name"] for one in run("plugin", "search", "echo", "--json").json} == {"probe"}
+    assert "online index" in run("plugin", "search", "never_heard_of").err
+    assert run("plugin", "info", "never_heard_of").code == 2
+    assert "probe.echo" in run("plugin", "list").out
+
+
+def test_serve_refuses_a_home_in_use(served: Path, run: Run) -> None:
+    done = run("serve", "--port", "0")
+    assert done.code == 2
+    assert "Another stable-core" in done.err
