@@ -13,13 +13,15 @@ from training.nano.captions import FILLER
 
 UNKNOWN, START, END = 0, 1, 2
 UNKNOWN_WORD = "photo"
-WORDS = tuple(  # in the order of their rows
+SPELLINGS = (
     "a an the of and to in on at with by next left right above below under top bottom middle corner inside "
     "background shape small medium large two three four , . red orange yellow green cyan blue purple pink brown "
     "black white gray circle square triangle star heart diamond ring cross crescent arrow stars triangles "
     "crescents landscape sky day night sunset grass snow snowy desert sea house roof tree trees pine mountains "
-    "lake boat sun moon clouds starry ".split()  # noqa: SIM905
+    "lake boat sun moon clouds starry"
 )
+WORDS = tuple(SPELLINGS.split())
+"""The words that are learned, in the order of their rows."""
 SYNONYMS = {
     "red": "crimson scarlet", "orange": "tangerine", "yellow": "golden gold lemon", "green": "emerald lime",
     "cyan": "turquoise teal aqua", "blue": "navy azure", "purple": "violet", "pink": "rose", "brown": "chocolate",
