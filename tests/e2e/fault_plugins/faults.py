@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import gc
+import io
 import os
 import resource
 import secrets
@@ -117,11 +119,12 @@ def flood_progress(text: Text, params: Amount, progress: Progress) -> Text:
 
 @plugin.job
 def garbage(text: Text, params: Params, progress: Progress) -> Text:
-    """Write what is no message to every pipe there is, the protocol's too."""
+    """Find the pipe of the protocol and write what is no message."""
     progress(0, 1)
-    for fd in range(3, 20):
-        with contextlib.suppress(OSError):
-            os.write(fd, b"this is no message\n")
+    for file in [found for found in gc.get_objects() if isinstance(found, io.BufferedWriter)]:
+        if file.fileno() > 2:
+            file.write(b"this is no message\n")
+            file.flush()
     time.sleep(3600)
     return text
 
