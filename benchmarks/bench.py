@@ -1,4 +1,4 @@
-"""What every benchmark needs: a real server in a fresh home, a lean HTTP connection, and how to print numbers. No measurement here."""
+"""What every benchmark needs: a server in a fresh home, a lean HTTP connection, printing. No measurement here."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ class Connection:
 
     async def post(self, path: str, body: bytes) -> bytes:
         """POST and return the body of the answer."""
-        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        self._writer.write(head.encode() + body)
+        lines = ["Host: 127.0.0.1", "Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
+        self._writer.write("\r\n".join([f"POST {path} HTTP/1.1", *lines]).encode() + body)
         answer = await self._reader.readuntil(b"\r\n\r\n")
         size = int(answer.lower().split(b"content-length:")[1].split(b"\r\n")[0])
         content = await self._reader.readexactly(size)

@@ -36,6 +36,7 @@ def run(server: ServerProcess, document: dict[str, Any]) -> tuple[float, int]:
 
 
 def main() -> None:
+    """Measure and print the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, default=50)
     wanted = parser.parse_args()

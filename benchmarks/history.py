@@ -1,4 +1,4 @@
-"""Compare a home with 200,000 jobs in its history to an empty one: list, submit, restart. `python benchmarks/history.py`."""
+"""Compare a home with 200,000 jobs in its history to an empty one. `python benchmarks/history.py`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ async def measure(server: ServerProcess, rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure and print the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=300)

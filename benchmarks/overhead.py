@@ -1,4 +1,4 @@
-"""What the backend costs around a job: latency, throughput, CPU, events, start and memory. `python benchmarks/overhead.py`."""
+"""What the backend costs around a job: latency, throughput, CPU, start, memory. `python benchmarks/overhead.py`."""
 
 from __future__ import annotations
 
@@ -99,6 +99,7 @@ def start_and_memory(runs: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure and print the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2000)
     parser.add_argument("--clients", type=int, default=16)

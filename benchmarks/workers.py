@@ -1,4 +1,4 @@
-"""How fast workers come and go: start to hello, kill to new worker, crash to requeued job. `python benchmarks/workers.py`."""
+"""How fast workers come and go: hello, kill and replace, crash and requeue. `python benchmarks/workers.py`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ async def crashes(server: ServerProcess, rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure and print the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     wanted = parser.parse_args()
