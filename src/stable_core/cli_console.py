@@ -71,7 +71,12 @@ class ProgressDisplay:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
             self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
 
     def __enter__(self) -> ProgressDisplay:
@@ -96,7 +101,7 @@ class ProgressDisplay:
         label = ": ".join(part for part in (name, text or "running") if part)
         if self._bars:
             if event["job"] not in self._bar_of:
-                self._bar_of[event["job"]] = self._bars.add_task(label)
+                self._bar_of[event["job"]] = self._bars.add_task(label, total=None)
             self._bars.update(self._bar_of[event["job"]], description=label[:60], completed=step, total=total or None)
             return
         now = time.monotonic()

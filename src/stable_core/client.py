@@ -26,6 +26,7 @@ FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 EVENT_TIMEOUT_SECONDS = 45.0
 """The server says something at least every 15 seconds; after three times that the line is dead."""
 POLL_SECONDS = 30
+RETRY_SECONDS = 0.2
 
 
 class StableCoreError(Exception):
@@ -110,7 +111,7 @@ class Client:
     Args:
         url: where the server is.
         token: what it asks for when it can be reached from other machines.
-        timeout: seconds that one answer may take, and that a lost event stream is tried again.
+        timeout: seconds that one answer may take, and that a server that is gone is waited for.
     """
 
     def __init__(self, url: str = "http://127.0.0.1:7860", token: str | None = None, timeout: float = 60) -> None:
@@ -174,11 +175,23 @@ class Client:
         return self.wait(job["id"]) if job["state"] not in FINAL_STATES else job
 
     def wait(self, job_id: str, seconds: float | None = None) -> Json:
-        """Return the job when it has finished, or as it is after `seconds`."""
+        """Return the job when it has finished, or as it is after `seconds`; a server that restarts is waited for.
+
+        Raises:
+            NoServer: it has not come back in time.
+        """
         deadline = None if seconds is None else time.monotonic() + seconds
+        heard = time.monotonic()
         while True:
             left = POLL_SECONDS if deadline is None else max(0.0, min(POLL_SECONDS, deadline - time.monotonic()))
-            job = self.job(job_id, wait=left)
+            try:
+                job = self.job(job_id, wait=left)
+            except NoServer:
+                if time.monotonic() - heard > self._timeout:
+                    raise
+                time.sleep(RETRY_SECONDS)
+                continue
+            heard = time.monotonic()
             if job["state"] in FINAL_STATES or not left:
                 return job
 
@@ -230,7 +243,7 @@ class Client:
                     raise self._no_server(error) from None
             finally:
                 connection.close()
-            time.sleep(0.2)
+            time.sleep(RETRY_SECONDS)
 
     # -- artifacts -----------------------------------------------------------------------------------------------------
 

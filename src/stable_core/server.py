@@ -133,7 +133,7 @@ async def submit_job(request: Request) -> Response:
     job = await core.submit(
         await read_json(request, Any), owner=owner_of(request), idempotency_key=_idempotency_key(request)
     )
-    return answer(await core.wait(job["id"], seconds) if seconds else job, 201)
+    return answer(await wait_for_job(request, job["id"], seconds) if seconds else job, 201)
 
 
 @operation(
@@ -160,7 +160,7 @@ async def get_job(request: Request) -> Response:
     core, job_id = core_of(request), request.path_params["id"]
     job = core.get_job(job_id, owner=owner_of(request))
     if request.scope["query_string"] and (seconds := read_query(request, shapes.WaitQuery).wait):
-        job = await core.wait(job_id, seconds)
+        job = await wait_for_job(request, job_id, seconds)
     return answer(job)
 
 
@@ -190,6 +190,23 @@ async def cancel_jobs(request: Request) -> Response:
     wanted = await read_json(request, shapes.CancelRequest)
     cancelled = await core_of(request).cancel_all(**msgspec.structs.asdict(wanted), owner=owner_of(request))
     return answer({"cancelled": cancelled})
+
+
+async def wait_for_job(request: Request, job_id: str, seconds: float) -> dict[str, Any]:
+    """Return the job when it has finished, or as it is after `seconds` or when the server stops."""
+    core, waiting = core_of(request), request.app.state.waiting
+    turn = asyncio.current_task()
+    assert turn is not None
+    waiting.add(turn)
+    try:
+        return await core.wait(job_id, seconds)
+    except asyncio.CancelledError:
+        if not request.app.state.stopping.is_set():
+            raise
+        turn.uncancel()
+        return core.get_job(job_id)
+    finally:
+        waiting.discard(turn)
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -494,15 +511,19 @@ def make_app(core: Core, host: str = "127.0.0.1", token: str = "") -> Starlette:
     app.add_middleware(Gate, host=host, token=token)
     app.state.core = core
     app.state.stopping = asyncio.Event()
+    app.state.waiting = set()
     return app
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that ends its event streams when it stops, and stops without dying of the signal."""
+    """A uvicorn server that ends streams and waits when it stops, and stops without dying of the signal."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the streams, then the connections."""
-        self.config.app.state.stopping.set()  # type: ignore[union-attr]
+        """End the streams and waits, then the connections."""
+        state = self.config.app.state  # type: ignore[union-attr]
+        state.stopping.set()
+        for waiting in state.waiting:
+            waiting.cancel()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

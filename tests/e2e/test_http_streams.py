@@ -107,6 +107,35 @@ def test_a_stopping_server_ends_its_streams_and_leaves_at_once(make_server: Make
     assert not (server.home / "server.json").exists()
 
 
+def test_a_stopping_server_answers_those_who_wait(make_server: MakeServer, tmp_path: Path) -> None:
+    server = make_server().start()
+    job_id = server.submit("calm.hold", str(tmp_path / "never"))
+    server.until_working(job_id)
+    waiting = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
+    waiting.request("GET", f"/v1/jobs/{job_id}?wait=60")
+    assert server.terminate() == 0
+    answer = waiting.getresponse()
+    assert (answer.status, json.loads(answer.read())["state"]) == (200, "running")
+    waiting.close()
+
+
+def test_a_client_waits_for_a_server_that_restarts(make_server: MakeServer, tmp_path: Path) -> None:
+    server = make_server().start()
+    release = tmp_path / "release"
+    job_id = server.submit("calm.hold", str(release))
+    server.until_working(job_id)
+    ended: list[dict[str, Any]] = []
+    patient = Client(server.url)
+    waiter = threading.Thread(target=lambda: ended.append(patient.wait(job_id)))
+    waiter.start()
+    server.kill()
+    server.start()
+    release.touch()
+    waiter.join(DEADLINE_SECONDS)
+    patient.close()
+    assert [job["state"] for job in ended] == ["succeeded"]
+
+
 def test_the_server_says_where_it_is_to_its_owner_only(server: RunningServer) -> None:
     file = server.home / "server.json"
     assert json.loads(file.read_text())["url"] == server.url

@@ -226,6 +226,8 @@ def test_nobody_there() -> None:
     with pytest.raises(client.NoServer):
         list(lonely.events())
     with pytest.raises(client.NoServer):
+        lonely.wait("job")
+    with pytest.raises(client.NoServer):
         lonely.download("0" * 64, "nowhere")
 
 
