@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class Run:
 
     row: Row
     worker: WorkerProcess
-    outputs: dict[str, list[Row]] = field(default_factory=dict)
+    outputs: dict[str, list[Row]]
     progress: Row | None = None
     stop_reason: StableCoreError | None = None
     """Why it was asked to stop: a timeout; None with `is_cancelled` is the user's wish."""
@@ -223,22 +223,26 @@ class JobQueue:
         if self._is_stopping or self._is_stalled:
             return
         blocked: list[str] = []
-        for name in self._ready.plugins():
+        ranks = self._ready.plugins()
+        for name, rank in ranks.items():
             plugin = self._registry.plugins.get(name)
             if plugin is None:
                 gone = NotFound(f"The plugin {name!r} is no longer installed", "Install it again, then retry.")
                 self._worker_failed(name, gone)
                 continue
-            if any(self._skips[waiting] >= MAX_SKIPS for waiting in blocked):
-                break
+            if plugin.memory_mb and any(self._skips[waiting] >= MAX_SKIPS for waiting in blocked):
+                continue
             while self._ready.has_jobs(name) and (worker := self.pool.idle_worker(plugin)) is not None:
                 self._run(worker, self._store.job(self._ready.pop(name)))
-                self._skips.update(blocked)
+                self._skips.update(blocked if plugin.memory_mb else ())
             if self._ready.has_jobs(name) and not self.pool.is_starting(name) and self.pool.has_place(name):
-                if self.pool.try_start(plugin):
+                is_patient = self._skips[name] < MAX_SKIPS
+                if self.pool.try_start(plugin, [other for other in ranks if is_patient and ranks[other] <= rank]):
                     del self._skips[name]
                 else:
                     blocked.append(name)
+        if blocked and not all(map(self._ready.has_jobs, ranks)):  # what was spared may be idle now
+            self._dispatch_soon()
 
     def _run(self, worker: WorkerProcess, row: Row) -> None:
         try:
@@ -259,7 +263,7 @@ class JobQueue:
         self._store.update_job(row["id"], JobState.RUNNING, started=time.time(), cache_key=key, **facts, **lease)
         row |= facts
         self._tell(row, "job.running", {"attempt": row["attempt"]})
-        run = self.runs[row["id"]] = Run(row, worker)
+        run = self.runs[row["id"]] = Run(row, worker, {port["name"]: [] for port in signature["outputs"]})
         seconds = row["timeout"] or signature["timeout_seconds"] or self._config.settings.job_timeout_seconds
         if seconds:
             run.timer = asyncio.get_running_loop().call_later(seconds, self._time_out, run, seconds)
@@ -298,7 +302,7 @@ class JobQueue:
         row = run.row
         self._keep_artifact(row, artifact)
         if port:
-            run.outputs.setdefault(port, []).append(artifact)
+            run.outputs[port].append(artifact)
             self._tell(row, "job.output", {"port": port, "artifact": artifact})
 
     def _keep_artifact(self, row: Row, artifact: Row) -> None:
@@ -321,9 +325,8 @@ class JobQueue:
             except StableCoreError as error:
                 self.fail(row, error)
         elif kind == "done":
-            ports = [port["name"] for port in self._registry.signature(row["job"])["outputs"]]
             # Copies, because saving adds paths, and what an event has told does not change any more.
-            outputs = {port: [dict(artifact) for artifact in run.outputs.get(port, [])] for port in ports}
+            outputs = {port: [dict(artifact) for artifact in made] for port, made in run.outputs.items()}
             if self._config.settings.save_results and any(outputs.values()):
                 self._begin(self._save_and_finish(run, outputs))
             else:
@@ -366,7 +369,7 @@ class JobQueue:
 
         try:
             await asyncio.to_thread(save)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job must end
             hint = f"Make room or mend {self._config.outputs_folder()}, then retry; the result is kept as an artifact."
             self.fail(row, StorageFull(f"The result could not be saved: {error}", hint), run.progress)
         else:
@@ -450,7 +453,9 @@ class JobQueue:
             self.admit({**row, "state": JobState.QUEUED})
 
     def _finish_expanded(self, row: Row, children: dict[str, JobState]) -> None:
-        outputs: dict[str, list[Row]] = {port["name"]: [] for port in self._registry.signature(row["job"])["outputs"]}
+        outputs: dict[str, list[Row]] = {}
+        with contextlib.suppress(StableCoreError):  # the plugin may be gone by now
+            outputs = {port["name"]: [] for port in self._registry.signature(row["job"])["outputs"]}
         names = list(outputs)
         for child in row["expanded"]["results"]:
             for index, (port, made) in enumerate(self._store.job(child)["outputs"].items()):

@@ -12,14 +12,13 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stable_core.environments import Environments, EnvironmentSpec, Report, worker_environment, worker_runtime
+from stable_core.environments import Environments, EnvironmentSpec, worker_environment, worker_runtime
 from stable_core.errors import BadAnnouncement, NotFound, PluginError, StableCoreError, error_from_dict
 from stable_core.protocol import VERSION, MessageDecoder
 
@@ -45,6 +44,11 @@ class InstalledPlugin:
     environment: EnvironmentSpec
     announcement: dict[str, Any] | None = None
     error: StableCoreError | None = None
+
+    @property
+    def memory_mb(self) -> int:
+        """What a loaded worker of the plugin needs on its device, in MiB."""
+        return int((self.announcement or {}).get("memory_mb", 0))
 
     @property
     def is_bundled(self) -> bool:
@@ -73,47 +77,45 @@ class PluginRegistry:
         self.home = home
         self.environments = environments
         self.plugins: dict[str, InstalledPlugin] = {}
-        self._stamps: dict[Path, Stamp] = {}
-        self._found: dict[Path, list[InstalledPlugin]] = {}
+        self._found: dict[tuple[Path, Stamp], list[InstalledPlugin]] = {}
         self._slow: dict[str, asyncio.Task[None]] = {}
         self._cache = home / "cache" / "announcements.json"
         self._lock = asyncio.Lock()
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
 
-    async def refresh(self, wait_for: Iterable[str] = (), report: Report = lambda line: None) -> bool:
+    async def refresh(self, wait_for: Iterable[str] = ()) -> bool:
         """Look for new, changed and removed plugins, let them announce, and tell whether anything changed.
 
         Costs a few file stamps when nothing did. Plugins announce side by side, each in its own short process. One
         whose import needs packages of its own goes on in the background while its environment is made, unless it is
-        named in `wait_for` (`plugin` or `plugin.job`). `report` gets lines about these environments.
+        named in `wait_for` (`plugin` or `plugin.job`).
         """
         async with self._lock:
-            stamps = {source: stamp for folder in self.folders for source, stamp in _sources(folder)}
-            is_changed = stamps != self._stamps
+            sources = [source for folder in self.folders for source in _sources(folder)]
+            is_changed = sources != list(self._found)
             if is_changed:
-                await self._refresh(stamps, report)
+                await self._refresh(sources)
         names = {name.partition(".")[0] for name in wait_for}
         await asyncio.gather(*(asyncio.shield(task) for name, task in self._slow.items() if name in names))
         return is_changed
 
     async def stop(self) -> None:
         """End what is still announcing and the environments made for it."""
-        for task in (slow := list(self._slow.values())):
+        for task in self._slow.values():
             task.cancel()
-        await asyncio.gather(*slow, return_exceptions=True)
+        await asyncio.gather(*self._slow.values(), return_exceptions=True)
 
-    async def _refresh(self, stamps: dict[Path, Stamp], report: Report) -> None:
-        changed = {source for source, stamp in stamps.items() if self._stamps.get(source) != stamp}
-        read = {source: list(_read(source, stamps[source])) for source in changed}
-        found = {source: read[source] if source in changed else self._found[source] for source in stamps}
+    async def _refresh(self, sources: list[tuple[Path, Stamp]]) -> None:
+        found = {source: self._found[source] if source in self._found else _read(*source) for source in sources}
+        plugins = {plugin.name: plugin for here in reversed(found.values()) for plugin in here}
         known = self._load_cache()
         async with asyncio.TaskGroup() as group:
-            for plugin in (plugin for plugins in read.values() for plugin in plugins if plugin.error is None):
-                group.create_task(self._announce(plugin, known, report))
-        self._stamps, self._found = stamps, found
-        self.plugins = {plugin.name: plugin for plugins in list(found.values())[::-1] for plugin in plugins}
-        if {self._cache_key(plugin) for plugin in self._announced()} != known.keys():
-            self._save_cache()
+            for name, plugin in plugins.items():
+                plugin.announcement = plugin.announcement or known.get(self._cache_key(plugin))
+                if plugin.announcement is None and plugin.error is None and plugin is not self.plugins.get(name):
+                    group.create_task(self._announce(plugin))
+        self._found, self.plugins = found, plugins
+        self._save_cache()
 
     def plugin(self, name: str) -> InstalledPlugin:
         """Return one plugin.
@@ -133,13 +135,14 @@ class PluginRegistry:
             PluginError: the plugin is there but broken, or still announcing.
         """
         plugin = self.plugins.get(full_name.partition(".")[0])
-        if plugin is not None and plugin.error is not None:
-            raise plugin.error
-        if plugin is not None and plugin.announcement is None:
-            raise PluginError(f"The plugin {plugin.name!r} is still being set up", "Try again in a moment.")
-        for signature in plugin.announcement["signatures"] if plugin and plugin.announcement else []:
-            if signature["name"] == full_name:
-                return dict(signature)
+        if plugin is not None:
+            if plugin.error is not None:
+                raise plugin.error
+            if plugin.announcement is None:
+                raise PluginError(f"The plugin {plugin.name!r} is still being set up", "Try again in a moment.")
+            for signature in plugin.announcement["signatures"]:
+                if signature["name"] == full_name:
+                    return dict(signature)
         hint = _near(full_name, [each["name"] for each in self.signatures()])
         raise NotFound(f"Nothing announces {full_name!r}", hint)
 
@@ -148,28 +151,25 @@ class PluginRegistry:
         announced = [plugin.announcement["signatures"] for plugin in self.plugins.values() if plugin.announcement]
         return sorted(itertools.chain.from_iterable(announced), key=lambda each: str(each["name"]))
 
-    async def _announce(self, plugin: InstalledPlugin, known: dict[str, Any], report: Report) -> None:
+    async def _announce(self, plugin: InstalledPlugin) -> None:
         """Ask with this interpreter, or in the plugin's environment if its import needs packages of its own."""
-        plugin.announcement = known.get(self._cache_key(plugin))
-        if plugin.announcement is None:
-            async with self._slots:
-                needs_environment = await _ask(plugin, Path(sys.executable), self.home)
-            if needs_environment:
-                plugin.error = None
-                self._slow[plugin.name] = asyncio.create_task(self._announce_slowly(plugin, report))
-
-    async def _announce_slowly(self, plugin: InstalledPlugin, report: Report) -> None:
         try:
-            python = await self.environments.ensure(plugin.environment, lambda line: report(f"{plugin.name}: {line}"))
-            await _ask(plugin, python, self.home)
+            async with self._slots:
+                hello = await _run_announce(Path(sys.executable), plugin, self.home)
+            if hello.get("error", {}).get("is_import_error"):
+                self._slow[plugin.name] = asyncio.create_task(self._announce_slowly(plugin))
+            else:
+                _note(plugin, hello)
+        except StableCoreError as error:
+            plugin.error = error
+
+    async def _announce_slowly(self, plugin: InstalledPlugin) -> None:
+        try:
+            python = await self.environments.ensure(plugin.environment)
+            _note(plugin, await _run_announce(python, plugin, self.home))
             self._save_cache()
         except StableCoreError as error:
             plugin.error = error
-        finally:
-            self._slow.pop(plugin.name, None)
-
-    def _announced(self) -> list[InstalledPlugin]:
-        return [plugin for plugins in self._found.values() for plugin in plugins if plugin.announcement]
 
     def _cache_key(self, plugin: InstalledPlugin) -> str:
         return f"{plugin.name} {plugin.version} {worker_runtime(self.home).name}"
@@ -180,10 +180,9 @@ class PluginRegistry:
         return {}
 
     def _save_cache(self) -> None:
+        announced = [plugin for plugin in self.plugins.values() if plugin.announcement]
         with contextlib.suppress(OSError):  # only a cache
-            with tempfile.NamedTemporaryFile("w", dir=self._cache.parent, delete=False, encoding="utf-8") as file:
-                json.dump({self._cache_key(plugin): plugin.announcement for plugin in self._announced()}, file)
-            Path(file.name).replace(self._cache)
+            self._cache.write_text(json.dumps({self._cache_key(plugin): plugin.announcement for plugin in announced}))
 
 
 def bundled_folder() -> Path:
@@ -195,11 +194,7 @@ def bundled_folder() -> Path:
 
 def _sources(folder: Path) -> Iterator[tuple[Path, Stamp]]:
     """Yield each possible plugin right below `folder` with a stamp that changes when any of its files does."""
-    if not folder.is_dir():
-        return
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith((".", "_")):
-            continue
+    for path in sorted(folder.glob("[!._]*")):
         if path.suffix == ".py" and path.is_file():
             stat = path.stat()
             yield path, (("", stat.st_mtime_ns, stat.st_size),)
@@ -219,70 +214,60 @@ def _stamps(folder: Path, prefix: str) -> Iterator[tuple[str, int, int]]:
                 yield f"{prefix}{entry.name}", stat.st_mtime_ns, stat.st_size
 
 
-def _read(source: Path, stamp: Stamp) -> Iterator[InstalledPlugin]:
-    """Yield the plugins that a folder or file declares; one that cannot be read is yielded with its error."""
+def _read(source: Path, stamp: Stamp) -> list[InstalledPlugin]:
+    """Return the plugins that a folder or file declares; one that cannot be read is returned with its error."""
     try:
-        yield from _read_folder(source, stamp) if source.is_dir() else _read_file(source)
+        project, targets = _read_folder(source) if source.is_dir() else _read_file(source)
+        version = f"{project.get('version', '0')}+{_hash_files(source, stamp)}"
+        lock = source / "requirements.lock"
+        environment = EnvironmentSpec(
+            tuple(map(str, project.get("dependencies", []))),
+            lock if lock.is_file() else None,
+            str(project.get("requires-python", "")),
+        )
+        return [InstalledPlugin(name, source, str(target), version, environment) for name, target in targets.items()]
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        plugin = InstalledPlugin(source.stem, source, "", "0", EnvironmentSpec())
-        plugin.error = BadAnnouncement(f"{source.name} cannot be read: {error}", "Mend or remove it.")
-        yield plugin
+        reason = BadAnnouncement(f"{source.name} cannot be read: {error}", "Mend or remove it.")
+        return [InstalledPlugin(source.stem, source, "", "0", EnvironmentSpec(), error=reason)]
 
 
-def _read_folder(source: Path, stamp: Stamp) -> Iterator[InstalledPlugin]:
+def _read_folder(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the project table and the entry points of a folder's pyproject.toml."""
     project = tomllib.loads((source / "pyproject.toml").read_text("utf-8")).get("project", {})
-    version = f"{project.get('version', '0')}+{_hash_folder(source, stamp)}"
-    for name, target in project.get("entry-points", {}).get(ENTRY_POINTS, {}).items():
-        yield InstalledPlugin(name, source, str(target), version, _needs(project, source / "requirements.lock"))
+    return project, project.get("entry-points", {}).get(ENTRY_POINTS, {})
 
 
-def _needs(declared: dict[str, Any], lock: Path | None = None) -> EnvironmentSpec:
-    dependencies = tuple(map(str, declared.get("dependencies", [])))
-    requires_python = str(declared.get("requires-python", ""))
-    return EnvironmentSpec(dependencies, lock if lock and lock.is_file() else None, requires_python)
+def _read_file(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the `# /// script` block of a file, which has a project's keys, and the plugin that its code names.
+
+    Source: https://peps.python.org/pep-0723/
+    """
+    text = source.read_text("utf-8")
+    found = re.search(r"""\bPlugin\(\s*(?:name\s*=\s*)?["']([^"']*)["']""", text)
+    if found is None:
+        return {}, {}
+    block = re.search(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$", text)
+    toml = re.sub(r"(?m)^# ?", "", block["content"]) if block else ""
+    return tomllib.loads(toml), {found[1]: ""}
 
 
-def _hash_folder(source: Path, stamp: Stamp) -> str:
+def _hash_files(source: Path, stamp: Stamp) -> str:
     """Hash code and declarations by content, big files such as models by name and size."""
     known = hashlib.sha256()
     for name, _, size in stamp:
-        content = (source / name).read_bytes() if Path(name).suffix in CODE_SUFFIXES else str(size).encode()
+        path = source / name
+        content = path.read_bytes() if path.suffix in CODE_SUFFIXES else str(size).encode()
         known.update(f"{name}\0{len(content)}\0".encode() + content)
     return known.hexdigest()[:12]
 
 
-def _read_file(source: Path) -> Iterator[InstalledPlugin]:
-    content = source.read_bytes()
-    text = content.decode("utf-8")
-    found = re.search(r"""\bPlugin\(\s*(?:name\s*=\s*)?["']([^"']*)["']""", text)
-    if found is not None:
-        version = f"0+{hashlib.sha256(content).hexdigest()[:12]}"
-        yield InstalledPlugin(found[1], source, "", version, _needs(_inline_metadata(text)))
-
-
-def _inline_metadata(text: str) -> dict[str, Any]:
-    """Return the `# /// script` block of a file. Source: https://peps.python.org/pep-0723/"""
-    block = re.search(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$", text)
-    lines = block["content"].splitlines() if block else []
-    return tomllib.loads("\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines))
-
-
-async def _ask(plugin: InstalledPlugin, python: Path, home: Path) -> bool:
-    """Let the plugin announce, note what it says or why it cannot; return whether it lacks packages of its own."""
-    try:
-        hello = await _run_announce(python, plugin, home)
-        if "error" in hello:
-            plugin.error = error_from_dict(hello["error"])
-            return bool(hello["error"].get("is_import_error"))
-        if hello["plugin"]["name"] != plugin.name:
-            names = f"{plugin.name!r} by its declaration and {hello['plugin']['name']!r} by its code"
-            raise BadAnnouncement(f"{plugin.source.name} is {names}", "Give it one name.")
-        plugin.announcement = hello["plugin"]
-    except StableCoreError as error:
-        plugin.error = error
-    except OSError as error:
-        plugin.error = BadAnnouncement(f"{plugin.name} could not be asked: {error}")
-    return False
+def _note(plugin: InstalledPlugin, hello: dict[str, Any]) -> None:
+    if "error" in hello:
+        raise error_from_dict(hello["error"])
+    if hello["plugin"]["name"] != plugin.name:
+        names = f"{plugin.name!r} by its declaration and {hello['plugin']['name']!r} by its code"
+        raise BadAnnouncement(f"{plugin.source.name} is {names}", "Give it one name.")
+    plugin.announcement = hello["plugin"]
 
 
 async def _run_announce(python: Path, plugin: InstalledPlugin, home: Path) -> dict[str, Any]:
@@ -291,16 +276,18 @@ async def _run_announce(python: Path, plugin: InstalledPlugin, home: Path) -> di
     Raises:
         BadAnnouncement: it said nothing, or took longer than ANNOUNCE_SECONDS.
     """
-    process = await asyncio.create_subprocess_exec(
-        *(str(python), "-m", "stable_core.worker", "--announce", str(plugin.source), plugin.target),
-        env=worker_environment(home),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
     try:
-        async with asyncio.timeout(ANNOUNCE_SECONDS):
-            said, log = await process.communicate()
+        process = await asyncio.create_subprocess_exec(
+            *(python, "-m", "stable_core.worker", "--announce", plugin.source, plugin.target),
+            env=worker_environment(home),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    except OSError as error:
+        raise BadAnnouncement(f"{plugin.name} could not be asked: {error}") from None
+    try:
+        said, log = await asyncio.wait_for(process.communicate(), ANNOUNCE_SECONDS)
     except TimeoutError:
         hint = "Heavy imports belong inside the job functions."
         raise BadAnnouncement(f"{plugin.name} did not announce within {ANNOUNCE_SECONDS} s", hint) from None
@@ -308,15 +295,13 @@ async def _run_announce(python: Path, plugin: InstalledPlugin, home: Path) -> di
         if process.returncode is None:
             process.kill()
             await process.wait()
-    try:
+    with contextlib.suppress(StableCoreError, ValueError):
         (hello,) = MessageDecoder().feed(said)
-        if hello.get("version") != VERSION or not hello.keys() & {"plugin", "error"}:
-            raise ValueError
-    except (StableCoreError, ValueError):
-        message = f"{plugin.name} ended with exit code {process.returncode} and without an announcement"
-        tail = log.decode(errors="replace").splitlines()[-30:]
-        raise BadAnnouncement(message, "The end of its output says why.", "\n".join(tail)) from None
-    return hello
+        if hello.get("version") == VERSION and hello.keys() & {"plugin", "error"}:
+            return hello
+    message = f"{plugin.name} ended with exit code {process.returncode} and without an announcement"
+    tail = log.decode(errors="replace").splitlines()[-30:]
+    raise BadAnnouncement(message, "The end of its output says why.", "\n".join(tail))
 
 
 def _near(name: str, known: list[str]) -> str:

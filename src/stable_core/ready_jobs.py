@@ -52,10 +52,10 @@ class ReadyJobs:
         del self._plugin_of[ready.job_id]
         return ready.job_id
 
-    def plugins(self) -> list[str]:
-        """Return the plugins that have ready jobs, the one whose job should run first in front."""
+    def plugins(self) -> dict[str, int]:
+        """Return the plugins that have ready jobs with the rank of their best, the one to run first in front."""
         ranked = [(best, plugin) for plugin in self._heaps if (best := self._best(plugin)) is not None]
-        return [plugin for _, plugin in sorted(ranked)]
+        return {plugin: best[0][0] for best, plugin in sorted(ranked)}
 
     def jobs_of(self, plugin: str) -> list[str]:
         """Return all ready jobs of a plugin, in the order they were added."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from stable_core.config import Config
@@ -46,6 +46,7 @@ class WorkerPool:
         self._on_change, self._on_failure, self._on_report = on_change, on_failure, on_report
         self._workers: dict[Key, WorkerProcess] = {}
         self._starting: dict[Key, asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._memory_mb: dict[Key, int] = {}
         self._devices: list[str] | None = None
         self._capacity_mb: dict[str, int] = {}
@@ -61,23 +62,28 @@ class WorkerPool:
             if name == plugin.name and worker.is_idle:
                 if worker.version == plugin.version:
                     return worker
-                worker.dismiss()
+                self._retire(worker)
         return None
 
     def is_starting(self, plugin: str) -> bool:
         """Tell whether a worker of the plugin is on its way."""
         return any(name == plugin for name, _ in self._starting)
 
-    def try_start(self, plugin: InstalledPlugin) -> bool:
-        """Begin to start one more worker of the plugin; idle workers of others make room. False: no room now."""
-        memory_mb = int((plugin.announcement or {}).get("memory_mb", 0))
+    def try_start(self, plugin: InstalledPlugin, spared: Collection[str] = ()) -> bool:
+        """Begin to start one more worker of the plugin; idle workers of others make room. False: no room now.
+
+        The workers of the plugins in `spared` do not make room.
+        """
+        memory_mb = plugin.memory_mb
         for device in self._device_names():
             key = (plugin.name, device)
             if key in self._workers or key in self._starting:
                 continue
-            evicted = self._make_room(device, memory_mb)
+            evicted = self._make_room(device, memory_mb, spared)
             if evicted is not None:
                 self._memory_mb[key] = memory_mb
+                for worker in evicted:  # now, so that none of them gets a job any more
+                    worker.is_ready = False
                 self._starting[key] = asyncio.create_task(self._start(plugin, device, evicted))
                 return True
         return False
@@ -94,7 +100,7 @@ class WorkerPool:
             self._devices = self.host.devices()
         return self._devices
 
-    def _make_room(self, device: str, memory_mb: int) -> list[WorkerProcess] | None:
+    def _make_room(self, device: str, memory_mb: int, spared: Collection[str]) -> list[WorkerProcess] | None:
         """Return the idle workers that must go so that `memory_mb` fit, or None if that is not enough."""
         if device not in self._capacity_mb:
             self._capacity_mb[device] = self._config.settings.device_memory_mb or self.host.memory_mb(device)
@@ -104,6 +110,7 @@ class WorkerPool:
             return []
         going = []
         idle = [self._workers[key] for key in here if key in self._workers and self._workers[key].is_idle]
+        idle = [worker for worker in idle if worker.plugin not in spared]
         for worker in sorted(idle, key=lambda worker: worker.idle_since):
             going.append(worker)
             excess -= self._memory_mb[(worker.plugin, worker.device)]
@@ -113,8 +120,6 @@ class WorkerPool:
 
     async def _start(self, plugin: InstalledPlugin, device: str, evicted: list[WorkerProcess]) -> None:
         key = (plugin.name, device)
-        for worker in evicted:
-            worker.is_ready = False
         worker = WorkerProcess(plugin.name, plugin.version, device, self._logs, self._gone)
         try:
             await asyncio.gather(*(one.stop() for one in evicted))
@@ -143,6 +148,12 @@ class WorkerPool:
             if key not in self._workers:
                 self._memory_mb.pop(key, None)
         self._on_change()
+
+    def _retire(self, worker: WorkerProcess) -> None:
+        worker.is_ready = False
+        leaving = asyncio.create_task(worker.stop())
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     def _gone(self, worker: WorkerProcess) -> None:
         key = (worker.plugin, worker.device)

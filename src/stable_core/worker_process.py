@@ -82,21 +82,21 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             await host.start_worker(lambda: self, python, source, target, variables)
             async with asyncio.timeout(seconds):
                 hello = await self._hello
-        except TimeoutError:
+            if "error" in hello:
+                raise error_from_dict(hello["error"])
+            if hello["version"] != protocol.VERSION:
+                message = f"The worker of {self.plugin} speaks protocol {hello['version']}, not {protocol.VERSION}"
+                raise ProtocolMismatch(message, "Restart the server.")
+            if self._exited.is_set():  # it was buried before this could go on
+                raise self._death()
+        except BaseException as error:
             self.kill()
-            message = f"The worker of {self.plugin} said nothing for {seconds:g} s"
-            raise TimedOut(message, "Its import hangs: heavy work belongs in the job functions.") from None
-        except BaseException:
-            self.kill()
+            if self._transport is not None:
+                await self._exited.wait()
+            if isinstance(error, TimeoutError):
+                message = f"The worker of {self.plugin} said nothing for {seconds:g} s"
+                raise TimedOut(message, "Its import hangs: heavy work belongs in the job functions.") from None
             raise
-        if "error" in hello:
-            raise error_from_dict(hello["error"])
-        if self._exited.is_set():  # it was buried before this could go on
-            raise self._death()
-        if hello["version"] != protocol.VERSION:
-            self.kill()
-            message = f"The worker of {self.plugin} speaks protocol {hello['version']}, not {protocol.VERSION}"
-            raise ProtocolMismatch(message, "Restart the server.")
         self.is_ready = True
         self.idle_since = time.monotonic()
 
@@ -129,16 +129,12 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             with contextlib.suppress(ProcessLookupError):
                 self._transport.kill()
 
-    def dismiss(self) -> None:
-        """Let the worker unload and exit once the job in hand is done; it takes no other."""
-        self.is_ready = False
-        self._send({"type": "exit"})
-
     async def stop(self, grace_seconds: float = 2.0) -> None:
-        """Dismiss the worker and end it by force when it does not go."""
+        """Let the worker unload and exit; end it by force when it does not."""
+        self.is_ready = False
         if self._transport is None:
             return
-        self.dismiss()
+        self._send({"type": "exit"})
         try:
             await asyncio.wait_for(self._exited.wait(), grace_seconds)
         except TimeoutError:

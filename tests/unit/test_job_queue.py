@@ -475,7 +475,7 @@ async def test_cancel_a_running_job(core: Core, lab: Any, gate: Any) -> None:
     job = await core.submit(
         {"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path, "swallows": True}}
     )
-    await lab.until(core, "job.progress", job["id"])
+    await lab.until(core, "job.running", job["id"])
     await core.cancel(job["id"])
     await core.cancel(job["id"])
     ended = await lab.end(core, job["id"])
@@ -549,7 +549,7 @@ async def _stored(core: Core, job: str) -> Any:
 async def test_cancel_a_parent_cancels_its_children(core: Core, lab: Any, gate: Any) -> None:
     job = await core.submit({"job": "probe.holds", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
     made = (await lab.until(core, "job.waiting", job["id"]))["data"]["jobs"]
-    await lab.until(core, "job.progress", made[0])
+    await lab.until(core, "job.running", made[0])
     assert (await core.cancel(job["id"]))["state"] == "cancelled"
     assert [(await lab.end(core, child))["state"] for child in made] == ["cancelled", "cancelled"]
     assert core.get_job(job["id"])["state"] == "cancelled"
