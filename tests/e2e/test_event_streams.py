@@ -77,6 +77,18 @@ def test_a_client_that_leaves_mid_stream_disturbs_nobody(server: RunningServer, 
     until(lambda: event_clients(server) == 0, "the end of all streams")
 
 
+def test_a_client_that_leaves_while_it_waits_changes_nothing(server: RunningServer, tmp_path: Path) -> None:
+    body = {"job": "faults.hold", "inputs": {"text": str(tmp_path / "release")}, "cache": False}
+    waiting = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    waiting.request("POST", "/v1/jobs?wait=60", json.dumps(body), {"Content-Type": "application/json"})
+    [job] = until(lambda: server.client.jobs(state="running", job="faults.hold"), "the job that runs")
+    break_off(waiting.sock)
+    waiting.close()
+    (tmp_path / "release").touch()
+    ended = server.ended(job["id"])
+    assert (ended["state"], ended["attempt"]) == ("succeeded", 1)
+
+
 def test_a_client_that_does_not_read_delays_nobody(server: RunningServer) -> None:
     sleepers = []
     for _ in range(3):

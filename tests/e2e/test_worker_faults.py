@@ -95,6 +95,33 @@ def test_jobs_behind_a_deadly_one_run(server: RunningServer) -> None:
     assert [server.ended(job_id)["state"] for job_id in deadly] == ["failed"] * 2
 
 
+def test_what_needs_a_failed_job_fails_with_its_name(server: RunningServer) -> None:
+    jobs = {
+        "dies": {"job": "faults.segfault", "inputs": {"text": "x"}},
+        "needs it": {"job": "calm.echo", "inputs": {"text": {"job": "dies"}}},
+        "needs that": {"job": "calm.echo", "inputs": {"text": {"job": "needs it"}}},
+        "alone": {"job": "calm.echo", "inputs": {"text": "x"}, "cache": False},
+    }
+    ids = {key: job["id"] for key, job in server.client.graph({"version": 1, "jobs": jobs})["jobs"].items()}
+    failed(server, ids["dies"], "worker_died")
+    failed(server, ids["needs it"], "input_failed", ids["dies"])
+    failed(server, ids["needs that"], "input_failed", ids["needs it"])
+    assert server.ended(ids["alone"])["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("how", ["die", "cancel"])
+def test_programs_that_a_worker_started_end_with_it(server: RunningServer, how: str) -> None:
+    job_id = server.submit("faults.leave_child", how)
+    child = int(server.until_working(job_id)["data"]["message"])
+    if how == "cancel":
+        server.client.cancel(job_id)
+        assert server.ended(job_id)["state"] == "cancelled"
+    else:
+        failed(server, job_id, "worker_died", "exit code 7")
+    until(lambda: is_gone(child), "the end of the program")
+    goes_on(server)
+
+
 # -- a worker that does not listen -------------------------------------------------------------------------------------
 
 
@@ -222,6 +249,17 @@ def test_a_worker_that_hangs_at_its_start_is_given_up(make_server: MakeServer) -
     for job_id in (first, second):
         failed(server, job_id, "timed_out", "said nothing for 1.5 s")
     until(lambda: len(server.workers()) == 1, "the end of the worker that hangs")
+
+
+def test_a_job_whose_worker_hangs_at_its_start_can_be_cancelled(make_server: MakeServer) -> None:
+    server = make_server()
+    shutil.copy(FAULT_PLUGINS / "hangs.py", server.home / "plugins")
+    server.start()
+    job_id = server.submit("hangs.echo", "x")
+    until(server.workers, "the worker that hangs")
+    assert server.client.cancel(job_id)["state"] == "cancelled"
+    goes_on(server)
+    assert server.terminate() == 0
 
 
 def test_incompatible_plugins_work_side_by_side(make_server: MakeServer) -> None:
