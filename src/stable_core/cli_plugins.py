@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +48,7 @@ def new_plugin(
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise BadRequest(f"{name!r} is no name for a plugin.", "Use lowercase letters, digits and underscores.")
     plugins = home_folder() / "plugins"
-    _check_free(plugins, name)
+    _check_free(name)
     made = plugins / (f"{name}.py" if single_file else name)
     files = {"plugin.py": made} if single_file else {
         file: made / file for file in ("plugin.py", "pyproject.toml", "README.md", "tests/test_hello.py")
@@ -85,7 +87,8 @@ def plugin_info(name: Name, as_json: AsJson = False) -> None:
     found = next((plugin for plugin in _plugins() if plugin["name"] == name), None)
     if found is None:
         raise NotFound(f"There is no plugin {name!r}.", "`stable-core plugin list` shows those there are.")
-    found = {**found, "came_from": _Installed().sources.get(name, {}).get("source")}
+    source = _kept(name) / "source.txt"
+    found = {**found, "came_from": source.read_text("utf-8") if source.is_file() else None}
     if as_json:
         out_json(found)
     else:
@@ -118,142 +121,116 @@ def install_plugin(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before running somebody's code")] = False,
 ) -> None:
     """Copy a plugin into the home folder. Plugins are programs: install only what you trust."""
-    is_local = Path(source).exists()
-    if (
-        not is_local
-        and not yes
-        and not (sys.stdin.isatty() and typer.confirm(f"Let code from {source} run on this machine?"))
-    ):
+    if Path(source).exists():
+        source, yes = str(Path(source).resolve()), True
+    if not yes and not (sys.stdin.isatty() and typer.confirm(f"Let code from {source} run on this machine?")):
         raise BadRequest("Not installed.", "A plugin can do all that you can; say --yes if you trust it.")
-    source = str(Path(source).resolve()) if is_local else source
-    installed = _Installed()
-    with tempfile.TemporaryDirectory(dir=installed.versions) as folder:
-        name, fetched = _fetch(source, Path(folder))
-        _check_free(installed.plugins, name)
-        installed.put(name, fetched, source)
+    with _fetched(source) as (name, fetched):
+        _check_free(name)
+        _put(name, fetched)
+    _kept(name).mkdir(exist_ok=True)
+    (_kept(name) / "source.txt").write_text(source, "utf-8")
     note(f"Try it: stable-core signatures; its jobs are called {name}.…")
 
 
 @plugin_app.command("update")
 def update_plugin(name: Name) -> None:
     """Fetch an installed plugin again from where it came; the version before is kept for rollback."""
-    installed = _Installed()
-    source = installed.source(name)
-    with tempfile.TemporaryDirectory(dir=installed.versions) as folder:
-        found, fetched = _fetch(source, Path(folder))
+    with _fetched(_source(name)) as (found, fetched):
         if found != name:
-            raise Conflict(f"{source} is now called {found!r}.", f"Remove {name} and install it again.")
-        if _content(fetched) == _content(installed.path(name)):
+            raise Conflict(f"{name} is now called {found!r}.", f"Remove {name} and install it again.")
+        if _content(fetched) == _content(_installed(name)):
             out(f"{name} is up to date")
-            return
-        installed.put(name, fetched, source)
+        else:
+            _put(name, fetched)
 
 
 @plugin_app.command("rollback")
 def rollback_plugin(name: Name) -> None:
     """Change back to the version before; once more changes forward again."""
-    installed = _Installed()
-    installed.source(name)
-    before = next(iter(installed.versions.glob(f"{name}/*")), None)
+    _source(name)
+    before = next(iter((_kept(name) / "before").glob("*")), None)
     if before is None:
         raise NotFound(f"There is no earlier version of {name!r}.", "One is kept from the first update on.")
-    with tempfile.TemporaryDirectory(dir=installed.versions) as folder:
-        installed.put(name, before.rename(Path(folder) / before.name), installed.source(name))
+    _put(name, before.rename(_kept(name) / before.name))
 
 
 @plugin_app.command("remove")
 def remove_plugin(name: Name) -> None:
     """Delete a plugin from the home folder; its jobs and results stay."""
-    installed = _Installed()
-    _delete(installed.path(name))
-    _delete(installed.versions / name)
-    installed.sources.pop(name, None)
-    installed.save()
+    _delete(_installed(name))
+    _delete(_kept(name))
     out(f"removed {name}")
 
 
-class _Installed:
-    """The plugins of the home folder, where each came from and the version before of each."""
-
-    def __init__(self) -> None:
-        home = home_folder()
-        self.plugins = home / "plugins"
-        self.versions = home / "plugin_versions"
-        self.plugins.mkdir(exist_ok=True)
-        self.versions.mkdir(exist_ok=True)
-        self._file = self.versions / "sources.json"
-        self.sources: dict[str, Json] = json.loads(self._file.read_text()) if self._file.is_file() else {}
-
-    def path(self, name: str) -> Path:
-        """Return the folder or file of a plugin in the home folder."""
-        if name.isidentifier():
-            for path in (self.plugins / name, self.plugins / f"{name}.py"):
-                if path.exists():
-                    return path
+def _installed(name: str) -> Path:
+    """Return the folder or file of a plugin in the home folder."""
+    plugins = home_folder() / "plugins"
+    found = [path for path in (plugins / name, plugins / f"{name}.py") if name.isidentifier() and path.exists()]
+    if not found:
         raise NotFound(f"No plugin {name!r} is installed.", "Bundled plugins come and go with stable-core itself.")
+    return found[0]
 
-    def source(self, name: str) -> str:
-        """Return where a plugin came from."""
-        self.path(name)
-        if name not in self.sources:
-            raise NotFound(
-                f"Nothing is known of where {name!r} came from.", "Only what `plugin install` put there is updated."
-            )
-        return str(self.sources[name]["source"])
 
-    def put(self, name: str, fetched: Path, source: str) -> None:
-        """Make `fetched` the plugin; what it replaces becomes the version before."""
-        before = self.versions / name
-        try:
-            current = self.path(name)
-        except NotFound:
-            current = None
-        _delete(before)
-        if current is not None:
-            before.mkdir()
+def _kept(name: str) -> Path:
+    """Return the folder of what is known of a plugin: where it is from in `source.txt`, the version before in `before/`."""
+    return home_folder() / "plugin_versions" / name
+
+
+def _source(name: str) -> str:
+    file = _kept(_installed(name).stem) / "source.txt"
+    if not file.is_file():
+        raise NotFound(f"{name!r} was not put there by `plugin install`.", "Change it in its folder.")
+    return file.read_text("utf-8")
+
+
+def _put(name: str, fetched: Path) -> None:
+    """Make `fetched` the plugin; what it replaces becomes the version before."""
+    plugins, before = home_folder() / "plugins", _kept(name) / "before"
+    plugins.mkdir(exist_ok=True)
+    _delete(before)
+    for current in (plugins / name, plugins / f"{name}.py"):
+        if current.exists():
+            before.mkdir(parents=True)
             current.rename(before / current.name)
-        target = self.plugins / (f"{name}.py" if fetched.is_file() else name)
-        fetched.rename(target)
-        self.sources[name] = {"source": source}
-        self.save()
-        out(str(target))
-
-    def save(self) -> None:
-        """Write the list of sources."""
-        self._file.write_text(json.dumps(self.sources, indent=2))
+    out(str(fetched.rename(plugins / fetched.name)))
 
 
-def _check_free(plugins: Path, name: str) -> None:
-    if (plugins / name).exists() or (plugins / f"{name}.py").exists():
-        raise Conflict(
-            f"There is a plugin {name!r} already.", f"`stable-core plugin update {name}` or `remove {name}` first."
-        )
+def _check_free(name: str) -> None:
+    with contextlib.suppress(NotFound):
+        _installed(name)
+        raise Conflict(f"There is a plugin {name!r} already.", f"`stable-core plugin update {name}`, or remove it.")
 
 
-def _fetch(source: str, folder: Path) -> tuple[str, Path]:
-    """Copy a plugin below `folder` and return its name and where it is now."""
-    path, target = Path(source), folder / "fetched"
-    if path.is_file():
-        if "Plugin(" not in path.read_text("utf-8", errors="replace") or not path.stem.isidentifier():
-            raise BadRequest(
-                f"{path} is no plugin.", "A plugin file has a `plugin = Plugin(...)`; see docs/plugin_guide.md."
-            )
-        return path.stem, Path(shutil.copy(path, target))
-    if path.is_dir():
-        shutil.copytree(path, target, ignore=shutil.ignore_patterns(".git", "__pycache__", ".venv", ".pytest_cache"))
-    else:
-        _clone(source, target)
+@contextlib.contextmanager
+def _fetched(source: str) -> Iterator[tuple[str, Path]]:
+    """Copy a plugin to a folder of its own for a while; give its name, and where it is, named as when installed."""
+    versions = home_folder() / "plugin_versions"
+    versions.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=versions) as folder:
+        path, target = Path(source), Path(folder) / "plugin"
+        if path.is_file():
+            if "Plugin(" not in path.read_text("utf-8", errors="replace") or not path.stem.isidentifier():
+                raise BadRequest(f"{path} is no plugin.", "It has no `plugin = Plugin(...)`.")
+            yield path.stem, Path(shutil.copy(path, folder))
+            return
+        if path.is_dir():
+            shutil.copytree(path, target, ignore=shutil.ignore_patterns(".git", ".venv", "__pycache__"))
+        else:
+            _clone(source, target)
+        name = _name_of(target)
+        if not name.isidentifier():
+            hint = 'It needs a pyproject.toml with [project.entry-points."stable_core.plugins"] and a lowercase name.'
+            raise BadRequest(f"{source} is no plugin.", hint)
+        yield name, target.rename(target.with_name(name))
+
+
+def _name_of(plugin: Path) -> str:
     try:
-        project = tomllib.loads((target / "pyproject.toml").read_text("utf-8"))["project"]
-        name = next(iter(project["entry-points"]["stable_core.plugins"]))
+        project = tomllib.loads((plugin / "pyproject.toml").read_text("utf-8"))["project"]
+        return str(next(iter(project["entry-points"]["stable_core.plugins"])))
     except (OSError, ValueError, KeyError, StopIteration):
-        hint = 'It needs a pyproject.toml with [project.entry-points."stable_core.plugins"].'
-        raise BadRequest(f"{source} is no plugin.", hint) from None
-    if not name.isidentifier():
-        raise BadRequest(
-            f"{source} has a plugin called {name!r}.", "A plugin's name is a lowercase Python module name."
-        )
-    return name, target
+        return ""
 
 
 def _clone(source: str, target: Path) -> None:
@@ -262,13 +239,11 @@ def _clone(source: str, target: Path) -> None:
     quiet = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "https:ssh:git:file"}
     command = ["git", "clone", "--quiet", "--depth", "1", *branch, "--", url, str(target)]
     try:
-        done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
+        subprocess.run(command, env=quiet, capture_output=True, text=True, check=True)
     except FileNotFoundError:
         raise BadRequest("git is not installed.", "Install git, or give a folder.") from None
-    if done.returncode:
-        raise BadRequest(
-            f"{source} cannot be fetched: {done.stderr.strip()}", "Give a folder, a .py file or a git URL."
-        )
+    except subprocess.CalledProcessError as error:
+        raise BadRequest(f"{source} cannot be fetched: {error.stderr.strip()}", "Is it a git URL?") from None
     shutil.rmtree(target / ".git")
 
 

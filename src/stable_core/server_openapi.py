@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from stable_core import __version__
 from stable_core.errors import BadRequest, TooLarge, error_classes
-from stable_core.server_shapes import ErrorAnswer
+from stable_core.server_shapes import ErrorAnswer, Event
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Shape = TypeVar("Shape")
@@ -104,7 +104,7 @@ async def read_json(request: Request, shape: Any) -> Any:
 def openapi_document(operations: Iterable[Operation]) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of all routes."""
     operations = list(operations)
-    types = [shape for operation in operations for shape in operation.types] + [ErrorAnswer]
+    types = [shape for operation in operations for shape in operation.types] + [ErrorAnswer, Event]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     drawn = {id(shape): schema for shape, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}

@@ -114,9 +114,6 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, messa
     kind = "http"
     if scope["type"] == "websocket":
         await receive()  # the connect message
-        if "websocket.http.response" not in scope.get("extensions", {}):
-            await send({"type": "websocket.close", "code": 1008, "reason": message})
-            return
-        kind = "websocket.http"
+        kind = "websocket.http"  # uvicorn has this extension
     await send({"type": f"{kind}.response.start", "status": status, "headers": headers})
     await send({"type": f"{kind}.response.body", "body": body})
