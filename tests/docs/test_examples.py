@@ -172,6 +172,14 @@ def test_the_plugin_of_the_guide_runs_job_by_job(server: str, photo: Path) -> No
         assert check_job(client.wait(job["id"]))["outputs"]
 
 
+def test_the_tour_lists_what_lies_in_a_home_folder(server: str, docs_home: Path) -> None:
+    page = (DOCS / "architecture.md").read_text("utf-8").partition("## The home folder")[2].partition("\n## ")[0]
+    listed = {name.rstrip("/") for name in re.findall(r"(?m)^    (\S+)  ", page)}
+    found = {re.sub("-(wal|shm)$", "", path.name) for path in docs_home.iterdir()}
+    assert found <= listed
+    assert len(found) > 8
+
+
 @pytest.mark.parametrize("page", [DOCS / "tutorial.md", ROOT / "README.md"], ids=lambda page: page.name)
 def test_a_client_program_on_a_page_runs(page: Path, server: str, photo: Path) -> None:
     programs = [text for marks, text in blocks(page) if marks.get("run") == "server"]

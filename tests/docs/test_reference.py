@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from stable_core import errors, sdk
-from stable_core.config import Settings
+from stable_core.config import Config, Settings
 from stable_core.errors import JobFailed, StableCoreError
 from stable_core.sdk.artifacts import ARTIFACT_TYPES
 from stable_core.sdk.jobs import JobState
@@ -54,6 +54,15 @@ def test_every_setting_is_listed_in_order_with_help_default_and_variable() -> No
         assert found, f"{name}: {text}"
         assert (found[1], json.loads(found[2])) == (field.description, field.default)
         assert found[3] == f"STABLE_CORE_{name.upper()}"
+
+
+def test_the_example_of_a_settings_file_is_one(home: Path) -> None:
+    example = re.search(r"(?ms)^    \{\n.*?^    \}$", sections("settings.md")["Settings"])
+    assert example
+    (home / "settings.json").write_text(example[0], "utf-8")
+    config = Config(home)
+    assert config.settings.image_format == "webp"
+    assert config.plugin_settings("sd") == {"precision": "fp32"}
 
 
 def test_every_name_of_the_sdk_is_explained() -> None:
