@@ -62,6 +62,14 @@ class Core:
             raise Conflict(
                 f"Another stable-core is using {self.home}", "Stop it, or give this one another folder with --home."
             )
+        try:
+            await self._open()
+        except BaseException:
+            self._lock.close()
+            raise
+        self._upkeep = [asyncio.create_task(self._keep_alive()), asyncio.create_task(self._keep_clean())]
+
+    async def _open(self) -> None:
         for folder in ("plugins", "models/checkpoints"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         self._store = Store(self.home, self._events.publish, self.config.settings.durability == "full")
@@ -70,7 +78,6 @@ class Core:
         await self._registry.refresh()
         self._queue.recover()
         await self._store.commit()
-        self._upkeep = [asyncio.create_task(self._keep_alive()), asyncio.create_task(self._keep_clean())]
 
     async def stop(self) -> None:
         """Put running jobs back into the queue, stop the workers and let go of the home folder."""

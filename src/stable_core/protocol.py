@@ -20,8 +20,10 @@ beginning of that job's.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,8 @@ def write_artifact(folder: Path, content: bytes | Path) -> tuple[str, int]:
     else:
         artifact_id, size = hashlib.sha256(content).hexdigest(), len(content)
     path = artifact_path(folder, artifact_id)
+    with contextlib.suppress(OSError):
+        os.utime(path)  # it is wanted again: clean-up goes by age
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

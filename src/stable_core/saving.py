@@ -21,30 +21,37 @@ PNG_SIGNATURE_BYTES = 8
 EXIF_USER_COMMENT = 0x9286
 EXIF_MAKER_NOTE = 0x927C
 EXIF_POINTER = 0x8769
+MAX_SIDE = {"jpeg": 65_500, "webp": 16_383}
+"""The longest side in pixels that these formats can hold."""
+MAX_JPEG_CHARACTERS = 20_000
+"""EXIF must fit into one segment of 64 KiB, at up to three bytes a character."""
 
 
 def save_output(content: Path, artifact: dict[str, Any], provenance: Provenance, config: Config) -> Path:
     """Copy one result into `<outputs>/<date>/` under a new readable name and return its path.
 
     The generation data goes into a PNG's text chunks (`parameters` and `stable-core`), the EXIF of JPEG and WebP, and a
-    JSON file beside anything else.
+    JSON file beside anything else and beside a JPEG without room for it. A picture too large for its format is a PNG.
     """
     is_png = artifact["media_type"] == "image/png"
     image_format = config.settings.image_format if is_png and artifact["type"] == "image" else "png"
+    if max(artifact.get("width", 0), artifact.get("height", 0)) > MAX_SIDE.get(image_format, 2**31):
+        image_format = "png"
     suffix = suffix_of(f"image/{image_format}" if is_png else artifact["media_type"])
     path = _free_name(config.outputs_folder() / time.strftime("%Y-%m-%d"), _readable(provenance), suffix)
     facts = {"parameters": artifact.get("parameters", ""), "stable-core": json.dumps(provenance)}
     facts = {name: text for name, text in facts.items() if text and config.settings.embed_parameters}
     sidecar = path.with_name(f"{path.name}.json")
+    is_beside = not is_png or (image_format == "jpeg" and sum(map(len, facts.values())) > MAX_JPEG_CHARACTERS)
     try:
         if is_png and image_format == "png":
             path.write_bytes(with_png_text(content.read_bytes(), facts))
         elif is_png:
-            path.write_bytes(_convert(content, image_format, facts))
+            path.write_bytes(_convert(content, image_format, {} if is_beside else facts))
         else:
             shutil.copyfile(content, path)
-            if facts:
-                sidecar.write_text(json.dumps(provenance, indent=2), encoding="utf-8")
+        if facts and is_beside:
+            sidecar.write_text(json.dumps(provenance, indent=2), encoding="utf-8")
     except BaseException:
         for half_written in (path, sidecar):
             half_written.unlink(missing_ok=True)
@@ -71,19 +78,16 @@ def with_png_text(png: bytes, facts: dict[str, str]) -> bytes:
 def _convert(content: Path, image_format: str, facts: dict[str, str]) -> bytes:
     from PIL import Image  # noqa: PLC0415 - the server does not need Pillow before this
 
-    with Image.open(content) as opened:
-        picture = (
-            opened.convert("RGB")
-            if image_format == "jpeg" or opened.mode not in ("RGB", "RGBA", "L")
-            else opened.copy()
-        )
+    from stable_core.sdk.codecs import decode  # noqa: PLC0415
+
+    picture = decode("image", content, "image/png")
     exif = Image.Exif()
     if "parameters" in facts:
         exif.get_ifd(EXIF_POINTER)[EXIF_USER_COMMENT] = b"UNICODE\0" + facts["parameters"].encode("utf-16-be")
     if "stable-core" in facts:
         exif.get_ifd(EXIF_POINTER)[EXIF_MAKER_NOTE] = facts["stable-core"].encode()
     stream = io.BytesIO()
-    picture.save(stream, image_format, quality=92, exif=exif)
+    (picture.convert("RGB") if image_format == "jpeg" else picture).save(stream, image_format, quality=92, exif=exif)
     return stream.getvalue()
 
 
@@ -95,7 +99,7 @@ def _readable(provenance: Provenance) -> str:
         time.strftime("%H%M%S"),
         provenance["job"],
         re.sub(r"[^a-z0-9]+", "-", words.lower())[:48].strip("-"),
-        str(seed),
+        re.sub(r"\D+", "", str(seed))[:20],
     ]
     return "-".join(part for part in parts if part)
 

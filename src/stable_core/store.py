@@ -7,6 +7,7 @@ Whoever acts within one turn of the event loop shares a commit, which makes thou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import sqlite3
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from stable_core.errors import Conflict, NotFound, StorageFull
+from stable_core.errors import ConfigError, Conflict, NotFound, StorageFull
 from stable_core.protocol import artifact_path
 from stable_core.sdk.jobs import TRANSITIONS, JobState
 
@@ -75,17 +76,15 @@ class Store:
         self.artifacts.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(home / "stable-core.db", isolation_level=None, cached_statements=256)
         self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'NORMAL'}")
-        self._db.execute("PRAGMA busy_timeout=5000")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise Conflict(
-                f"This home was written by another version (database {version})",
-                "Update stable-core or use another --home.",
-            )
+        try:
+            self._open("FULL" if is_durable else "NORMAL")
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            hint = "Free some disk space, or move the file away: jobs and results are then forgotten, files stay."
+            raise ConfigError(f"{home / 'stable-core.db'} cannot be used: {error}", hint) from None
+        except Conflict:
+            self._db.close()
+            raise
         self._on_commit = on_commit
         self.on_failure: Callable[[], None] = lambda: None
         """Called when a transaction was undone: whoever acted in it must look at the rows again."""
@@ -94,6 +93,17 @@ class Store:
         self._fault = ""
         """Why the open transaction can only be undone."""
         self._seq: int = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+
+    def _open(self, synchronous: str) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute(f"PRAGMA synchronous={synchronous}")
+        self._db.execute("PRAGMA busy_timeout=5000")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
+            message = f"This home was written by another version (database {version})"
+            raise Conflict(message, "Update stable-core or use another --home.")
 
     # -- transactions --------------------------------------------------------------------------------------------------
 
@@ -117,7 +127,8 @@ class Store:
     def _flush(self) -> None:
         future, events, fault = self._committed, self._pending_events, self._fault
         self._committed, self._pending_events, self._fault = None, [], ""
-        assert future is not None
+        if future is None:
+            return  # closed in the meantime
         try:
             if not fault:  # half a transaction is worse than none
                 self._db.execute("COMMIT")
@@ -304,8 +315,9 @@ class Store:
     # -- artifacts -----------------------------------------------------------------------------------------------------
 
     def add_artifact(self, meta: Row, owner: str) -> None:
-        """Register an artifact whose file is in place; a known one keeps its first entry."""
-        self._execute("INSERT OR IGNORE INTO artifacts VALUES (?,?,?,?)", (meta["id"], owner, time.time(), _dump(meta)))
+        """Register an artifact whose file is in place; a known one keeps its first entry but counts as new."""
+        sql = "INSERT INTO artifacts VALUES (?,?,?,?) ON CONFLICT (id) DO UPDATE SET created = excluded.created"
+        self._execute(sql, (meta["id"], owner, time.time(), _dump(meta)))
 
     def use_artifact(self, artifact_id: str, job_id: str) -> None:
         """Note that a job has this artifact as input or output, which keeps it from being collected."""
@@ -333,12 +345,14 @@ class Store:
         for artifact_id in unused:
             self._execute("DELETE FROM artifacts WHERE id = ?", (artifact_id,))
         known = {row[0] for row in self._db.execute("SELECT id FROM artifacts")}
-        strays = [
-            path for path in self.artifacts.glob("*/*") if path.name not in known and path.stat().st_mtime < older_than
-        ]
+        strays = [path for path in self.artifacts.glob("*/*") if path.name not in known]
+        count = 0
         for path in strays:
-            path.unlink(missing_ok=True)
-        return len(strays)
+            with contextlib.suppress(OSError):  # a worker may just be writing it
+                if path.stat().st_mtime < older_than:
+                    path.unlink()
+                    count += 1
+        return count
 
     def forget_old(self, before: float) -> None:
         """Delete old events and keys, and the previews of finished jobs; jobs and results stay."""
