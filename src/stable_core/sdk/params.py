@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
 from pathlib import Path
@@ -37,64 +38,58 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def Field(  # noqa: N802, PLR0913 - mirrors pydantic.Field, which plugin authors know
+def Field(  # noqa: N802 - mirrors pydantic.Field, which plugin authors know
     default: Any = PydanticUndefined,
     *,
-    description: str = "",
-    ge: float | None = None,
-    le: float | None = None,
-    gt: float | None = None,
-    lt: float | None = None,
-    multiple_of: float | None = None,
-    min_length: int | None = None,
-    max_length: int | None = None,
-    pattern: str | None = None,
-    title: str | None = None,
-    examples: list[Any] | None = None,
-    deprecated: bool | None = None,
-    default_factory: Any = None,
     component: Component | None = None,
     group: str = "",
     advanced: bool = False,
     unit: str = "",
     depends: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Any:
     """Describe one knob: its default, its range and how a form shows it.
 
     `component`, `group`, `advanced`, `unit` and `depends` (shown only while other knobs have these values) become
-    the `x-ui` hints of the JSON Schema; the rest are pydantic's own.
+    the `x-ui` hints of the JSON Schema; `options` are those of `pydantic.Field`: `description`, `ge`, `le` and so on.
+
+    Raises:
+        TypeError: an option is unknown.
     """
+    if unknown := options.keys() - _PYDANTIC_OPTIONS:
+        raise TypeError(f"Field has no option {min(unknown)!r}")
     hints = {"component": component, "group": group, "advanced": advanced, "unit": unit, "depends": depends}
     ui: dict[str, Any] = {name: value for name, value in hints.items() if value}
-    limits = {"ge": ge, "le": le, "gt": gt, "lt": lt, "multiple_of": multiple_of, "min_length": min_length}
-    extra: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
     if ui:  # merged, because the type may have hints of its own, as Seed and ModelFile do
-        extra["json_schema_extra"] = lambda schema: schema.update({"x-ui": {**schema.get("x-ui", {}), **ui}})
-    if default_factory is not None:
-        extra["default_factory"] = default_factory
-    else:
-        extra["default"] = default
-    return pydantic.Field(
-        description=description or None,
-        max_length=max_length,
-        pattern=pattern,
-        title=title,
-        examples=examples,
-        deprecated=deprecated,
-        **extra,
-    )
+        options["json_schema_extra"] = lambda schema: schema.update({"x-ui": {**schema.get("x-ui", {}), **ui}})
+    field: Any = pydantic.Field(default, **options)
+    return field
 
 
-def _ui(component: Component, **more: Any) -> dict[str, Any]:
-    return {"x-ui": {"component": component, **more}}
+_PYDANTIC_OPTIONS = inspect.signature(pydantic.Field).parameters.keys()
 
 
-class _SeedHint:
+class _Hints:
+    """Adds `x-ui` hints to the JSON Schema of an annotated type."""
+
+    def __init__(self, component: Component, **more: str) -> None:
+        self._ui = {"component": component, **more}
+
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        return {**handler(schema), **_ui("seed")}
+        return {**handler(schema), "x-ui": self._ui}
 
 
-Seed = Annotated[int, pydantic.Field(ge=-1, le=MAX_SEED), _SeedHint()]
+class ModelFile(_Hints):
+    """Mark a string param as the name of a model file of one kind: `Annotated[str, ModelFile("checkpoints")]`.
+
+    The choices are not announced: the core lists the folders of that kind, so a new file appears at once.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__("model", kind=kind)
+
+
+Seed = Annotated[int, pydantic.Field(ge=-1, le=MAX_SEED), _Hints("seed")]
 """A random seed; -1 asks for a random one, chosen when the job is submitted, so every job can run again."""
 
 Secret = Annotated[
@@ -102,30 +97,8 @@ Secret = Annotated[
 ]
 """A password or token; only for plugin settings, never for params: it appears in no job, picture, log or event."""
 
-
-class ModelFile:
-    """Mark a string param as the name of a model file of one kind: `Annotated[str, ModelFile("checkpoints")]`.
-
-    The choices are not announced: the core lists the folders of that kind, so a new file appears at once.
-    """
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        """Add the `model` hint that makes a client draw a picker of this kind."""
-        drawn: dict[str, Any] = handler(schema)
-        drawn.update(_ui("model", kind=self.kind))
-        return drawn
-
-
-_bundled_roots: list[Path] = []
-
-
-def add_model_root(folder: Path) -> None:
-    """Search `folder` too, laid out as a models folder; `Plugin(models=…)` calls it."""
-    if folder not in _bundled_roots:
-        _bundled_roots.append(folder)
+bundled_roots: list[Path] = []
+"""The models folders that plugins bring; `Plugin(models=…)` adds its own."""
 
 
 def model_files(kind: str, roots: list[Path] | None = None) -> dict[str, Path]:
@@ -136,34 +109,23 @@ def model_files(kind: str, roots: list[Path] | None = None) -> dict[str, Path]:
     """
     if roots is None:
         named = os.environ.get("STABLE_CORE_MODELS", "")
-        roots = [Path(root) for root in named.split(os.pathsep) if root] + _bundled_roots
+        roots = [Path(root) for root in named.split(os.pathsep) if root] + bundled_roots
     found: dict[str, Path] = {}
     for root in roots:
         for folder in (root / name for name in KIND_FOLDERS.get(kind, (kind,))):
-            for path in sorted(_models_below(folder)):
-                found.setdefault(
-                    path.relative_to(folder).with_suffix("").as_posix() if path.is_file() else path.name, path
-                )
+            pipelines = _pipelines(folder)
+            files = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.parent not in pipelines]
+            for path in sorted(path for path in files if path.suffix.lower() in MODEL_SUFFIXES and path.is_file()):
+                found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+            found = {**{path.name: path for path in pipelines}, **found}
         if kind == "checkpoints":
-            found = {**{index.parent.name: index.parent for index in sorted(root.glob("*/model_index.json"))}, **found}
+            found = {**{path.name: path for path in _pipelines(root)}, **found}
     return found
 
 
-def _models_below(folder: Path) -> list[Path]:
-    """List the model files and diffusers folders in `folder`, two levels deep: people sort models into folders."""
-    if not folder.is_dir():
-        return []
-    found: list[Path] = []
-    for path in folder.iterdir():
-        if _is_model_file(path) or (path / "model_index.json").is_file():
-            found.append(path)
-        elif path.is_dir():
-            found += filter(_is_model_file, path.iterdir())
-    return found
-
-
-def _is_model_file(path: Path) -> bool:
-    return path.suffix.lower() in MODEL_SUFFIXES and path.is_file()
+def _pipelines(folder: Path) -> list[Path]:
+    """List the diffusers folders right below `folder`."""
+    return sorted(index.parent for index in folder.glob("*/model_index.json"))
 
 
 def find_model_file(kind: str, name: str, roots: list[Path] | None = None) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stable_core.errors import BadAnnouncement
 from stable_core.sdk.jobs import Job, JobSignature
-from stable_core.sdk.params import Params, add_model_root
+from stable_core.sdk.params import Params, bundled_roots
 from stable_core.sdk.signatures import read_signature
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Plugin:
         self._load_hooks: list[Callable[[], Any]] = []
         self._unload_hooks: list[Callable[[], Any]] = []
         if models is not None:
-            add_model_root(models)
+            bundled_roots.append(models)
 
     @property
     def settings(self) -> Any:

@@ -11,7 +11,7 @@ import pydantic
 import pytest
 
 from stable_core.errors import InvalidParams
-from stable_core.sdk import Field, ModelFile, Params, Plugin, Secret, Seed, find_model_file, model_files, params
+from stable_core.sdk import Field, ModelFile, Params, Plugin, Secret, Seed, find_model_file, model_files
 from stable_core.sdk.params import MAX_SEED, check_params, resolve_seeds
 
 
@@ -107,6 +107,10 @@ class TestSchema:
     def test_unknown_names_are_forbidden_in_the_schema_too(self) -> None:
         assert Knobs.model_json_schema()["additionalProperties"] is False
 
+    def test_an_option_that_is_misspelt_is_refused(self) -> None:
+        with pytest.raises(TypeError, match="no option 'min'"):
+            Field(default=1, min=1)
+
     def test_a_secret_is_a_password(self) -> None:
         class Settings(Params):
             token: Secret = ""
@@ -142,7 +146,9 @@ class TestSeeds:
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return an empty home models folder, searched before an A1111 folder beside it; no plugin brings models."""
-    monkeypatch.setattr(params, "_bundled_roots", [])
+    none: list[Path] = []
+    monkeypatch.setattr("stable_core.sdk.params.bundled_roots", none)
+    monkeypatch.setattr("stable_core.sdk.plugin.bundled_roots", none)
     monkeypatch.setenv("STABLE_CORE_MODELS", f"{tmp_path / 'home'}{os.pathsep}{tmp_path / 'a1111'}")
     return tmp_path / "home"
 
