@@ -18,7 +18,8 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -55,137 +56,94 @@ class Environments:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.folder = home / "environments"
-        self.locks = home / "locks"
-        self._builds: dict[EnvironmentSpec, tuple[asyncio.Task[Path], list[Report]]] = {}
+        self._turns: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def ensure(self, spec: EnvironmentSpec, report: Report = lambda line: None) -> Path:
         """Return the Python interpreter of the environment, making it first when it is missing.
 
-        Callers that want the same environment at once share one build, in this process and across processes; the build
-        ends when the last of them is cancelled. `report` gets plain lines about the progress.
+        Callers that want the same environment at once take turns, so that the first makes it for all. `report` gets
+        plain lines about the progress.
 
         Raises:
             EnvironmentFailed: with the end of uv's output and what to do about it.
         """
-        if (python := self.python_of(spec)) is not None:
-            return python
-        if spec not in self._builds:
-            listening: list[Report] = []
-            task = asyncio.create_task(self._build(spec, lambda line: [listener(line) for listener in listening]))
-            task.add_done_callback(lambda _: self._builds.pop(spec, None))
-            self._builds[spec] = task, listening
-        running, listeners = self._builds[spec]
-        listeners.append(report)
         try:
-            return await asyncio.shield(running)
-        finally:
-            listeners.remove(report)
-            if not listeners and not running.done():
-                running.cancel()
-                await asyncio.wait([running])
-
-    def python_of(self, spec: EnvironmentSpec) -> Path | None:
-        """Return the interpreter when the environment is complete, else None."""
-        lock = self._lock_path(spec)
-        if not lock.is_file():
-            return None
-        folder = self._folder_of(spec, lock.read_text("utf-8"))
-        python = _python_in(folder)
-        return python if (folder / MARKER).is_file() and python.exists() else None
-
-    def size_bytes(self, spec: EnvironmentSpec) -> int:
-        """Return the disk space that removing the environment would free: files shared with others do not count."""
-        python = self.python_of(spec)
-        if python is None:
-            return 0
-        stats = [path.lstat() for path in python.parent.parent.rglob("*")]
-        return sum(getattr(stat, "st_blocks", -(-stat.st_size // 512)) * 512 for stat in stats if stat.st_nlink == 1)
-
-    async def remove_unused(self, keep: Iterable[EnvironmentSpec]) -> list[str]:
-        """Delete every environment that no spec in `keep` needs and return their names; one being made stays."""
-        kept = {python.parent.parent for spec in keep if (python := self.python_of(spec))}
-        removed = []
-        for folder in sorted(self.folder.glob("*/")):
-            with folder.with_suffix(".lock").open("a") as lock:
-                if folder not in kept and try_lock(lock):
-                    (folder / MARKER).unlink(missing_ok=True)
-                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-                    removed.append(folder.name)
-        return removed
-
-    def _lock_path(self, spec: EnvironmentSpec) -> Path:
-        """Return where the lock is or will be: the shipped one, if it names what the SDK needs, else one made here."""
-        if spec.lock is not None and all(
-            _names(spec.lock.read_text("utf-8"), need.split(">")[0]) for need in RUNTIME_NEEDS
-        ):
-            return spec.lock
-        return self.locks / f"{_digest(*self._requirements(spec), _interpreter(spec))}.lock"
-
-    def _requirements(self, spec: EnvironmentSpec) -> list[str]:
-        """Return what to resolve. A dependency on stable-core itself is left out: workers bring the SDK along."""
-        wanted = spec.lock.read_text("utf-8").splitlines() if spec.lock is not None else list(spec.dependencies)
-        return [line for line in [*wanted, *RUNTIME_NEEDS] if not re.match(r"(?i)\s*stable[-_.]core\b", line)]
-
-    def _folder_of(self, spec: EnvironmentSpec, lock: str) -> Path:
-        pins = [line.strip() for line in lock.splitlines() if line.strip() and not line.strip().startswith("#")]
-        return self.folder / _digest(*pins, _interpreter(spec))
-
-    async def _build(self, spec: EnvironmentSpec, report: Report) -> Path:
-        try:
-            lock = self._lock_path(spec)
-            if not lock.is_file():
-                await self._resolve(spec, lock, report)
-            text = lock.read_text("utf-8")
-            folder = self._folder_of(spec, text)
-            async with _exclusive(folder.with_suffix(".lock"), report):
+            lock = self._lock_of(spec)
+            async with self._turns[lock]:
+                if spec.lock is None and not lock.is_file():
+                    await self._resolve(spec, lock, report)
+            folder = self._folder_of(spec)
+            async with self._turns[folder]:
                 if self.python_of(spec) is None:
-                    (folder / MARKER).unlink(missing_ok=True)
-                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-                    report(f"Making an environment of {text.count('==')} packages")
-                    await run_uv(self.home, report, "venv", "--quiet", "--python", _interpreter(spec), str(folder))
-                    command = ["pip", "install", "--python", str(_python_in(folder)), "--requirements", str(lock)]
-                    await run_uv(self.home, report, *command, has_torch=_names(text, "torch"))
-                    (folder / MARKER).write_text(text, "utf-8")
+                    await self._install(spec, lock, folder, report)
         except OSError as error:
             raise EnvironmentFailed(f"The environment could not be written: {error}", _hint(str(error))) from None
         return _python_in(folder)
 
+    def python_of(self, spec: EnvironmentSpec) -> Path | None:
+        """Return the interpreter when the environment is complete, else None."""
+        if not self._lock_of(spec).is_file():
+            return None
+        folder = self._folder_of(spec)
+        python = _python_in(folder)
+        return python if (folder / MARKER).is_file() and python.exists() else None
+
+    def size_bytes(self, spec: EnvironmentSpec) -> int:
+        """Return the disk space that the environment takes: files shared with others do not count."""
+        stats = [path.lstat() for path in self._folder_of(spec).rglob("*")]
+        return sum(getattr(stat, "st_blocks", -(-stat.st_size // 512)) * 512 for stat in stats if stat.st_nlink == 1)
+
+    def _lock_of(self, spec: EnvironmentSpec) -> Path:
+        """Return where the lock is or will be: the shipped one, else one made here."""
+        return spec.lock or self.home / "locks" / f"{_digest(*_requirements(spec), _interpreter(spec))}.lock"
+
+    def _folder_of(self, spec: EnvironmentSpec) -> Path:
+        lines = self._lock_of(spec).read_text("utf-8").splitlines()
+        pins = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+        return self.home / "environments" / _digest(*pins, _interpreter(spec))
+
     async def _resolve(self, spec: EnvironmentSpec, lock: Path, report: Report) -> None:
         """Write the exact versions of everything the plugin needs; they stay the same until its dependencies change."""
         report("Choosing package versions")
-        requirements = "\n".join(self._requirements(spec))
-        self.locks.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.locks, prefix=".new-") as folder:
-            wanted, made = Path(folder, "requirements.in"), Path(folder, "requirements.lock")
-            wanted.write_text(requirements + "\n", "utf-8")
-            plain = ("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links")
-            command = ["pip", "compile", str(wanted), "--output-file", str(made), "--python", _interpreter(spec)]
-            await run_uv(self.home, report, *command, *plain, has_torch=_names(requirements, "torch"))
-            made.replace(lock)
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            wanted = Path(folder, "requirements.in")
+            wanted.write_text("\n".join(_requirements(spec)), "utf-8")
+            command = ["pip", "compile", str(wanted), "--output-file", str(lock), "--python", _interpreter(spec)]
+            await run_uv(self.home, report, *command, "--no-header", "--no-annotate")
+
+    async def _install(self, spec: EnvironmentSpec, lock: Path, folder: Path, report: Report) -> None:
+        report("Making an environment")
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await run_uv(self.home, report, "venv", "--quiet", "--python", _interpreter(spec), str(folder))
+        command = ["pip", "install", "--python", str(_python_in(folder)), "--requirements", str(lock)]
+        await run_uv(self.home, report, *command, *RUNTIME_NEEDS)
+        (folder / MARKER).touch()
 
 
-async def run_uv(home: Path, report: Report, *arguments: str, has_torch: bool = False) -> None:
+async def run_uv(home: Path, report: Report, *arguments: str) -> None:
     """Run uv to its end with pip's sources handed on; cancelling kills it and what it started.
 
-    Where the packages have torch and no wheel folder is configured, uv first tries to get the build for this machine.
+    Where no wheel folder is configured, uv first tries to get torch, if that is wanted, in the build for this machine.
 
     Raises:
         EnvironmentFailed: uv failed.
     """
     environ = uv_environment(home)
-    if arguments[0] == "pip" and environ.pop("UV_NO_INDEX", ""):
+    is_pip = arguments[0] == "pip"
+    if is_pip and environ.pop("UV_NO_INDEX", ""):
         arguments = (*arguments, "--no-index")
-    elif has_torch and not environ.keys() & {"UV_FIND_LINKS", "UV_OFFLINE", "UV_TORCH_BACKEND"}:
+    elif is_pip and not environ.keys() & {"UV_FIND_LINKS", "UV_OFFLINE", "UV_TORCH_BACKEND"}:
         try:
             return await _run_uv(home, environ, report, *arguments, "--torch-backend=auto")
-        except EnvironmentFailed:
+        except EnvironmentFailed as error:
+            if "torch" not in error.traceback:
+                raise
             report("The torch build for this machine could not be fetched: using the configured index")
     return await _run_uv(home, environ, report, *arguments)
 
 
 async def _run_uv(home: Path, environ: dict[str, str], report: Report, *arguments: str) -> None:
-    home.mkdir(parents=True, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
         *(find_uv(), *arguments),
         cwd=home,
@@ -204,30 +162,26 @@ async def _run_uv(home: Path, environ: dict[str, str], report: Report, *argument
                 output.append(line)
                 if line.startswith(PROGRESS_LINES):
                     report(line)
-        code = await process.wait()
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill() if sys.platform == "win32" else os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-        raise
-    if code != 0:
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill() if sys.platform == "win32" else os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    if process.returncode != 0:
         tail = "\n".join(output[-TAIL_LINES:])
-        said = [line for line in output if line.startswith(("error", "×"))] or output or [f"uv ended with code {code}"]
+        said = [line for line in output if line.startswith(("error", "×"))] or output or ["uv said nothing"]
         raise EnvironmentFailed(f"The environment could not be made: {said[0].lstrip('× ')}", _hint(tail), tail)
 
 
 HINTS = {
     r"No space left|disk full|os error (28|112)\b": "The disk is full: free some space, then try again.",
-    r"requires[- ]Python|Python\s*[<>=~]|[Nn]o interpreter|Python interpreter":
-        "The plugin needs another Python: install one that fits requires-python in its pyproject.toml.",
-    r"dns error|lookup address|error sending request|[Cc]onnect|timed out|[Nn]etwork|TLS|certificate":
-        "Is this machine online? PIP_INDEX_URL can name a mirror, PIP_FIND_LINKS a folder of wheels.",
-    r"No solution found|no version of|not found in the package registry":
-        "No set of versions fits: check the plugin's dependencies.",
-    r"Failed to build|build backend":
-        "A package must be compiled here: install a compiler, or choose a version that ships wheels.",
+    r"Python\s*[<>=~]|[Nn]o (Python )?interpreter": "The plugin needs another Python: see its requires-python.",
+    r"dns error|[Cc]onnect|timed out|certificate": "Is this machine online? PIP_INDEX_URL can name a mirror.",
+    r"No solution found|no version of|not found in the": "No set of versions fits: check the plugin's dependencies.",
+    r"Failed to build|build backend": "A package must be compiled here: install a compiler, or choose one with wheels.",
     r"Permission denied|os error (5|13)\b": "The home folder must be writable.",
-}  # fmt: skip
+}
 
 
 def _hint(output: str) -> str:
@@ -280,16 +234,14 @@ def uv_sources(environ: Mapping[str, str]) -> dict[str, str]:
 
 def pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """Return pip's settings by their long option name, from its configuration files and PIP_* variables."""
-    found: dict[str, dict[str, str]] = {"global": {}, "install": {}}
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read_dict({"global": {}, "install": {}})
     for path in _pip_files(environ):
-        parser = configparser.RawConfigParser()
-        with contextlib.suppress(configparser.Error, OSError, UnicodeDecodeError):
-            parser.read(path, encoding="utf-8")
-        for section in found.keys() & set(parser.sections()):
-            found[section] |= {name.replace("_", "-"): value for name, value in parser.items(section)}
-    variables = {name: value for name, value in environ.items() if name.startswith("PIP_") and value}
-    named = {name[4:].lower().replace("_", "-"): value for name, value in variables.items()}
-    return found["global"] | found["install"] | named
+        with contextlib.suppress(configparser.Error, OSError):
+            parser.read_string(path.read_text("utf-8", "replace"))
+    variables = [(name[4:], value) for name, value in environ.items() if name.startswith("PIP_") and value]
+    found = [*parser["global"].items(), *parser["install"].items(), *variables]
+    return {name.lower().replace("_", "-"): value for name, value in found}
 
 
 def _pip_files(environ: Mapping[str, str]) -> list[Path]:
@@ -298,28 +250,17 @@ def _pip_files(environ: Mapping[str, str]) -> list[Path]:
     if named == os.devnull:
         return []
     home = Path(environ.get("HOME") or Path.home())
-    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    folders = environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep)[::-1]
-    shared = [environ.get("PROGRAMDATA", ""), "/Library/Application Support", *folders]
-    own: list[str | Path] = [config, home / "Library/Application Support", environ.get("APPDATA", "")]
-    paths = [Path(folder, "pip", name) for folder in shared if folder for name in ("pip.conf", "pip.ini")]
-    paths += [Path("/etc/pip.conf")]
-    if not named or not Path(named).exists():
-        paths += [home / ".pip" / "pip.conf", home / "pip" / "pip.ini"]
-        paths += [Path(folder, "pip", name) for folder in own if folder for name in ("pip.conf", "pip.ini")]
-    return [*paths, Path(sys.prefix, "pip.conf"), Path(sys.prefix, "pip.ini"), Path(named or os.devnull)]
-
-
-@contextlib.asynccontextmanager
-async def _exclusive(path: Path, report: Report) -> AsyncIterator[None]:
-    """Hold the lock file at `path`, waiting for whoever holds it; the system frees it when a process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        if not try_lock(file):
-            report("Waiting for another process that makes the same environment")
-            while not try_lock(file):  # noqa: ASYNC110 - another process sets no event
-                await asyncio.sleep(0.1)
-        yield
+    shared = environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep)
+    folders = [
+        Path(environ.get("PROGRAMDATA", "/Library/Application Support"), "pip"),
+        *(Path(folder, "pip") for folder in reversed(shared)),
+        Path("/etc"),
+        home / ".pip",
+        Path(environ.get("XDG_CONFIG_HOME") or home / ".config", "pip"),
+        Path(environ.get("APPDATA") or home / "Library" / "Application Support", "pip"),
+        Path(sys.prefix),
+    ]
+    return [*(folder / name for folder in folders for name in ("pip.conf", "pip.ini")), Path(named or os.devnull)]
 
 
 def try_lock(file: IO[str]) -> bool:
@@ -343,8 +284,10 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
 
 
-def _names(requirements: str, name: str) -> bool:
-    return re.search(rf"(?im)^{name}\b(?![.-])", requirements) is not None
+def _requirements(spec: EnvironmentSpec) -> list[str]:
+    """Return what to resolve. A dependency on stable-core itself is left out: workers bring the SDK along."""
+    own = re.compile(r"\s*stable[-_.]core(?![-\w.])", re.IGNORECASE)
+    return [line for line in (*spec.dependencies, *RUNTIME_NEEDS) if not own.match(line)]
 
 
 def _interpreter(spec: EnvironmentSpec) -> str:
@@ -368,14 +311,12 @@ def worker_runtime(home: Path) -> Path:
     known = hashlib.sha256(b"\0".join(path.name.encode() + b"\0" + path.read_bytes() for path in files)).hexdigest()
     folder = home / "cache" / f"runtime-{known[:12]}"
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as new:
-            for path in files:
-                target = Path(new, "made", "stable_core", path.relative_to(package))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
-            with contextlib.suppress(OSError):  # another process was faster
-                Path(new, "made").replace(folder)
+        new = folder.with_suffix(".new")
+        for path in files:
+            target = new / "stable_core" / path.relative_to(package)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        new.replace(folder)
     return folder
 
 
@@ -390,7 +331,7 @@ _ALLOWED = re.compile(
 )
 
 
-def worker_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def worker_environment(home: Path) -> dict[str, str]:
     """Return the process environment of a worker: an allow-list, so that no token or password reaches a plugin."""
     kept = {name: value for name, value in os.environ.items() if _ALLOWED.fullmatch(name)}
     secret = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
@@ -401,16 +342,14 @@ def worker_environment(home: Path, extra: Mapping[str, str] | None = None) -> di
         "PYTHONUTF8": "1",
         "PYTHONFAULTHANDLER": "1",  # a segfault leaves a traceback in the job's log
     }
-    return {name: value for name, value in kept.items() if not secret.search(name)} | python | dict(extra or {})
+    return {name: value for name, value in kept.items() if not secret.search(name)} | python
 
 
 def main() -> None:
     """Run uv with pip's sources and the torch of this machine, as `start.sh` and `test.sh` do."""
-    arguments = sys.argv[1:]
-    has_torch = any(_names(Path(lock).read_text("utf-8"), "torch") for lock in arguments if lock.endswith(".lock"))
     report: Report = lambda line: print(f"  {line}", file=sys.stderr, flush=True)  # noqa: E731 - one line
     try:
-        asyncio.run(run_uv(Path.cwd(), report, *arguments, has_torch=has_torch))
+        asyncio.run(run_uv(Path.cwd(), report, *sys.argv[1:]))
     except EnvironmentFailed as error:
         sys.exit(f"{error.traceback}\n{error.message}\n{error.hint}")
 

@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +71,11 @@ def folder(home: Path) -> Path:
     return home / "plugins"
 
 
-def refreshed(home: Path, *folders: Path, report: Callable[[str], None] = lambda line: None) -> PluginRegistry:
+def refreshed(home: Path, *folders: Path) -> PluginRegistry:
     registry = PluginRegistry(list(folders) or [home / "plugins"], home, Environments(home))
 
     async def run() -> None:
-        await registry.refresh(report=report)
+        await registry.refresh()
         await registry.refresh(list(registry.plugins))
 
     asyncio.run(run())
@@ -137,6 +136,10 @@ def test_a_persons_plugin_wins_over_a_bundled_one(
     registry = refreshed(home, folder, bundled)
     assert registry.plugin("invert").source == own
     assert (registry.plugin("other").source, registry.plugin("other").is_bundled) == (other, True)
+    own.unlink()
+    asyncio.run(registry.refresh())
+    assert registry.plugin("invert").source == bundled / "invert.py"
+    assert registry.signature("invert.invert")
 
 
 def test_a_broken_plugin_breaks_no_other(home: Path, folder: Path) -> None:
@@ -187,11 +190,9 @@ def test_what_a_plugin_prints_is_no_announcement(home: Path, folder: Path) -> No
 def test_a_plugin_that_imports_its_packages_at_once_is_asked_in_its_environment(home: Path, folder: Path) -> None:
     needs = '# /// script\n# dependencies = ["pyasn1==0.6.1"]\n# ///\nimport pyasn1\n'
     write(folder / "needy.py", named("needy", needs))
-    lines: list[str] = []
-    registry = refreshed(home, report=lines.append)
+    registry = refreshed(home)
     assert registry.plugin("needy").error is None
     assert registry.environments.python_of(registry.plugin("needy").environment) is not None
-    assert any(line.startswith("needy: ") for line in lines)
 
 
 def test_a_failed_environment_is_the_plugins_error(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ class LocalHost:
 
     name = "local"
 
-    def __init__(self, home: Path, devices: str = "auto") -> None:
+    def __init__(self, home: Path, devices: str) -> None:
         self._home = home
         self._wanted_devices = devices
 
@@ -25,15 +25,13 @@ class LocalHost:
         """Return the devices that workers are spread over: `cuda:0`, …, or `cpu`."""
         if self._wanted_devices != "auto":
             return [device.strip() for device in self._wanted_devices.split(",") if device.strip()]
-        gpus = [line for line in _nvidia_smi("--list-gpus") if line.startswith("GPU ")]
-        return [f"cuda:{index}" for index in range(len(gpus))] or ["cpu"]
+        return list(_gpus_mb()) or ["cpu"]
 
     def memory_mb(self, device: str) -> int:
         """Return a device's memory in MiB, 0 if unknown."""
-        if device.startswith("cuda:"):
-            lines = _nvidia_smi("--query-gpu=memory.total", "--format=csv,noheader,nounits", f"--id={device[5:]}")
-            return int(lines[0]) if lines and lines[0].isdigit() else 0
-        if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        if device.startswith("cuda"):
+            return _gpus_mb().get(device, 0)
+        if hasattr(os, "sysconf"):
             return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
         return 0
 
@@ -48,11 +46,7 @@ class LocalHost:
         """Start a worker for the plugin at `source`; its pipes go to the protocol object."""
         transport, _ = await asyncio.get_running_loop().subprocess_exec(
             make_protocol,
-            str(python),
-            "-m",
-            "stable_core.worker",
-            str(source),
-            target,
+            *(python, "-m", "stable_core.worker", source, target),
             env={**worker_environment(self._home), **variables},
             cwd=self._home,
             start_new_session=True,
@@ -60,9 +54,11 @@ class LocalHost:
         return transport
 
 
-def _nvidia_smi(*arguments: str) -> list[str]:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    found = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, timeout=20)
-    return found.stdout.splitlines() if found.returncode == 0 else []
+def _gpus_mb() -> dict[str, int]:
+    """Return the memory of each GPU that nvidia-smi lists, 0 where it does not say."""
+    if (program := shutil.which("nvidia-smi")) is None:
+        return {}
+    command = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    lines = found.stdout.splitlines() if found.returncode == 0 else []
+    return {f"cuda:{index}": int(line) if line.isdigit() else 0 for index, line in enumerate(lines)}
