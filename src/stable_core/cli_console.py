@@ -45,7 +45,13 @@ def report(error: StableCoreError, as_json: bool = False) -> int:
         note(f"error: {error.message}")
         if error.hint:
             note(f"hint: {error.hint}")
-    return next((code for name, code in EXIT_CODES.items() if name in {cls.__name__ for cls in type(error).__mro__}), 1)
+    return exit_code(error)
+
+
+def exit_code(error: StableCoreError) -> int:
+    """Return the exit code that goes with an error."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return next((code for name, code in EXIT_CODES.items() if name in names), 1)
 
 
 def table(rows: list[list[str]]) -> None:

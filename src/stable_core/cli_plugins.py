@@ -173,7 +173,7 @@ def _installed(name: str) -> Path:
 
 
 def _kept(name: str) -> Path:
-    """Return the folder of what is known of a plugin: where it is from in `source.txt`, the version before in `before/`."""
+    """Return the folder of what is kept of a plugin: where it is from, and the version before."""
     return home_folder() / "plugin_versions" / name
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import json
+import mimetypes
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import typer
 
-from stable_core.cli_console import ProgressDisplay, note, out, out_json, report
+from stable_core.cli_console import ProgressDisplay, exit_code, note, out, out_json, report
 from stable_core.client import ERRORS, FINAL_STATES, Client, Json, StableCoreError, check_job, results_of
 
 INPUT_HELP = "text, or @FILE"
@@ -46,7 +48,7 @@ def _run(connection: Client, signature: Json, given: Json, options: Json) -> int
     request = {
         "job": signature["name"],
         "inputs": _inputs(connection, signature["inputs"], given),
-        "params": {**given.pop("params", {}), **_params(signature["params"], given)},
+        "params": {**given.pop("params"), **_params(given)},
         "priority": options["priority"],
         "cache": not options["no_cache"],
     }
@@ -68,43 +70,26 @@ def show_results(connection: Client, jobs: dict[str, Json], folder: Path | None,
     code = 0
     for key, job in jobs.items():
         try:
-            for index, artifact in enumerate(results_of(check_job(job))):
-                line = _place(connection, job, artifact, folder, index)
-                if as_json is None:
-                    out(f"{key}\t{line}" if key else line)
+            places = [_place(connection, artifact, folder) for artifact in results_of(check_job(job))]
+            for place in places if as_json is None else ():
+                out(f"{key}\t{place}" if key else place)
         except StableCoreError as error:
-            code = max(code, report(error) if as_json is None else report_code(error))
+            code = max(code, report(error) if as_json is None else exit_code(error))
     return code
 
 
-def report_code(error: StableCoreError) -> int:
-    """Return the exit code of a job's error when the job itself has been written."""
-    return 130 if error.code == "job_cancelled" else 1
-
-
-def _place(connection: Client, job: Json, artifact: Json, folder: Path | None, index: int) -> str:
-    """Return where a result is, after writing it to `folder` when one is given; a text is its own place."""
+def _place(connection: Client, artifact: Json, folder: Path | None) -> str:
+    """Return where a result is, after writing it to `folder` when one is given; a text that is nowhere is itself."""
     saved = artifact.get("path")
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        name = Path(saved).name if saved else f"{job['job']}-{job['id'][-8:]}-{index + 1:02d}{_suffix(artifact)}"
-        path = folder / name
-        if saved and Path(saved).is_file():
-            path.write_bytes(Path(saved).read_bytes())  # the saved file has the generation data inside
-        else:
-            connection.download(artifact, path)
-        return str(path)
-    if saved:
-        return str(saved)
-    if artifact["type"] in ("text", "data"):
-        return connection.download(artifact).decode()
-    return str(artifact["id"])
-
-
-def _suffix(artifact: Json) -> str:
-    from stable_core.sdk.artifacts import SUFFIXES
-
-    return SUFFIXES.get(artifact["media_type"].partition(";")[0], ".bin")
+    if folder is None:
+        is_text = artifact["type"] in ("text", "data")
+        return str(saved or (connection.download(artifact).decode() if is_text else artifact["id"]))
+    folder.mkdir(parents=True, exist_ok=True)
+    if saved and Path(saved).is_file():
+        return str(shutil.copy(saved, folder))  # the saved file has the generation data inside
+    path = folder / (artifact["id"][:16] + (mimetypes.guess_extension(artifact["media_type"]) or ".bin"))
+    connection.download(artifact, path)
+    return str(path)
 
 
 # -- from strings to inputs and params ---------------------------------------------------------------------------------
@@ -138,12 +123,10 @@ def _input(connection: Client, port: Json, value: str) -> Any:
         return path.read_text("utf-8") if port["type"] == "text" else {"artifact": connection.upload(path)["id"]}
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ERRORS["invalid_input"](
-            f"{port['name']}: {value}: {reason}", "Give the path of a file as @FILE."
-        ) from None
+        raise ERRORS["invalid_input"](f"{port['name']}: {value}: {reason}", "Name a file as @FILE.") from None
 
 
-def _params(schema: Json, given: Json) -> Json:
+def _params(given: Json) -> Json:
     return {name.removeprefix("param_"): value for name, value in given.items() if value is not None}
 
 
@@ -159,19 +142,11 @@ def job_command(connection: Client, signature: Json, run: Callable[..., None]) -
         _parameter(f"input_{port['name']}", list[str], typer.Option(None, f"--{_dashed(port['name'])}", hidden=True))
         for port in ports
     ]
-    taken = {port["name"] for port in ports}
+    taken = {port["name"] for port in ports} | {name for name, *_ in OWN_OPTIONS} | {"help", "home"}
     for name, field in signature["params"].get("properties", {}).items():
         option = f"--{'param-' if name in taken else ''}{_dashed(name)}"
         parameters.append(_knob(connection, name, _resolved(field, signature["params"]), option))
-    own = "This command"
-    parameters += [
-        _parameter("params", _json_object, typer.Option("{}", parser=_json_object, metavar="JSON", rich_help_panel=own,
-            help='More knobs; {"steps": {"each": [10, 20]}} sweeps')),
-        _parameter("out", Path | None, typer.Option(None, rich_help_panel=own, help="Also write the results here")),
-        _parameter("json", bool, typer.Option(False, "--json", rich_help_panel=own, help="Write the job as JSON")),
-        _parameter("priority", int, typer.Option(0, rich_help_panel=own, help="Higher runs earlier")),
-        _parameter("no_cache", bool, typer.Option(False, "--no-cache", rich_help_panel=own, help="Run it anyway")),
-    ]  # fmt: skip
+    parameters += [_parameter(*own) for own in OWN_OPTIONS]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -198,8 +173,7 @@ def _knob(connection: Client, name: str, field: Json, option: str) -> inspect.Pa
         kind = Literal[tuple(field["enum"])]
     elif kind is str and field.get("type") != "string":
         limits = {"parser": _json_value, "metavar": "JSON"}
-    panel = "Advanced" if ui.get("advanced") else ui.get("group") or "Knobs"
-    declared = typer.Option(None, option, help=text, rich_help_panel=panel, **limits)
+    declared = typer.Option(None, option, help=text, **limits)
     return _parameter(f"param_{name}", kind | None, declared)
 
 
@@ -226,6 +200,20 @@ def _json_object(text: str) -> Any:
     if not isinstance(found, dict):
         raise typer.BadParameter("not a JSON object")
     return found
+
+
+OWN_OPTIONS: tuple[tuple[str, Any, Any], ...] = (
+    (
+        "params",
+        _json_object,
+        typer.Option("{}", parser=_json_object, metavar="JSON", help='{"x": {"each": [1, 2]}} sweeps'),
+    ),
+    ("out", Path | None, typer.Option(None, help="Also write the results here")),
+    ("json", bool, typer.Option(False, "--json", help="Write the job as JSON")),
+    ("priority", int, typer.Option(0, help="Higher runs earlier")),
+    ("no_cache", bool, typer.Option(False, "--no-cache", help="Run it even if the result is known")),
+)
+"""What every job takes beside its own knobs; a knob of the same name becomes `--param-NAME`."""
 
 
 def _dashed(name: str) -> str:

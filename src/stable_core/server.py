@@ -462,32 +462,18 @@ async def front_page(request: Request) -> Response:
     return HTMLResponse(html_page("stable-core", body))
 
 
-def _error(code: str, message: str, hint: str, status: int, headers: Any = None) -> Response:
+async def refuse(request: Request, error: Exception) -> Response:
+    """Answer with what went wrong; tracebacks stay in the job or in the server's output."""
+    code, message, hint, status, headers = "internal", "The server made a mistake.", "Its output says more.", 500, None
+    if isinstance(error, StableCoreError):
+        code, message, hint, status = error.code(), error.message, error.hint, error.status
+    elif isinstance(error, HTTPException):
+        code = "not_found" if error.status_code == 404 else "bad_request"
+        message, hint, status, headers = str(error.detail), "See /docs.", error.status_code, error.headers
+    elif isinstance(error, ClientDisconnect):  # nobody reads this
+        code, message, hint, status = "bad_request", "The request was cut off.", "", 400
     content = msgspec.json.encode({"error": {"code": code, "message": message, "hint": hint}})
     return Response(content, status, headers, media_type="application/json")
-
-
-async def known_error(request: Request, error: Exception) -> Response:
-    """Answer with what the core raised; the traceback of a plugin stays in the job."""
-    assert isinstance(error, StableCoreError)
-    return _error(error.code(), error.message, error.hint, error.status)
-
-
-async def http_error(request: Request, error: Exception) -> Response:
-    """Answer an unknown path or a wrong method."""
-    assert isinstance(error, HTTPException)
-    code = "not_found" if error.status_code == 404 else "bad_request"
-    return _error(code, str(error.detail), "The routes are listed at /docs.", error.status_code, error.headers)
-
-
-async def client_left(request: Request, error: Exception) -> Response:
-    """End a request whose client went away in the middle of it; nobody reads this."""
-    return _error("bad_request", "The request was cut off.", "", 400)
-
-
-async def unknown_error(request: Request, error: Exception) -> Response:
-    """Answer for a mistake of ours; what it was is in the server's output only."""
-    return _error("internal", "The server made a mistake.", "Its output says more; please report it.", 500)
 
 
 # -- serving -----------------------------------------------------------------------------------------------------------
@@ -501,12 +487,7 @@ def make_app(core: Core, host: str = "127.0.0.1", token: str = "") -> Starlette:
     routes.append(Mount("/", StaticFiles(directory=WEB_FOLDER, html=True)) if has_web else Route("/", front_page))
     app = Starlette(
         routes=routes,
-        exception_handlers={
-            StableCoreError: known_error,
-            HTTPException: http_error,
-            ClientDisconnect: client_left,
-            Exception: unknown_error,
-        },
+        exception_handlers=dict.fromkeys((StableCoreError, HTTPException, ClientDisconnect, Exception), refuse),
     )
     app.add_middleware(Gate, host=host, token=token)
     app.state.core = core
