@@ -24,6 +24,8 @@ from stable_core.protocol import VERSION, MessageDecoder
 
 ENTRY_POINTS = "stable_core.plugins"
 ANNOUNCE_SECONDS = 20
+PATIENCE_SECONDS = 5
+"""How long all others wait for a plugin to announce; after that it goes on in the background."""
 SKIPPED_FOLDERS = {"__pycache__", "tests", "node_modules", "build", "dist"}
 CODE_SUFFIXES = {".py", ".toml", ".lock", ".json", ".yaml", ".yml", ".txt"}
 
@@ -87,8 +89,8 @@ class PluginRegistry:
         """Look for new, changed and removed plugins, let them announce, and tell whether anything changed.
 
         Costs a few file stamps when nothing did. Plugins announce side by side, each in its own short process. One
-        whose import needs packages of its own goes on in the background while its environment is made, unless it is
-        named in `wait_for` (`plugin` or `plugin.job`).
+        whose import hangs, or needs packages of its own, goes on in the background, unless it is named in `wait_for`
+        (`plugin` or `plugin.job`).
         """
         async with self._lock:
             sources = [source for folder in self.folders for source in _sources(folder)]
@@ -109,11 +111,14 @@ class PluginRegistry:
         found = {source: self._found[source] if source in self._found else _read(*source) for source in sources}
         plugins = {plugin.name: plugin for here in reversed(found.values()) for plugin in here}
         known = self._load_cache()
-        async with asyncio.TaskGroup() as group:
-            for name, plugin in plugins.items():
-                plugin.announcement = plugin.announcement or known.get(self._cache_key(plugin))
-                if plugin.announcement is None and plugin.error is None and plugin is not self.plugins.get(name):
-                    group.create_task(self._announce(plugin))
+        asked = {}
+        for name, plugin in plugins.items():
+            plugin.announcement = plugin.announcement or known.get(self._cache_key(plugin))
+            if plugin.announcement is None and plugin.error is None and plugin is not self.plugins.get(name):
+                asked[name] = asyncio.create_task(self._announce(plugin))
+        if asked:
+            in_time, _ = await asyncio.wait(asked.values(), timeout=PATIENCE_SECONDS)
+            self._slow |= {name: task for name, task in asked.items() if task not in in_time}
         self._found, self.plugins = found, plugins
         self._save_cache()
 
@@ -160,6 +165,8 @@ class PluginRegistry:
                 self._slow[plugin.name] = asyncio.create_task(self._announce_slowly(plugin))
             else:
                 _note(plugin, hello)
+                if self.plugins.get(plugin.name) is plugin:  # it is late
+                    self._save_cache()
         except StableCoreError as error:
             plugin.error = error
 

@@ -240,6 +240,19 @@ def test_a_plugin_that_cannot_be_imported_says_why_and_breaks_no_other(make_serv
     goes_on(server, "broken_import")
 
 
+def test_a_plugin_that_hangs_at_its_import_keeps_nobody_waiting(make_server: MakeServer) -> None:
+    server = make_server()
+    shutil.copy(FAULT_PLUGINS / "hangs.py", server.home / "plugins" / "hangs_always.py")
+    server.start()
+    [hanging] = [plugin for plugin in server.client.plugins() if plugin["name"] == "hangs"]
+    assert hanging["error"] is None, "nobody waited for its end"
+    goes_on(server)
+    assert server.terminate() == 0
+    assert not any(
+        "hangs_always" in " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])
+    )
+
+
 def test_a_worker_that_hangs_at_its_start_is_given_up(make_server: MakeServer) -> None:
     server = make_server(STABLE_CORE_WORKER_START_SECONDS="1.5")
     shutil.copy(FAULT_PLUGINS / "hangs.py", server.home / "plugins")
