@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from pathlib import Path
 from typing import get_args
 
+import pydantic
 import pytest
 
 from stable_core import errors, sdk
@@ -76,8 +78,10 @@ def test_the_table_of_port_types_is_complete() -> None:
 
 def test_the_tables_of_knobs_and_models_are_complete() -> None:
     field = code_sections("plugin_guide.md")["Field"]
-    for name in Field.__annotations__.keys() - {"return", "options"}:
-        assert f"`{name}`" in field or f"`{name}=`" in field, name
+    for name in Field.__annotations__.keys() - {"options", "return"}:
+        assert f"`{name}`" in field, name
+    options = re.findall(r"`([a-z_]+)`", field.split("are pydantic's")[0])
+    assert set(options) <= inspect.signature(pydantic.Field).parameters.keys()
     components = re.findall(r"(?m)^\| [^|]*\| `(\w+)` \|", field.split("| `group`")[0])
     assert components == list(get_args(Component))
     kinds = re.findall(r"(?m)^\| `(\w+)` \| (.+) \|$", code_sections("plugin_guide.md")["ModelFile"])
