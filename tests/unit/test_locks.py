@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 LOCKS = sorted([*ROOT.glob("requirements*.lock"), *ROOT.glob("plugins/*/requirements.lock")])
-OPTIONAL = {"pytest", "soundfile"}
-"""What the SDK uses where a plugin has it: the contract's checks, and FLAC."""
+OPTIONAL = {"pytest"}
+"""What the SDK uses where a plugin has it: the contract's checks."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -31,17 +32,14 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Video:
-    """A video port: a file that is not loaded into memory."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
 class File:
-    """A file port: any other file."""
+    """A file port: any file of no other type."""
 
     path: Path
+
+
+class Video(File):
+    """A video port: a file that is not loaded into memory."""
 
 
 @dataclass(frozen=True)
@@ -87,23 +85,27 @@ SUFFIXES = {
 }
 """Every media type we tell apart, and the ending of a file of that type."""
 
-_OPENINGS = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"II*\0", "image/tiff"),
-    (b"MM\0*", "image/tiff"),
-    (b"fLaC", "audio/flac"),
-    (b"OggS", "audio/ogg"),
-    (b"ID3", "audio/mpeg"),
-    (b"\xff\xfb", "audio/mpeg"),
-    (b"\x1a\x45\xdf\xa3", "video/webm"),
-    (b"%PDF-", "application/pdf"),
-    (b"PK\x03\x04", "application/zip"),
-)
-_RIFF_FORMS = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
-_MP4_BRANDS = {b"avif": "image/avif", b"avis": "image/avif", b"qt  ": "video/quicktime"}
+_OPENINGS = {
+    rb"\x89PNG\r\n\x1a\n": "image/png",
+    rb"\xff\xd8\xff": "image/jpeg",
+    rb"GIF8[79]a": "image/gif",
+    rb"BM....\0\0\0\0": "image/bmp",
+    rb"II\*\0|MM\0\*": "image/tiff",
+    rb"RIFF....WEBP": "image/webp",
+    rb"RIFF....WAVE": "audio/wav",
+    rb"RIFF....AVI ": "video/x-msvideo",
+    rb"....ftypavi[fs]": "image/avif",
+    rb"....ftypqt  ": "video/quicktime",
+    rb"....ftyp": "video/mp4",
+    rb"fLaC": "audio/flac",
+    rb"OggS": "audio/ogg",
+    rb"ID3|\xff\xfb": "audio/mpeg",
+    rb"\x1a\x45\xdf\xa3": "video/webm",
+    rb"%PDF-": "application/pdf",
+    rb"PK\x03\x04": "application/zip",
+    rb"RIFF|.*\0": "application/octet-stream",
+}
+"""How files of each media type begin, as regular expressions; the first that matches counts. No text holds a zero."""
 
 
 def media_type_of(head: bytes, filename: str = "") -> str:
@@ -111,32 +113,21 @@ def media_type_of(head: bytes, filename: str = "") -> str:
 
     The content decides; the name only tells JSON from other text, because prompts too may begin with a brace.
     """
-    if head[:4] == b"RIFF":
-        return _RIFF_FORMS.get(head[8:12], "application/octet-stream")
-    if head[4:8] == b"ftyp":
-        return _MP4_BRANDS.get(head[8:12], "video/mp4")
-    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
-        return "image/bmp"
-    known = next((media_type for opening, media_type in _OPENINGS if head.startswith(opening)), None)
-    if known is not None:
-        return known
+    for opening, media_type in _OPENINGS.items():
+        if re.match(opening, head, re.DOTALL):
+            return media_type
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
     except UnicodeDecodeError:
-        return "application/octet-stream"
-    if "\0" in text:
         return "application/octet-stream"
     return "application/json" if filename.lower().endswith(".json") or _is_json(text) else "text/plain"
 
 
 def _is_json(text: str) -> bool:
-    if text.lstrip()[:1] not in ("{", "["):
-        return False
     try:
-        json.loads(text)
+        return isinstance(json.loads(text), (dict, list))
     except (ValueError, RecursionError):
         return False
-    return True
 
 
 def type_of(media_type: str) -> str:
@@ -145,9 +136,8 @@ def type_of(media_type: str) -> str:
     family = bare.split("/")[0]
     if bare == "application/json":
         return "data"
-    if family == "image":
-        return "image" if bare in SUFFIXES else "file"
-    return family if family in ("text", "audio", "video") else "file"
+    is_known = family in ("text", "audio", "video") or (family == "image" and bare in SUFFIXES)
+    return family if is_known else "file"
 
 
 def suffix_of(media_type: str) -> str:

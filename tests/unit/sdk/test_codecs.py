@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import sys
-import types
 import wave
 import zlib
 from collections.abc import Callable
@@ -18,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from stable_core.errors import InvalidInput
 from stable_core.sdk import Audio, Data, File, Video, codecs
-from stable_core.sdk.artifacts import ARTIFACT_TYPES
+from stable_core.sdk.artifacts import ARTIFACT_TYPES, media_type_of
 from stable_core.sdk.codecs import (
     MAX_PARAMETERS,
     MAX_PIXELS,
@@ -28,7 +26,6 @@ from stable_core.sdk.codecs import (
     decode,
     describe,
     encode,
-    media_type_of,
 )
 
 Store = Callable[[bytes], Path]
@@ -83,12 +80,12 @@ class TestText:
         assert decode("text", store(b"\xef\xbb\xbfcat"), "text/plain") == "cat"
 
     def test_what_is_no_utf8_is_refused(self, store: Store) -> None:
-        with pytest.raises(InvalidInput, match="not UTF-8") as caught:
+        with pytest.raises(InvalidInput, match="cannot be read as text") as caught:
             decode("text", store(b"\xff\xfeKreis"), "application/octet-stream")
-        assert caught.value.hint == "Save it as UTF-8."
+        assert caught.value.hint == "Save text and JSON as UTF-8."
 
     def test_what_is_no_unicode_is_refused(self) -> None:
-        with pytest.raises(InvalidInput, match="not Unicode"):
+        with pytest.raises(InvalidInput, match="This text cannot be written"):
             encode("text", "\ud800")
 
 
@@ -105,20 +102,20 @@ class TestData:
 
     @pytest.mark.parametrize("value", [{1, 2}, float("nan"), float("inf"), object(), {(1, 2): 3}, b"bytes"])
     def test_what_has_no_form_in_json(self, value: Any) -> None:
-        with pytest.raises(InvalidInput, match="no form in JSON"):
+        with pytest.raises(InvalidInput, match="This data cannot be written"):
             encode("data", value)
 
     def test_a_value_that_holds_itself(self) -> None:
         loop: list[Any] = []
         loop.append(loop)
-        with pytest.raises(InvalidInput, match="no form in JSON"):
+        with pytest.raises(InvalidInput, match="This data cannot be written"):
             encode("data", loop)
 
     @pytest.mark.parametrize(
         "content", [b"", b"{", b"{'a': 1}", b"NaN", b"[Infinity]", b"\xff", b"[" * 100_000, b"9" * 10_000]
     )
     def test_what_is_no_json(self, store: Store, content: bytes) -> None:
-        with pytest.raises(InvalidInput, match="is not JSON"):
+        with pytest.raises(InvalidInput, match="cannot be read as data"):
             decode("data", store(content), "application/json")
 
     def test_json_can_be_read_as_text(self, store: Store) -> None:
@@ -359,11 +356,6 @@ def float_wav() -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def flac_header(sample_rate: int = 44_100, channels: int = 2, samples: int = 88_200) -> bytes:
-    packed = sample_rate << 44 | (channels - 1) << 41 | 15 << 36 | samples
-    return b"fLaC\0\0\0\x22" + bytes(10) + packed.to_bytes(8, "big") + bytes(16)
-
-
 class TestAudio:
     PCM = Pcm(struct.pack("<8h", *range(0, 8000, 1000)), 4000, channels=2)
 
@@ -384,18 +376,9 @@ class TestAudio:
         expected = {"sample_rate": 8000, "channels": 2, "seconds": 0.013}
         assert encode("audio", Audio(float_wav())).details == describe(store(float_wav()), "audio/wav") == expected
 
-    def test_the_header_of_flac(self, store: Store) -> None:
-        encoded = encode("audio", Audio(flac_header(), "audio/flac"))
-        assert encoded.media_type == "audio/flac"
-        assert encoded.details == {"sample_rate": 44_100, "channels": 2, "seconds": 2.0}
-        assert describe(store(flac_header()), "audio/flac") == encoded.details
-
-    @pytest.mark.parametrize("end", [0, 4, 12, 20, 30, 40, 60])
-    @pytest.mark.parametrize("media_type", ["audio/wav", "audio/flac"])
-    def test_cut_off_headers_tell_nothing(self, store: Store, media_type: str, end: int) -> None:
-        content = float_wav() if media_type == "audio/wav" else flac_header()
-        details = describe(store(content[: min(end, 20)]), media_type)
-        assert details == {}
+    @pytest.mark.parametrize("end", [0, 4, 12, 20, 30, 40])
+    def test_cut_off_headers_tell_nothing(self, store: Store, end: int) -> None:
+        assert describe(store(float_wav()[:end]), "audio/wav") == {}
 
     @pytest.mark.parametrize(
         "content",
@@ -404,7 +387,7 @@ class TestAudio:
             b"RIFF\0\0\0\0WAVEfmt \0\0\0\0" + bytes(100),
             b"RIFF\0\0\0\0WAVE" + bytes(10**6),
             b"RIFF\0\0\0\0WAVE" + b"junk\xff\xff\xff\xff" * 9,
-            flac_header(sample_rate=0),
+            b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0" + bytes(16) + b"data\x08\0\0\0" + bytes(8),
         ],
     )
     def test_hostile_headers_tell_nothing_and_take_no_time(self, store: Store, content: bytes) -> None:
@@ -420,36 +403,11 @@ class TestAudio:
                 attempt()
             assert "WAV" in caught.value.hint
 
-    def test_without_soundfile_the_hint_says_what_to_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "soundfile", None)
-        with pytest.raises(InvalidInput, match="audio/flac file cannot be read here") as caught:
-            audio_to_pcm(Audio(flac_header(), "audio/flac"))
+    @pytest.mark.parametrize("content", [b"fLaC\0\0\0\x22", float_wav(), b"RIFF\0\0\0\0WAVE", b""])
+    def test_samples_of_other_files_are_for_other_packages(self, content: bytes) -> None:
+        with pytest.raises(InvalidInput, match="no WAV file of integers") as caught:
+            audio_to_pcm(Audio(content))
         assert "soundfile" in caught.value.hint
-
-    def test_with_soundfile_other_formats_become_samples(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        class Samples:
-            shape = (4, 2)
-
-            def astype(self, kind: str) -> Samples:
-                assert kind == "<i2"
-                return self
-
-            def tobytes(self) -> bytes:
-                return TestAudio.PCM.samples
-
-        class LibsndfileError(Exception):
-            pass
-
-        def read(file: io.BytesIO, dtype: str, always_2d: bool) -> tuple[Samples, int]:
-            if file.read(4) != b"fLaC":
-                raise LibsndfileError("unknown format")
-            return Samples(), 4000
-
-        fake = types.SimpleNamespace(read=read, LibsndfileError=LibsndfileError)
-        monkeypatch.setitem(sys.modules, "soundfile", fake)
-        assert audio_to_pcm(Audio(flac_header(), "audio/flac")) == self.PCM
-        with pytest.raises(InvalidInput, match="broken: unknown format"):
-            audio_to_pcm(Audio(b"nonsense"))
 
 
 class TestFiles:
