@@ -528,7 +528,7 @@ def open_server(core: Core, host: str, port: int, token: str) -> tuple[Server, s
     config = uvicorn.Config(
         make_app(core, host, token), log_level="warning", access_log=False, server_header=False, lifespan="off",
         timeout_graceful_shutdown=2, timeout_keep_alive=60, ws_ping_interval=EVENT_SECONDS,
-        ws_per_message_deflate=False,
+        ws_per_message_deflate=False, proxy_headers=False,
     )  # fmt: skip
     return Server(config), listening, f"http://{shown}:{listening.getsockname()[1]}"
 

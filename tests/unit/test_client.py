@@ -30,7 +30,7 @@ def served(lab: Any) -> Iterator[Client]:
 
 
 def test_it_needs_the_standard_library_only() -> None:
-    tree = ast.parse(Path(client.__file__).read_text("utf-8"))
+    tree = ast.parse(Path(client.__file__).read_text("utf-8"), feature_version=(3, 10))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
