@@ -20,10 +20,11 @@ from typing import Any
 
 from stable_core.environments import Environments, EnvironmentSpec, worker_environment, worker_runtime
 from stable_core.errors import BadAnnouncement, NotFound, PluginError, StableCoreError, error_from_dict
-from stable_core.protocol import VERSION, MessageDecoder
+from stable_core.protocol import MAX_MESSAGE_BYTES, VERSION, MessageDecoder
 
 ENTRY_POINTS = "stable_core.plugins"
 ANNOUNCE_SECONDS = 20
+LOG_BYTES = 2**14
 PATIENCE_SECONDS = 5
 """How long all others wait for a plugin to announce; after that it goes on in the background."""
 SKIPPED_FOLDERS = {"__pycache__", "tests", "node_modules", "build", "dist"}
@@ -294,7 +295,12 @@ async def _run_announce(python: Path, plugin: InstalledPlugin, home: Path) -> di
     except OSError as error:
         raise BadAnnouncement(f"{plugin.name} could not be asked: {error}") from None
     try:
-        said, log = await asyncio.wait_for(process.communicate(), ANNOUNCE_SECONDS)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        async with asyncio.timeout(ANNOUNCE_SECONDS):
+            streams = _end_of(process.stdout, MAX_MESSAGE_BYTES), _end_of(process.stderr, LOG_BYTES)
+            said, log = await asyncio.gather(*streams)
+            await process.wait()
     except TimeoutError:
         hint = "Heavy imports belong inside the job functions."
         raise BadAnnouncement(f"{plugin.name} did not announce within {ANNOUNCE_SECONDS} s", hint) from None
@@ -309,6 +315,14 @@ async def _run_announce(python: Path, plugin: InstalledPlugin, home: Path) -> di
     message = f"{plugin.name} ended with exit code {process.returncode} and without an announcement"
     tail = log.decode(errors="replace").splitlines()[-30:]
     raise BadAnnouncement(message, "The end of its output says why.", "\n".join(tail))
+
+
+async def _end_of(stream: asyncio.StreamReader, limit: int) -> bytes:
+    """Read to the end and return the last bytes: what a plugin prints at its import must not fill the memory."""
+    end = b""
+    while piece := await stream.read(2**16):
+        end = (end + piece)[-limit:]
+    return end
 
 
 def _near(name: str, known: list[str]) -> str:

@@ -253,6 +253,14 @@ def test_a_plugin_that_hangs_at_its_import_keeps_nobody_waiting(make_server: Mak
     )
 
 
+def test_a_flood_of_output_at_the_import_fills_no_memory(make_server: MakeServer) -> None:
+    server = make_server().start()
+    before = psutil.Process(server.process.pid).memory_info().rss
+    shutil.copy(FAULT_PLUGINS / "floods.py", server.home / "plugins")
+    goes_on(server, "floods")
+    assert peak_bytes(server.process.pid) - before < 100 * 2**20
+
+
 def test_a_worker_that_hangs_at_its_start_is_given_up(make_server: MakeServer) -> None:
     server = make_server(STABLE_CORE_WORKER_START_SECONDS="1.5")
     shutil.copy(FAULT_PLUGINS / "hangs.py", server.home / "plugins")
