@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,22 +14,26 @@ from typing import IO
 from stable_core import __version__, graphs
 from stable_core.config import Config
 from stable_core.environments import Environments, try_lock
-from stable_core.errors import Conflict, InvalidInput, NotFound, StorageFull, TooLarge
+from stable_core.errors import Conflict, InvalidInput, NotFound, StorageFull
 from stable_core.events import Event, EventHub
 from stable_core.job_queue import JobQueue
 from stable_core.plugin_registry import PluginRegistry, bundled_folder
 from stable_core.protocol import artifact_path
-from stable_core.sdk.artifacts import media_type_of, type_of
-from stable_core.sdk.codecs import describe
 from stable_core.sdk.jobs import JobState
 from stable_core.sdk.params import model_files
 from stable_core.store import Row, Store, new_id
-from stable_core.worker_process import log_path
+from stable_core.uploads import receive
+from stable_core.worker_log import log_path
 
 LEASE_TURN_SECONDS = 20.0
 UPKEEP_TURN_SECONDS = 3600.0
 CANCEL_BATCH = 200
 LOCAL_OWNER = "local"
+VIEW = (
+    *("id", "job", "state", "inputs", "params", "outputs", "error", "attempt", "owner", "graph", "parent", "key"),
+    *("priority", "created", "started", "finished", "plugin_version", "host"),
+)
+"""The columns of a job that clients see as they are."""
 
 
 class Core:
@@ -59,9 +61,8 @@ class Core:
         self._lock = (self.home / "core.lock").open("a")
         if not try_lock(self._lock):
             self._lock.close()
-            raise Conflict(
-                f"Another stable-core is using {self.home}", "Stop it, or give this one another folder with --home."
-            )
+            hint = "Stop it, or give this one another folder with --home."
+            raise Conflict(f"Another stable-core is using {self.home}", hint)
         try:
             await self._open()
         except BaseException:
@@ -102,9 +103,8 @@ class Core:
     async def _keep_alive(self) -> None:
         while True:
             idle_seconds = self.config.settings.worker_idle_seconds
-            await asyncio.sleep(
-                min(LEASE_TURN_SECONDS, max(idle_seconds / 4, 0.1) if idle_seconds else LEASE_TURN_SECONDS)
-            )
+            turn = max(idle_seconds / 4, 0.1) if idle_seconds else LEASE_TURN_SECONDS
+            await asyncio.sleep(min(LEASE_TURN_SECONDS, turn))
             with contextlib.suppress(StorageFull):
                 self._queue.extend_leases()
             if idle_seconds:
@@ -157,10 +157,8 @@ class Core:
             self._insert(requests, {key: new_id() for key in requests}, owner, graph)
             self._remember(owner, idempotency_key, document, graph)
             await self._store.commit()
-        return {
-            "id": graph,
-            "jobs": {row["key"]: self._view(row) for row in self._store.jobs(graph=graph) if row["key"]},
-        }
+        jobs = {row["key"]: self._view(row) for row in self._store.jobs(graph=graph) if row["key"]}
+        return {"id": graph, "jobs": jobs}
 
     def _insert(self, requests: dict[str, Row], ids: dict[str, str], owner: str, graph: str | None) -> None:
         """Check all requests first, then add all rows: one bad request and nothing is stored."""
@@ -169,18 +167,10 @@ class Core:
             signature = self._registry.signature(request["job"])
             graphs.check_inputs(signature, request["inputs"], lambda leaf: self._type_of(leaf, requests, owner))
             params = self._queue.check_params(request["job"], request["params"])
-            options = {"map": request["map"], "cache": request["cache"]}
-            inputs = graphs.with_job_ids(request["inputs"], ids)
-            known = {
-                "id": ids[key],
-                "job": request["job"],
-                "owner": owner,
-                "graph": graph,
-                "key": key or None,
-                "parent": None,
-            }
-            limits = {"priority": request["priority"], "timeout": request["timeout"]}
-            rows.append({**known, **limits, "inputs": inputs, "params": params, "options": options})
+            row = {name: request[name] for name in ("job", "priority", "timeout")}
+            row |= {"id": ids[key], "owner": owner, "graph": graph, "key": key or None, "parent": None}
+            row |= {"inputs": graphs.with_job_ids(request["inputs"], ids), "params": params}
+            rows.append({**row, "options": {"map": request["map"], "cache": request["cache"]}})
         for row in rows:
             self._queue.insert(row)
 
@@ -221,40 +211,13 @@ class Core:
             raise NotFound(f"There is no job {job_id!r}", "`stable-core jobs list` shows those there are.")
         return self._view(row)
 
-    def list_jobs(
-        self,
-        *,
-        state: str | None = None,
-        job: str | None = None,
-        graph: str | None = None,
-        owner: str | None = None,
-        limit: int = 50,
-        before: str | None = None,
-    ) -> list[Row]:
-        """Return jobs, newest first; `before` is the id of the last one of the page before."""
-        return [
-            self._view(row) for row in self._store.jobs(limit, before, state=state, job=job, graph=graph, owner=owner)
-        ]
+    def list_jobs(self, limit: int = 50, before: str | None = None, **equal: str | None) -> list[Row]:
+        """Return jobs, newest first, with this `state`, `job`, `graph` or `owner`; `before` is the last id seen."""
+        return [self._view(row) for row in self._store.jobs(limit, before, **equal)]
 
     def _view(self, row: Row) -> Row:
         """Return a row as clients see it."""
-        names = (
-            "id",
-            "job",
-            "state",
-            "inputs",
-            "params",
-            "outputs",
-            "error",
-            "attempt",
-            "owner",
-            "graph",
-            "parent",
-            "key",
-            "priority",
-        )
-        view = {name: row[name] for name in names}
-        view |= {name: row[name] for name in ("created", "started", "finished", "plugin_version", "host")}
+        view = {name: row[name] for name in VIEW}
         run = self._queue.runs.get(row["id"])
         progress = run.progress if run else row["progress"]
         if progress is None and row["state"] is JobState.QUEUED:
@@ -298,10 +261,8 @@ class Core:
             Conflict: the job has succeeded.
         """
         if self.get_job(job_id, owner)["state"] is JobState.SUCCEEDED:
-            raise Conflict(
-                "The job has succeeded",
-                'Submit it again to run it once more, with "cache": false to not get the same result.',
-            )
+            hint = 'Submit it again to run it once more, with "cache": false to not get the same result.'
+            raise Conflict("The job has succeeded", hint)
         self._queue.retry(job_id)
         await self._store.commit()
         return self.get_job(job_id)
@@ -318,17 +279,13 @@ class Core:
         """Return the number of the newest event."""
         return self._store.last_seq
 
-    async def events(
-        self, after: int | None = None, job: str | None = None, graph: str | None = None, owner: str | None = None
-    ) -> AsyncIterator[Event]:
+    async def events(self, after: int | None = None, **equal: str | None) -> AsyncIterator[Event]:
         """Yield events with a number above `after`, stored ones first, then live ones, without gap or repetition.
 
-        It ends when the core stops or the consumer is so slow that its events would fill the memory; it can come back
-        with the last number it saw.
+        Only those of this `job`, `graph` or `owner`, where given. It ends when the core stops or the consumer is so
+        slow that its events would fill the memory; it can come back with the last number it saw.
         """
-        wanted = {
-            name: value for name, value in (("job", job), ("graph", graph), ("owner", owner)) if value is not None
-        }
+        wanted = {name: value for name, value in equal.items() if value is not None}
 
         def is_wanted(event: Event) -> bool:
             return all(event[name] == value for name, value in wanted.items())
@@ -352,47 +309,11 @@ class Core:
     # -- artifacts -----------------------------------------------------------------------------------------------------
 
     async def store_artifact(
-        self,
-        chunks: AsyncIterator[bytes],
-        *,
-        media_type: str | None = None,
-        filename: str = "",
-        sha256: str | None = None,
-        owner: str = LOCAL_OWNER,
+        self, chunks: AsyncIterator[bytes], owner: str = LOCAL_OWNER, **declared: str | None
     ) -> Row:
-        """Store uploaded content and return its artifact; nothing is left of an upload that breaks off.
-
-        Raises:
-            TooLarge: it is over the setting upload_limit_mb.
-            InvalidInput: it is empty, not what media_type says, not readable, or its hash is not `sha256`.
-            StorageFull: the disk is full.
-        """
+        """Store uploaded content and return its artifact; `declared` and errors are those of `uploads.receive`."""
         limit = self.config.settings.upload_limit_mb * 2**20
-        known = hashlib.sha256()
-        size = 0
-        try:
-            with tempfile.NamedTemporaryFile(dir=self._store.artifacts, prefix=".upload-") as file:
-                async for chunk in chunks:
-                    size += len(chunk)
-                    if size > limit:
-                        raise TooLarge(
-                            f"The upload is over {limit // 2**20} MB", "Raise upload_limit_mb in the settings."
-                        )
-                    known.update(chunk)
-                    file.write(chunk)
-                file.flush()
-                if sha256 is not None and sha256.lower() != known.hexdigest():
-                    raise InvalidInput("The content does not have the hash that was sent with it", "Upload it again.")
-                meta = await asyncio.to_thread(_examine, Path(file.name), media_type, filename)
-                artifact = {"id": known.hexdigest(), "size": size, **meta}
-                path = artifact_path(self._store.artifacts, artifact["id"])
-                path.parent.mkdir(exist_ok=True)
-                if not path.exists():
-                    os.link(file.name, path)
-        except OSError as error:
-            raise StorageFull(
-                f"The upload could not be stored: {error.strerror}", "Free some space, then upload it again."
-            ) from None
+        artifact = await receive(chunks, self._store.artifacts, limit, **declared)
         self._store.add_artifact(artifact, owner)
         await self._store.commit()
         return self.artifact(artifact["id"])
@@ -458,9 +379,8 @@ class Core:
         """Return {"schema", "values"} of a plugin's settings; secrets are blanked."""
         await self._registry.refresh()
         schema = (self._registry.plugin(name).announcement or {}).get("settings", {})
-        return _settings_view(
-            schema, graphs.ParamsCheck({"params": schema}).defaults | self.config.plugin_settings(name)
-        )
+        defaults = graphs.ParamsCheck({"params": schema}).defaults
+        return _settings_view(schema, defaults | self.config.plugin_settings(name))
 
     async def update_plugin_settings(self, name: str, values: Row) -> None:
         """Check and save a plugin's settings; they hold from its next job on.
@@ -479,72 +399,31 @@ class Core:
     def hosts(self) -> list[Row]:
         """Return the hosts with their devices and workers."""
         host = self._queue.pool.host
-        workers = [
-            {
-                "plugin": worker.plugin,
-                "device": worker.device,
-                "pid": worker.pid,
-                "state": "idle" if worker.is_idle else "busy",
-                "job": worker.job_id,
-            }
-            for worker in self._queue.pool.workers
-        ]
-        return [
-            {
-                "name": host.name,
-                "devices": [{"name": name, "memory_mb": host.memory_mb(name)} for name in host.devices()],
-                "workers": workers,
-            }
-        ]
+        devices = [{"name": name, "memory_mb": host.memory_mb(name)} for name in host.devices()]
+        return [{"name": host.name, "devices": devices, "workers": self._workers()}]
+
+    def _workers(self) -> list[Row]:
+        names = ("plugin", "device", "pid", "state")
+        workers = self._queue.pool.workers
+        return [{**{name: getattr(worker, name) for name in names}, "job": worker.job_id} for worker in workers]
 
     def health(self) -> Row:
         """Return {"status", "version", "workers", "jobs"}; status is `ok` when jobs can run."""
         is_alive = bool(self._upkeep) and not any(upkeep.done() for upkeep in self._upkeep)
-        workers = {
-            f"{worker.plugin}@{worker.device}": "idle" if worker.is_idle else "busy"
-            for worker in self._queue.pool.workers
-        }
-        return {
-            "status": "ok" if is_alive else "stopped",
-            "version": __version__,
-            "workers": workers,
-            "jobs": self._store.count_states(),
-        }
+        workers = {f"{worker['plugin']}@{worker['device']}": worker["state"] for worker in self._workers()}
+        state = {"version": __version__, "workers": workers, "jobs": self._store.count_states()}
+        return {"status": "ok" if is_alive else "stopped", **state}
 
     def counters(self) -> dict[str, float]:
         """Return the numbers behind /metrics."""
-        counts = {f"jobs_{state}": float(count) for state, count in self._store.count_states().items()}
-        counts |= {f"jobs_{state}_total": float(count) for state, count in self._queue.finished.items()}
-        return {
-            **counts,
-            "workers": float(len(self._queue.pool.workers)),
-            "event_clients": float(len(self._events)),
-            "events_total": float(self.last_event()),
-        }
+        counts = {f"jobs_{state}": count for state, count in self._store.count_states().items()}
+        counts |= {f"jobs_{state}_total": count for state, count in self._queue.finished.items()}
+        counts |= {"workers": len(self._queue.pool.workers), "event_clients": len(self._events)}
+        return {name: float(count) for name, count in (counts | {"events_total": self.last_event()}).items()}
 
 
 def _digest(request: Row) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-
-
-def _examine(path: Path, media_type: str | None, filename: str) -> Row:
-    """Look at uploaded content and return its type, media type and details."""
-    with path.open("rb") as file:
-        found = media_type_of(file.read(4096), filename)
-    declared = (media_type or "").partition(";")[0].strip().lower()
-    if (
-        declared
-        and declared != "application/octet-stream"
-        and type_of(declared) != type_of(found)
-        and type_of(declared) != "file"
-    ):
-        raise InvalidInput(f"The content is {found}, not {declared}", "Send the Content-Type that it has, or none.")
-    return {
-        "type": type_of(found),
-        "media_type": found,
-        **describe(path, found),
-        **({"filename": Path(filename).name} if filename else {}),
-    }
 
 
 def _settings_view(schema: Row, values: Row) -> Row:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -16,10 +15,8 @@ from stable_core import protocol
 from stable_core.errors import BadAnnouncement, ProtocolMismatch, StableCoreError, TimedOut, WorkerDied, error_from_dict
 from stable_core.hosts.local import LocalHost
 from stable_core.protocol import Message, MessageDecoder
+from stable_core.worker_log import WorkerLog
 
-LOG_LIMIT_BYTES = 2**20
-TAIL_BYTES = 4000
-MARK_BYTES = 64
 TERM_SECONDS = 1.0
 PIPE_SECONDS = 0.5
 
@@ -66,6 +63,11 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     def is_idle(self) -> bool:
         """Tell whether it could take a job now."""
         return self.is_ready and self.job_id is None
+
+    @property
+    def state(self) -> str:
+        """Return `idle` or `busy`."""
+        return "idle" if self.is_idle else "busy"
 
     async def start(
         self, host: LocalHost, python: Path, source: Path, target: str, variables: dict[str, str], seconds: float
@@ -215,78 +217,6 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         how, hint = _describe_exit(code)
         tail = self._logs.tail.strip()
         return WorkerDied(f"The worker of {self.plugin} {how}" + (f". Its last words:\n{tail}" if tail else ""), hint)
-
-
-class WorkerLog:
-    """Sorts what a worker prints into one file per job, at the marks between jobs, and keeps the last of it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._name = ""
-        self._written = 0
-        self._last: deque[bytes] = deque()
-        self._last_bytes = 0
-        self._rest = b""
-        self._expected: deque[bytes] = deque()
-
-    def expect(self, job_id: str) -> None:
-        """Take the mark of this job for a mark; a plugin may print what looks like one."""
-        self._expected.append(job_id.encode())
-
-    @property
-    def tail(self) -> str:
-        """The last few thousand characters that the current job printed."""
-        return b"".join(self._last)[-TAIL_BYTES:].decode(errors="replace")
-
-    def write(self, data: bytes) -> None:
-        """Take a piece of the stream."""
-        first, *marked = (self._rest + data).split(protocol.LOG_MARK)
-        self._rest = b""
-        text = [first]
-        for index, piece in enumerate(marked, 1):
-            name, newline, after = piece.partition(b"\n")
-            if newline and self._expected and name == self._expected[0]:
-                self._expected.popleft()
-                self._append(b"".join(text))
-                self._begin(name)
-                text = [after]
-            elif (
-                not newline and index == len(marked) and len(piece) < MARK_BYTES
-            ):  # cut off: the next piece has the end
-                self._rest = protocol.LOG_MARK + piece
-            else:
-                text.append(protocol.LOG_MARK + piece)
-        self._append(b"".join(text))
-
-    def _begin(self, name: bytes) -> None:
-        self._name, self._written = name.decode(), 0
-        self._last.clear()
-        self._last_bytes = 0
-
-    def _append(self, data: bytes) -> None:
-        if not data:
-            return
-        self._last.append(data[-TAIL_BYTES:])
-        self._last_bytes += len(self._last[-1])
-        while self._last_bytes - len(self._last[0]) > TAIL_BYTES:
-            self._last_bytes -= len(self._last.popleft())
-        if self._name and self._written < LOG_LIMIT_BYTES:
-            kept = data[: LOG_LIMIT_BYTES - self._written]
-            self._written += len(kept)
-            with contextlib.suppress(OSError), log_path(self._folder, self._name).open("ab") as file:
-                file.write(kept)
-                if self._written >= LOG_LIMIT_BYTES:
-                    file.write(b"\n[the rest of this log was dropped: over 1 MiB]\n")
-
-    def close(self) -> None:
-        """Write what is left."""
-        rest, self._rest = self._rest, b""
-        self._append(rest)
-
-
-def log_path(folder: Path, job_id: str) -> Path:
-    """Return the log file of a job."""
-    return folder / f"{job_id}.log"
 
 
 def _describe_exit(code: int | None) -> tuple[str, str]:

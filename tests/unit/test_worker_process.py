@@ -14,7 +14,8 @@ import pytest
 from stable_core import worker_process
 from stable_core.errors import BadAnnouncement, ProtocolMismatch, TimedOut, WorkerDied
 from stable_core.protocol import LOG_MARK, Message
-from stable_core.worker_process import LOG_LIMIT_BYTES, WorkerLog, WorkerProcess, log_path
+from stable_core.worker_log import LOG_LIMIT_BYTES, TAIL_BYTES, WorkerLog, log_path
+from stable_core.worker_process import WorkerProcess
 
 pytestmark = pytest.mark.anyio
 
@@ -176,7 +177,9 @@ async def test_a_dead_worker_whose_child_holds_the_pipes(tmp_path: Path) -> None
         worker.run(job(), watch)
         await watch.until("died")
         child = Path(f"/proc/{(await watch.until('progress'))['step']}/stat")
-        assert not child.exists() or child.read_text().split()[2] == "Z"
+        async with asyncio.timeout(10):
+            while child.exists() and child.read_text().split()[2] != "Z":  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.01)
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------
@@ -303,7 +306,7 @@ def test_the_tail_is_the_last_of_it(tmp_path: Path) -> None:
     for number in range(5000):
         log.write(f"{number}\n".encode())
     assert log.tail.endswith("4999\n")
-    assert len(log.tail) <= worker_process.TAIL_BYTES
+    assert len(log.tail) <= TAIL_BYTES
 
 
 def test_a_full_disk_loses_only_the_log(tmp_path: Path) -> None:

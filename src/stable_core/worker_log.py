@@ -1,0 +1,83 @@
+"""What workers print, sorted into one file per job. The stream comes from worker_process; nothing is printed here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from pathlib import Path
+
+from stable_core.protocol import LOG_MARK
+
+LOG_LIMIT_BYTES = 2**20
+TAIL_BYTES = 4000
+MARK_BYTES = 64
+
+
+class WorkerLog:
+    """Sorts what a worker prints into one file per job, at the marks between jobs, and keeps the last of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._name = ""
+        self._written = 0
+        self._last: deque[bytes] = deque()
+        self._last_bytes = 0
+        self._rest = b""
+        self._expected: deque[bytes] = deque()
+
+    def expect(self, job_id: str) -> None:
+        """Take the mark of this job for a mark; a plugin may print what looks like one."""
+        self._expected.append(job_id.encode())
+
+    @property
+    def tail(self) -> str:
+        """The last few thousand characters that the current job printed."""
+        return b"".join(self._last)[-TAIL_BYTES:].decode(errors="replace")
+
+    def write(self, data: bytes) -> None:
+        """Take a piece of the stream."""
+        first, *marked = (self._rest + data).split(LOG_MARK)
+        self._rest = b""
+        text = [first]
+        for index, piece in enumerate(marked, 1):
+            name, newline, after = piece.partition(b"\n")
+            if newline and self._expected and name == self._expected[0]:
+                self._expected.popleft()
+                self._append(b"".join(text))
+                self._begin(name)
+                text = [after]
+            elif not newline and index == len(marked) and len(piece) < MARK_BYTES:
+                self._rest = LOG_MARK + piece  # cut off: the next piece has the end
+            else:
+                text.append(LOG_MARK + piece)
+        self._append(b"".join(text))
+
+    def _begin(self, name: bytes) -> None:
+        self._name, self._written = name.decode(), 0
+        self._last.clear()
+        self._last_bytes = 0
+
+    def _append(self, data: bytes) -> None:
+        if not data:
+            return
+        self._last.append(data[-TAIL_BYTES:])
+        self._last_bytes += len(self._last[-1])
+        while self._last_bytes - len(self._last[0]) > TAIL_BYTES:
+            self._last_bytes -= len(self._last.popleft())
+        if self._name and self._written < LOG_LIMIT_BYTES:
+            kept = data[: LOG_LIMIT_BYTES - self._written]
+            self._written += len(kept)
+            with contextlib.suppress(OSError), log_path(self._folder, self._name).open("ab") as file:
+                file.write(kept)
+                if self._written >= LOG_LIMIT_BYTES:
+                    file.write(b"\n[the rest of this log was dropped: over 1 MiB]\n")
+
+    def close(self) -> None:
+        """Write what is left."""
+        rest, self._rest = self._rest, b""
+        self._append(rest)
+
+
+def log_path(folder: Path, job_id: str) -> Path:
+    """Return the log file of a job."""
+    return folder / f"{job_id}.log"
