@@ -137,7 +137,7 @@ def _describe(operation: Operation, drawn: dict[int, Any], components: dict[str,
     for status in (400, 401, 403, *operation.errors):
         answers[str(status)] = {"description": STATUS_TEXT[status], **_content(ErrorAnswer, drawn)}
     described: dict[str, Any] = {
-        "operationId": operation.endpoint.__name__,  # type: ignore[attr-defined]
+        "operationId": operation.endpoint.__name__,
         "summary": title,
         "description": "\n".join(line.strip() for line in rest.strip().splitlines()),
         "parameters": parameters,
