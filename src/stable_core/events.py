@@ -23,6 +23,8 @@ class Subscription:
 
     def offer(self, events: list[Event]) -> None:
         """Add those events that the client wants; never waits."""
+        if self.is_dropped:
+            return  # what comes after a gap is no use
         self._pending.extend(event for event in events if self._is_wanted(event))
         if len(self._pending) > MAX_PENDING:
             self.is_dropped = True

@@ -18,7 +18,7 @@ from stable_core.protocol import Message, MessageDecoder, artifact_path, encode_
 
 MESSAGES: list[Message] = [
     {"type": "hello", "version": 1},
-    {"type": "progress", "text": "line\nbreak \0 zero \u2028 \ud83d\ude00 ü \ud800"},
+    {"type": "progress", "text": "line\nbreak \0 zero \u2028 😀 ü \ud800"},
     {"type": "done", "list": [1, 2.5, None, True, {"a": []}]},
 ]
 
@@ -36,7 +36,9 @@ def test_messages_arrive_however_the_stream_is_cut(size: int) -> None:
     assert found == MESSAGES * 2
 
 
-@pytest.mark.parametrize("line", [b"hello", b"", b"[1]", b"3", b'"text"', b"null", b"{}", b"\xff", b'{"type":"a"} x', b"\r"])
+@pytest.mark.parametrize(
+    "line", [b"hello", b"", b"[1]", b"3", b'"text"', b"null", b"{}", b"\xff", b'{"type":"a"} x', b"\r"]
+)
 def test_what_is_no_message_is_refused(line: bytes) -> None:
     with pytest.raises(ProtocolMismatch, match="no message"):
         MessageDecoder().feed(line + b"\n")
