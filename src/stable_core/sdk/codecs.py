@@ -269,13 +269,13 @@ def _wav_details(file: BinaryIO) -> dict[str, Any]:
         if header[:4] == b"fmt ":
             fmt = file.read(16)
         elif header[:4] == b"data":
+            channels, rate, frame_bytes = (int.from_bytes(fmt[a:b], "little") for a, b in ((2, 4), (4, 8), (12, 14)))
+            if rate and frame_bytes:
+                frames = min(size, file_bytes - place - 8) // frame_bytes
+                return {"sample_rate": rate, "channels": channels, "seconds": round(frames / rate, 3)}
             break
         place += 8 + size + size % 2
-    channels, rate, frame_bytes = (int.from_bytes(fmt[a:b], "little") for a, b in ((2, 4), (4, 8), (12, 14)))
-    if header[:4] != b"data" or not rate * frame_bytes:
-        return {}
-    frames = min(size, file_bytes - place - 8) // frame_bytes
-    return {"sample_rate": rate, "channels": channels, "seconds": round(frames / rate, 3)}
+    return {}
 
 
 # Video and files

@@ -90,8 +90,8 @@ class JobSignature:
             hint = "Use lowercase letters, digits and underscores."
             raise BadAnnouncement(f"{self.name!r} is no name for a job", hint)
         output = _strip_job(self.output, self.name) if self.kind == "invocation" else self.output
-        object.__setattr__(self, "inputs", tuple(ports_of(self.input, self.name, "input")))
-        object.__setattr__(self, "outputs", tuple(ports_of(output, self.name)))
+        object.__setattr__(self, "inputs", ports_of(self.input, self.name, "input"))
+        object.__setattr__(self, "outputs", ports_of(output, self.name))
         clashes = {port.name for port in self.inputs} & {*self.params.model_fields, "params", "progress"}
         if clashes:
             hint = "Rename the input: clients show inputs and params side by side."
@@ -143,16 +143,15 @@ class JobSignature:
 
     def call(self, inputs: dict[str, Any], params: Params, progress: Progress) -> Any:
         """Call the function with inputs by port name; an optional port that is missing gets its default or None."""
-        arguments = inspect.signature(self.function).parameters
+        arguments = inspect.signature(self.function).parameters.values()
+        offered: list[Any] = []
         if is_ports_class(self.input):
-            ports = [self.input(**inputs)]
+            offered = [self.input(**inputs)]
         else:
-            defaults = [argument.default for argument in arguments.values()]
-            ports = [
-                inputs.get(port.name, None if default is inspect.Parameter.empty else default)
-                for port, default in zip(self.inputs, defaults, strict=False)
-            ]
-        offered = [*ports, params] if self.kind == "invocation" else [*ports, params, progress]
+            for port, argument in zip(self.inputs, arguments, strict=False):
+                default = None if argument.default is argument.empty else argument.default
+                offered.append(inputs.get(port.name, default))
+        offered += [params] if self.kind == "invocation" else [params, progress]
         return self.function(*offered[: len(arguments)])
 
     def outputs_of(self, result: Any) -> Iterator[tuple[Port, Any]]:

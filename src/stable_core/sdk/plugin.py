@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stable_core.errors import BadAnnouncement
-from stable_core.sdk.jobs import Job, JobSignature
+from stable_core.sdk.jobs import JobSignature
 from stable_core.sdk.params import Params, bundled_roots
 from stable_core.sdk.signatures import read_signature
 
@@ -26,7 +25,8 @@ class Plugin:
 
     Args:
         name: a lowercase Python module name; a job's full name is `name.job`.
-        settings: a Params class drawn on the settings page; the current values are `plugin.settings`.
+        settings: a Params class drawn on the settings page; the current values, outside a worker the defaults, are
+            `plugin.settings`.
         models: a folder with model files that come with the plugin, laid out as a models folder.
         memory_mb: what a loaded worker of this plugin needs on its device, in MiB; 0 = hardly any.
     """
@@ -39,24 +39,26 @@ class Plugin:
         self.name = name
         self.signatures: dict[str, JobSignature] = {}
         self.settings_class = settings or Params
+        self.settings: Any = self.settings_class.model_construct()
         self.memory_mb = memory_mb
         self.models = models
-        self._settings: Params | None = None
         self._load_hooks: list[Callable[[], Any]] = []
         self._unload_hooks: list[Callable[[], Any]] = []
         if models is not None:
             bundled_roots.append(models)
 
-    @property
-    def settings(self) -> Any:
-        """Return the current settings, an instance of the settings class; defaults outside a worker."""
-        if self._settings is None:
-            self._settings = self.settings_class()
-        return self._settings
+        self.job: JobDecorator = self._decorator("job")
+        """Announces a function `(inputs…, params, progress) -> output` as a job; it stays a plain function.
+
+        `@plugin.job(cached=False)` is for a job whose result may differ with the same inputs and params;
+        `timeout_seconds` overrides the job timeout of the settings.
+        """
+        self.invocation: InvocationDecorator = self._decorator("invocation", cached=False)
+        """Announces a function `(inputs…, params) -> Job | list[Job]`: its jobs run in its place."""
 
     def configure(self, values: dict[str, Any]) -> None:
         """Take new settings values; the worker calls this before each job."""
-        self._settings = self.settings_class.model_validate(values)
+        self.settings = self.settings_class.model_validate(values)
 
     def announce(self, signature: JobSignature) -> JobSignature:
         """Add a signature; `@plugin.job` is sugar over this. Use it for generated jobs.
@@ -70,27 +72,17 @@ class Plugin:
         self.signatures[signature.name] = signature
         return signature
 
-    @property
-    def job(self) -> JobDecorator:
-        """Announce a function `(inputs…, params, progress) -> output` as a job; it stays a plain function.
+    def _decorator(self, kind: str, **options: Any) -> Any:
+        """Return a decorator that gives a function its `signature` and `.job(...)`; `wiring` types the latter."""
 
-        `@plugin.job(cached=False)` is for a job whose result may differ with the same inputs and params;
-        `timeout_seconds` overrides the job timeout of the settings.
-        """
-        return self._announce_job
+        def announce(function: Any = None, /, **more: Any) -> Any:
+            if function is None:
+                return self._decorator(kind, **options, **more)
+            function.signature = self.announce(read_signature(function, kind, **options))
+            function.job = function.signature.job
+            return function
 
-    def _announce_job(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        if function is None:
-            return lambda function: self._announce_job(function, **options)
-        return AnnouncedFunction(function, self.announce(read_signature(function, "job", **options)))
-
-    @property
-    def invocation(self) -> InvocationDecorator:
-        """Announce a function `(inputs…, params) -> Job | list[Job]`: its jobs run in its place."""
-        return self._announce_invocation
-
-    def _announce_invocation(self, function: Callable[..., Any], /) -> Any:
-        return AnnouncedFunction(function, self.announce(read_signature(function, "invocation", cached=False)))
+        return announce
 
     def load(self, hook: Hook) -> Hook:
         """Run this function once when the worker starts, before its first job."""
@@ -122,26 +114,6 @@ class Plugin:
         }
 
 
-class AnnouncedFunction:
-    """A job function after `@plugin.job`: still callable as before, and able to describe a run with `.job(...)`.
-
-    Type checkers see it as the classes of `wiring`, which type `.job(...)` port by port.
-    """
-
-    def __init__(self, function: Callable[..., Any], signature: JobSignature) -> None:
-        functools.update_wrapper(self, function)
-        self.function = function
-        self.signature = signature
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function itself, here and now."""
-        return self.function(*args, **kwargs)
-
-    def job(self, *inputs: Any, **named: Any) -> Job[Any]:
-        """Describe one run without starting it; an input may be another described run."""
-        return self.signature.job(*inputs, **named)
-
-
 def load_plugin(source: Path, target: str = "") -> Plugin:
     """Import a plugin and return its Plugin object.
 
@@ -154,9 +126,7 @@ def load_plugin(source: Path, target: str = "") -> Plugin:
     """
     if source.is_file():
         name = f"{__name__}.{source.stem}"  # a name of its own: a file called json.py must not replace json
-        spec = importlib.util.spec_from_file_location(name, source)
-        assert spec is not None
-        assert spec.loader is not None
+        spec: Any = importlib.util.spec_from_file_location(name, source)
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         found = next((value for value in vars(module).values() if isinstance(value, Plugin)), None)

@@ -33,8 +33,8 @@ def is_ports_class(declared: Any) -> bool:
     return isinstance(declared, type) and is_dataclass(declared) and declared not in ARTIFACT_TYPES.values()
 
 
-def ports_of(declared: Any, job: str, default_name: str = "") -> Iterator[Port]:
-    """Yield the ports that a type declares: an artifact type, a dict of port name to type, a dataclass, or None.
+def ports_of(declared: Any, job: str, default_name: str = "") -> tuple[Port, ...]:
+    """Return the ports that a type declares: an artifact type, a dict of port name to type, a dataclass, or None.
 
     Args:
         job: the name of the job, for the error.
@@ -43,38 +43,30 @@ def ports_of(declared: Any, job: str, default_name: str = "") -> Iterator[Port]:
     Raises:
         BadAnnouncement: a type travels on no wire.
     """
-    if declared is None or declared is types.NoneType:
-        return
+    hints: dict[str, Any] = {}
     if isinstance(declared, dict):
-        for name, hint in declared.items():
-            yield _port(name, hint, job)
+        hints = declared
     elif is_ports_class(declared):
-        hints = get_type_hints(declared, include_extras=True)
+        known = get_type_hints(declared, include_extras=True)
         for item in fields(declared):
-            optional = item.default is not MISSING or item.default_factory is not MISSING
-            yield _port(item.name, hints[item.name] | None if optional else hints[item.name], job)
-    else:
-        port = _port(default_name, declared, job)
-        yield port if port.name else Port(port.type, port.type, port.is_list, port.is_optional)
+            has_default = item.default is not MISSING or item.default_factory is not MISSING
+            hints[item.name] = known[item.name] | None if has_default else known[item.name]
+    elif declared not in (None, types.NoneType):
+        hints[default_name] = declared
+    return tuple(_port(name, hint, job) for name, hint in hints.items())
 
 
 def _port(name: str, hint: Any, job: str) -> Port:
-    bare, is_optional = _strip_optional(hint)
-    origin = get_origin(bare)
-    is_list = origin in LISTS
+    args = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    rest = [arg for arg in args if arg is not types.NoneType]
+    bare = rest[0] if len(rest) == 1 else hint
+    is_list = get_origin(bare) in LISTS
     item = get_args(bare)[0] if is_list else bare
-    found = next((known for known, cls in ARTIFACT_TYPES.items() if item == cls), None)
-    if found is None:
-        what = f"input {name!r}" if name else "the output"
-        known = ", ".join(sorted(known.capitalize() for known in ARTIFACT_TYPES))
-        hint_text = f"Types of ports are {known}, or a list of one."
-        raise BadAnnouncement(f"{job}: {what} has type {item!r}, which travels on no wire", hint_text)
-    return Port(name, found, is_list, is_optional)
-
-
-def _strip_optional(hint: Any) -> tuple[Any, bool]:
-    if get_origin(hint) in (Union, types.UnionType):
-        rest = [arg for arg in get_args(hint) if arg is not types.NoneType]
-        if len(rest) == 1:
-            return rest[0], len(rest) < len(get_args(hint))
-    return hint, False
+    for type_name, cls in ARTIFACT_TYPES.items():
+        if item == cls:
+            return Port(name or type_name, type_name, is_list, is_optional=len(rest) < len(args))
+    what = f"input {name!r}" if name else "the output"
+    known = ", ".join(sorted(type_name.capitalize() for type_name in ARTIFACT_TYPES))
+    raise BadAnnouncement(
+        f"{job}: {what} has type {item!r}, which travels on no wire", f"Types of ports are {known}, or a list of one."
+    )
