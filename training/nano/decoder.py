@@ -18,7 +18,7 @@ from training.nano.data import PICTURES
 from training.nano.parallel import MEETING_SECONDS, Clock, average_weights, learning_rate, update_average
 
 BATCH, PEAK_RATE = 4, 1.5e-3
-LARGEST_NOISE = 0.12
+LARGEST_NOISE = 0.2
 """Standard deviation of the noise on unit-variance latents, at most."""
 CHECKPOINT_SECONDS = 120
 

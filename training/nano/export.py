@@ -44,6 +44,8 @@ def export_model(folder: Path, tokenizer_folder: Path, out: Path, vae: str = "va
     )
     for part in ("unet", "vae"):
         _edit_json(out / part / "config.json", _name_or_path=None)
+    for weights in out.rglob("*.safetensors"):
+        weights.chmod(0o644)  # they are written for their owner only
     index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.30.0", **PARTS}
     index |= {"feature_extractor": (None, None), "safety_checker": (None, None), "requires_safety_checker": False}
     (out / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
