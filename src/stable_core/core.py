@@ -17,6 +17,7 @@ from stable_core.environments import Environments, try_lock
 from stable_core.errors import Conflict, InvalidInput, NotFound, StorageFull
 from stable_core.events import Event, EventHub
 from stable_core.job_queue import JobQueue
+from stable_core.params_check import ParamsCheck
 from stable_core.plugin_registry import PluginRegistry, bundled_folder
 from stable_core.protocol import artifact_path
 from stable_core.sdk.jobs import JobState
@@ -293,11 +294,10 @@ class Core:
         subscription = self._events.subscribe(is_wanted)
         try:
             last = self._store.last_seq if after is None else after
-            while page := self._store.events_after(last):
+            while page := self._store.events_after(last, wanted):
                 for event in page:
                     last = event["seq"]
-                    if is_wanted(event):
-                        yield event
+                    yield event
                 await asyncio.sleep(0)
             while live := await subscription.take():
                 for event in live:
@@ -360,7 +360,7 @@ class Core:
 
     def model_names(self, kind: str) -> list[str]:
         """Return the names of the model files of one kind, for a picker."""
-        return sorted(model_files(kind, self._queue.model_roots()))
+        return sorted(model_files(kind, self._registry.model_roots(self.config.model_roots())))
 
     def settings(self) -> Row:
         """Return {"schema", "values"} of the core's settings; secrets are blanked."""
@@ -379,7 +379,7 @@ class Core:
         """Return {"schema", "values"} of a plugin's settings; secrets are blanked."""
         await self._registry.refresh()
         schema = (self._registry.plugin(name).announcement or {}).get("settings", {})
-        defaults = graphs.ParamsCheck({"params": schema}).defaults
+        defaults = ParamsCheck(schema).defaults
         return _settings_view(schema, defaults | self.config.plugin_settings(name))
 
     async def update_plugin_settings(self, name: str, values: Row) -> None:
@@ -391,7 +391,7 @@ class Core:
         """
         schema = (await self.plugin_settings(name))["schema"]
         given = {key: value for key, value in values.items() if value is not None}
-        graphs.ParamsCheck({"params": schema})({**self.config.plugin_settings(name), **given})
+        ParamsCheck(schema)({**self.config.plugin_settings(name), **given})
         self.config.update_plugin_settings(name, values)
 
     # -- how it is doing -----------------------------------------------------------------------------------------------

@@ -6,19 +6,14 @@ these. A param is a value or {"each": […]}. Where more than one value arrives 
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
-
-from stable_core.errors import BadRequest, InvalidInput, InvalidParams
+from stable_core.errors import BadRequest, InvalidInput
+from stable_core.params_check import is_sweep
 from stable_core.sdk.artifacts import fits
-from stable_core.sdk.params import find_model_file, resolve_seeds
 
 Signature = dict[str, Any]
 Request = dict[str, Any]
@@ -243,47 +238,6 @@ def output_port(signature: Signature, reference: dict[str, Any]) -> dict[str, An
     )
 
 
-class ParamsCheck:
-    """Checks params against the announced JSON Schema and fills in defaults and random seeds."""
-
-    def __init__(self, signature: Signature) -> None:
-        self._schema = signature["params"]
-        self._properties: dict[str, Any] = self._schema.get("properties", {})
-        self.defaults = {name: field["default"] for name, field in self._properties.items() if "default" in field}
-        self._validator = jsonschema_rs.Draft202012Validator(self._schema)
-
-    def __call__(self, params: dict[str, Any]) -> dict[str, Any]:
-        """Return the complete params.
-
-        Raises:
-            InvalidParams: naming every wrong param.
-        """
-        complete = resolve_seeds(self._schema, {**self.defaults, **params})
-        sweeps = {name: value["each"] for name, value in complete.items() if is_sweep(value)}
-        fixed = {name: value for name, value in complete.items() if name not in sweeps}
-        if not sweeps:
-            self._check(fixed)
-        for name, values in sweeps.items():
-            others = {other: swept[0] for other, swept in sweeps.items() if swept}
-            for value in values:
-                self._check({**fixed, **others, name: value})
-        return complete
-
-    def _check(self, values: dict[str, Any]) -> None:
-        if self._validator.is_valid(values):
-            return
-        wrong = [
-            f"{'.'.join(map(str, error.instance_path)) or 'params'}: {error.message}"
-            for error in self._validator.iter_errors(values)
-        ]
-        raise InvalidParams("; ".join(wrong), f"Params are {', '.join(self._properties) or 'none'}.")
-
-
-def is_sweep(value: Any) -> bool:
-    """Tell whether a value is {"each": [...]}."""
-    return isinstance(value, dict) and set(value) == {"each"} and isinstance(value["each"], list)
-
-
 def resolve_inputs(
     signature: Signature, inputs: dict[str, Any], outputs_of: Callable[[dict[str, Any]], list[Any]]
 ) -> dict[str, list[Any]]:
@@ -350,23 +304,3 @@ def single_inputs(signature: Signature, inputs: dict[str, list[Any]]) -> dict[st
     """Return inputs for one run: lists for list ports, the one value for the others."""
     list_ports = _list_ports(signature)
     return {name: values if name in list_ports else values[0] for name, values in inputs.items()}
-
-
-def model_stamps(signature: Signature, params: dict[str, Any], roots: list[Path]) -> list[list[Any]]:
-    """Return path, size and time of each model file that the params name: a replaced file is another input."""
-    stamps = []
-    for name, field in signature["params"].get("properties", {}).items():
-        kind = field.get("x-ui", {}).get("kind")
-        if kind and isinstance(params.get(name), str):
-            with contextlib.suppress(InvalidParams):  # the plugin says what it makes of an unknown name
-                path = find_model_file(kind, params[name], roots)
-                for file in [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*"))):
-                    stat = file.stat()
-                    stamps.append([str(file), stat.st_size, stat.st_mtime_ns])
-    return stamps
-
-
-def cache_key(job: str, version: str, settings: Any, inputs: Any, params: Any) -> str:
-    """Return the key under which an equal job's result is found again: all that can change the result."""
-    parts = json.dumps([job, version, settings, inputs, params], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(parts.encode()).hexdigest()

@@ -23,9 +23,11 @@ from stable_core.errors import (
     WorkerDied,
     error_from_dict,
 )
+from stable_core.params_check import ParamsCheck
 from stable_core.plugin_registry import PluginRegistry
 from stable_core.protocol import Message, artifact_path
 from stable_core.ready_jobs import ReadyJobs
+from stable_core.result_cache import ResultCache
 from stable_core.saving import save_output
 from stable_core.sdk.jobs import JobState
 from stable_core.store import Row, Store, new_id
@@ -63,6 +65,7 @@ class JobQueue:
         self._store = store
         self._registry = registry
         self._config = config
+        self._cache = ResultCache(store, registry, config)
         self._ready = ReadyJobs()
         self.pool = WorkerPool(home, config, registry.environments, self.dispatch, self._worker_failed, self._report)
         self.runs: dict[str, Run] = {}
@@ -70,7 +73,7 @@ class JobQueue:
         """By plugin, what the start of its worker is doing; shown as the progress of its queued jobs."""
         self.finished: Counter[str] = Counter()
         self._skips: Counter[str] = Counter()
-        self._checks: dict[tuple[str, str], graphs.ParamsCheck] = {}
+        self._checks: dict[tuple[str, str], ParamsCheck] = {}
         self._lease_owner = new_id()
         self._side_work: set[asyncio.Task[Any]] = set()
         self._waiters: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
@@ -91,17 +94,8 @@ class JobQueue:
         signature = self._registry.signature(name)
         key = (name, self._registry.plugins[name.partition(".")[0]].version)
         if key not in self._checks:
-            self._checks[key] = graphs.ParamsCheck(signature)
+            self._checks[key] = ParamsCheck(signature["params"])
         return self._checks[key](params)
-
-    def model_roots(self) -> list[Path]:
-        """Return every models folder: the home's, those of the settings, those that plugins bring."""
-        brought = [
-            plugin.source / plugin.announcement["models"]
-            for plugin in self._registry.plugins.values()
-            if plugin.announcement and plugin.announcement.get("models")
-        ]
-        return [*self._config.model_roots(), *brought]
 
     # -- admit: from a row to the ready order --------------------------------------------------------------------------
 
@@ -130,7 +124,7 @@ class JobQueue:
             children = graphs.fan_out(signature, inputs, row["params"], row["options"]["map"])
             if children is not None:
                 self._expand(row, {str(index): {"job": row["job"], **child} for index, child in enumerate(children)})
-            elif not self._from_cache(row, self._cache_key(row, signature, graphs.single_inputs(signature, inputs))):
+            elif not self._from_cache(row, self._cache.key(row, graphs.single_inputs(signature, inputs))):
                 self._ready.add(row["id"], row["plugin"], row["owner"], row["priority"], row["number"])
                 self._dispatch_soon()
         except StableCoreError as error:
@@ -146,29 +140,13 @@ class JobQueue:
         wanted = reference.get("output") or next(iter(made), "")
         return made.get(wanted, [])
 
-    def _cache_key(self, row: Row, signature: dict[str, Any], inputs: dict[str, Any]) -> str | None:
-        if not signature["cached"]:
-            return None
-        plugin = self._registry.plugins[row["plugin"]]
-        models = graphs.model_stamps(signature, row["params"], self.model_roots())
-        settings = [self._config.plugin_settings(row["plugin"]), models]
-        return graphs.cache_key(row["job"], plugin.version, settings, inputs, row["params"])
-
     def _from_cache(self, row: Row, key: str | None) -> bool:
-        if key is None or not row["options"]["cache"] or not self._config.settings.cache_results:
-            return False
-        found = self._store.cached_result(key)
-        if found is None or not self._is_whole(found["outputs"]):
-            return False
-        facts = {"plugin_version": found["plugin_version"], "host": found["host"], "cached": 1}
-        self._finish(row, JobState.SUCCEEDED, outputs=found["outputs"], **facts)
-        return True
-
-    def _is_whole(self, outputs: dict[str, list[Row]]) -> bool:
-        """Tell whether the files of a former result are still there, the saved ones too."""
-        every = [artifact for made in outputs.values() for artifact in made]
-        stored = all(artifact_path(self._store.artifacts, artifact["id"]).is_file() for artifact in every)
-        return stored and all(Path(artifact["path"]).is_file() for artifact in every if "path" in artifact)
+        """End a job with the result of an equal one, if there is one."""
+        found = self._cache.find(row, key)
+        if found is not None:
+            facts = {"plugin_version": found["plugin_version"], "host": found["host"], "cached": 1}
+            self._finish(row, JobState.SUCCEEDED, outputs=found["outputs"], **facts)
+        return found is not None
 
     def _expand(self, row: Row, requests: dict[str, Any], results: list[str] | None = None) -> None:
         """Put jobs in place of one: it waits for them and its outputs will be theirs.
@@ -248,7 +226,7 @@ class JobQueue:
         try:
             signature = self._registry.signature(row["job"])
             inputs = graphs.single_inputs(signature, graphs.resolve_inputs(signature, row["inputs"], self._outputs_of))
-            key = self._cache_key(row, signature, inputs)
+            key = self._cache.key(row, inputs)
             if self._from_cache(row, key):
                 return
             message = {"type": "run", "job": row["id"], "name": row["job"].partition(".")[2], "params": row["params"]}

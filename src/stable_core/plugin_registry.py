@@ -152,6 +152,11 @@ class PluginRegistry:
         hint = _near(full_name, [each["name"] for each in self.signatures()])
         raise NotFound(f"Nothing announces {full_name!r}", hint)
 
+    def model_roots(self, configured: list[Path]) -> list[Path]:
+        """Return every models folder, the strongest first: those configured, then those that plugins bring."""
+        announced = [(plugin.source, plugin.announcement) for plugin in self.plugins.values() if plugin.announcement]
+        return [*configured, *(source / each["models"] for source, each in announced if each.get("models"))]
+
     def signatures(self) -> list[dict[str, Any]]:
         """Return every announced signature, by name."""
         announced = [plugin.announcement["signatures"] for plugin in self.plugins.values() if plugin.announcement]

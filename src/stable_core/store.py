@@ -45,6 +45,7 @@ CREATE INDEX waits_on ON waits (on_job);
 CREATE TABLE events (seq INTEGER PRIMARY KEY, time REAL NOT NULL, type TEXT NOT NULL, job TEXT, graph TEXT,
     owner TEXT, data TEXT NOT NULL);
 CREATE INDEX events_job ON events (job, seq);
+CREATE INDEX events_graph ON events (graph, seq) WHERE graph IS NOT NULL;
 CREATE TABLE artifacts (id TEXT PRIMARY KEY, owner TEXT NOT NULL, created REAL NOT NULL, meta TEXT NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE artifact_uses (artifact TEXT NOT NULL, job TEXT NOT NULL, PRIMARY KEY (artifact, job)) WITHOUT ROWID;
@@ -179,11 +180,11 @@ class Store:
             {"seq": self._seq, "time": now, "type": kind, "job": job, "graph": graph, "owner": owner, "data": data}
         )
 
-    def events_after(self, seq: int, limit: int = 500) -> list[Event]:
-        """Return the committed events with a higher number, oldest first."""
-        rows = self._db.execute(
-            "SELECT * FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?", (seq, self.last_seq, limit)
-        )
+    def events_after(self, seq: int, equal: dict[str, str], limit: int = 500) -> list[Event]:
+        """Return the committed events with a higher number whose columns have the given values, oldest first."""
+        clauses = "".join(f" AND {name} = ?" for name in equal)
+        sql = f"SELECT * FROM events WHERE seq > ? AND seq <= ?{clauses} ORDER BY seq LIMIT ?"
+        rows = self._db.execute(sql, (seq, self.last_seq, *equal.values(), limit))
         return [{**dict(row), "data": json.loads(row["data"])} for row in rows]
 
     # -- jobs ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,61 @@
+"""Results that are there already: when a job counts as equal to a former one. It changes no job."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from stable_core.config import Config
+from stable_core.errors import InvalidParams
+from stable_core.plugin_registry import PluginRegistry
+from stable_core.protocol import artifact_path
+from stable_core.sdk.params import find_model_file
+from stable_core.store import Row, Store
+
+
+class ResultCache:
+    """Finds succeeded jobs by all that can change a result; the rows are the cache, so it survives restarts."""
+
+    def __init__(self, store: Store, registry: PluginRegistry, config: Config) -> None:
+        self._store = store
+        self._registry = registry
+        self._config = config
+
+    def key(self, row: Row, inputs: dict[str, Any]) -> str | None:
+        """Return the key of a job with these resolved inputs, None when its plugin wants it run each time."""
+        signature = self._registry.signature(row["job"])
+        if not signature["cached"]:
+            return None
+        plugin = self._registry.plugins[row["plugin"]]
+        settings = self._config.plugin_settings(row["plugin"])
+        models = self._model_stamps(signature["params"].get("properties", {}), row["params"])
+        parts = [row["job"], plugin.version, settings, models, inputs, row["params"]]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def find(self, row: Row, key: str | None) -> Row | None:
+        """Return a job with this key whose files are all there, the saved ones too."""
+        if key is None or not row["options"]["cache"] or not self._config.settings.cache_results:
+            return None
+        found = self._store.cached_result(key)
+        if found is None:
+            return None
+        every = [artifact for made in found["outputs"].values() for artifact in made]
+        files = [artifact_path(self._store.artifacts, artifact["id"]) for artifact in every]
+        files += [Path(artifact["path"]) for artifact in every if "path" in artifact]
+        return found if all(map(Path.is_file, files)) else None
+
+    def _model_stamps(self, fields: dict[str, Any], params: dict[str, Any]) -> list[list[Any]]:
+        """Return path, size and time of each model file that the params name: a replaced file is another input."""
+        stamps = []
+        for name, field in fields.items():
+            kind = field.get("x-ui", {}).get("kind")
+            if kind and isinstance(params.get(name), str):
+                with contextlib.suppress(InvalidParams):  # the plugin says what it makes of an unknown name
+                    path = find_model_file(kind, params[name], self._registry.model_roots(self._config.model_roots()))
+                    for file in [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*"))):
+                        stat = file.stat()
+                        stamps.append([str(file), stat.st_size, stat.st_mtime_ns])
+        return stamps
