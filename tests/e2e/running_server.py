@@ -65,15 +65,12 @@ class RunningServer:
         Raises:
             AssertionError: it ended before it served; its output is in the message.
         """
-        self.launch()
-        assert self._is_serving.wait(DEADLINE_SECONDS), f"the server did not say where it is:\n{self.output}"
-        assert self.port, f"the server ended with exit code {self.process.wait()}:\n{self.output}"
-        self.client = Client(f"http://127.0.0.1:{self.port}", timeout=DEADLINE_SECONDS)
+        assert self.try_start(), f"the server ended with exit code {self.wait()}:\n{self.output}"
         assert self.client.health()["status"] == "ok"
         return self
 
-    def launch(self) -> subprocess.Popen[str]:
-        """Start the process and return at once."""
+    def try_start(self) -> bool:
+        """Start the process and tell whether it serves; if not, it has ended, and `output` says why."""
         command = ["-m", "stable_core.cli", "serve", "--home", str(self.home), "--port", str(self.port)]
         self.process = subprocess.Popen(
             [sys.executable, *command],
@@ -84,20 +81,24 @@ class RunningServer:
             text=True,
             errors="replace",
         )
-        self._is_serving = threading.Event()
+        self._is_serving = False
+        self._is_decided = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        return self.process
+        assert self._is_decided.wait(DEADLINE_SECONDS), f"the server neither served nor ended:\n{self.output}"
+        self.client = Client(self.url, timeout=DEADLINE_SECONDS)
+        return self._is_serving
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         with self.process.stdout:
             for line in self.process.stdout:
                 self.output += line
-                if (found := re.search(r"http://127\.0\.0\.1:(\d+)", line)) and not self._is_serving.is_set():
+                if (found := re.search(r"http://127\.0\.0\.1:(\d+)", line)) and not self._is_serving:
                     self.port = int(found[1])
-                    self._is_serving.set()
-        self._is_serving.set()
+                    self._is_serving = True
+                    self._is_decided.set()
+        self._is_decided.set()
 
     @property
     def url(self) -> str:

@@ -179,8 +179,7 @@ TOKEN = "open sesame"
 def guarded(make_home: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Return a server that asks for a token; its own client has none."""
     server = RunningServer(make_home(tmp_path_factory.mktemp("guarded") / "home"), STABLE_CORE_TOKEN=TOKEN)
-    server.launch()
-    assert server._is_serving.wait(DEADLINE_SECONDS)
+    assert server.try_start()
     server.client = Client(server.url, TOKEN)
     yield server
     server.stop()

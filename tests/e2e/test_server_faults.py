@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import random
 import signal
+import socket
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
+import pytest
 from conftest import MakeServer
 from running_server import RunningServer, is_gone, until
 
@@ -126,9 +130,8 @@ def test_a_stopping_server_does_not_wait_for_streams_or_hanging_workers(new_serv
 
 def test_a_second_server_on_the_same_home_is_refused(new_server: RunningServer, make_server: MakeServer) -> None:
     second = make_server(new_server.home)
-    process = second.launch()
-    assert process.wait(60) in (1, 2)
-    until(lambda: not second._reader.is_alive(), "the end of its output")
+    assert not second.try_start()
+    assert second.wait() in (1, 2)
     assert "Another stable-core is using" in second.output
     assert str(new_server.home) in second.output
     job = new_server.ended(new_server.submit("calm.echo", "undisturbed"))
@@ -163,6 +166,24 @@ def test_ten_thousand_queued_jobs_are_cancelled_at_once(new_server: RunningServe
     assert server.ended(blocker)["state"] == "cancelled"
     assert states(server) == {"cancelled": QUEUED_JOBS + 1}
     assert server.ended(server.submit("faults.echo", "and on"))["state"] == "succeeded"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets limits of other processes")
+def test_a_server_out_of_file_descriptors_recovers(new_server: RunningServer) -> None:
+    server = new_server
+    process = psutil.Process(server.process.pid)
+    _, hard = process.rlimit(psutil.RLIMIT_NOFILE)
+    process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds() + 12, hard))
+    clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
+    for client in clients:
+        client.sendall(b"GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    job_id = server.submit("calm.echo", "there is no descriptor for a worker")
+    job = server.ended(job_id)
+    assert job["state"] in ("failed", "succeeded"), job
+    for client in clients:
+        client.close()
+    until(lambda: server.ended(server.submit("calm.echo", "now there is"))["state"] == "succeeded", "a job that runs")
+    process.rlimit(psutil.RLIMIT_NOFILE, (hard, hard))
 
 
 def test_the_server_survives_every_signal_it_should(new_server: RunningServer) -> None:

@@ -130,6 +130,31 @@ def test_a_full_disk_for_everything(
     assert server.client.health()["status"] == "ok"
 
 
+@pytest.mark.parametrize("has_history", [True, False])
+def test_a_server_that_starts_on_a_full_disk_says_so_and_loses_nothing(
+    make_server: MakeServer, make_home: Callable[[Path], Path], small_disk: Path, has_history: bool
+) -> None:
+    server = make_server(make_home(small_disk / "home"))
+    job_id = ""
+    if has_history:
+        server.start()
+        job_id = server.submit("faults.hold", "/no/such/file")
+        server.until_working(job_id)
+        server.kill()
+    ballast = fill(small_disk)
+    does_serve = server.try_start()
+    if not does_serve:
+        assert server.wait() in (1, 2)
+        assert "space" in server.output
+    ballast.unlink()
+    if not does_serve:
+        server.start()
+    if has_history:
+        server.until_working(job_id, attempt=2)
+        server.client.cancel(job_id)
+    assert server.ended(server.submit("calm.echo", "as before"))["state"] == "succeeded"
+
+
 def submit_many(server: RunningServer, accepted: list[str]) -> None:
     """Submit jobs until one is refused; the write-ahead log has some room of its own."""
     for number in range(20_000):

@@ -95,6 +95,19 @@ def test_jobs_behind_a_deadly_one_run(server: RunningServer) -> None:
     assert [server.ended(job_id)["state"] for job_id in deadly] == ["failed"] * 2
 
 
+def test_workers_killed_at_random_under_load_leave_no_job_behind(server: RunningServer) -> None:
+    jobs = [server.submit("faults.echo", str(number)) for number in range(200)]
+    for ended in (10, 50, 90, 130, 170):
+        server.ended(jobs[ended])
+        if pid := server.worker_pid("faults"):
+            os.kill(pid, signal.SIGKILL)
+    for number, job_id in enumerate(jobs):
+        job = server.ended(job_id)
+        assert (job["state"], job["attempt"] <= 2) == ("succeeded", True), job
+        assert job["outputs"]["text"][0]["value"] == str(number)
+    goes_on(server)
+
+
 def test_what_needs_a_failed_job_fails_with_its_name(server: RunningServer) -> None:
     jobs = {
         "dies": {"job": "faults.segfault", "inputs": {"text": "x"}},
@@ -152,6 +165,17 @@ def test_a_cancelled_job_that_listens_keeps_its_worker(server: RunningServer) ->
     assert server.ended(job_id)["state"] == "cancelled"
     goes_on(server)
     assert server.worker_pid("faults") == pid
+
+
+def test_a_frozen_worker_can_be_cancelled(server: RunningServer) -> None:
+    job_id = server.submit("faults.hold", "/no/such/file")
+    server.until_working(job_id)
+    pid = server.worker_pid("faults")
+    os.kill(pid, signal.SIGSTOP)
+    server.client.cancel(job_id)
+    assert server.ended(job_id)["state"] == "cancelled"
+    until(lambda: is_gone(pid), "the end of the worker")
+    goes_on(server)
 
 
 def test_a_timeout_needs_no_goodwill_either(server: RunningServer) -> None:
