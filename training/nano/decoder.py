@@ -1,6 +1,6 @@
-"""Improve the decoder alone, on cached latents with a little noise, so that it also draws crisply what the UNet makes.
+"""Improve the decoder alone, on latents that the trained UNet has cleaned: it must draw crisply what the UNet makes.
 
-The encoder and the latents stay as they are; the UNet may train meanwhile.
+The encoder, the latents and the UNet stay as they are.
 """
 
 import copy
@@ -10,15 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, DDPMScheduler
 from torch.nn import functional
 
-from training.nano.autoencoder import LATENTS, SCALING, picture_loss, to_signed
+from training.nano.autoencoder import SCALING, picture_loss, to_signed
 from training.nano.data import PICTURES
+from training.nano.denoiser import NOISE, STATE, Denoiser, Examples
 from training.nano.parallel import MEETING_SECONDS, Clock, average_weights, learning_rate, update_average
 
 BATCH, PEAK_RATE = 4, 1.5e-3
-LARGEST_NOISE = 0.2
+NOISIEST = 200
+"""Latents are cleaned by the UNet from a noise level below this."""
+LARGEST_NOISE = 0.15
 """Standard deviation of the noise on unit-variance latents, at most."""
 CHECKPOINT_SECONDS = 120
 
@@ -51,19 +54,30 @@ def train_decoder(rank: int, ranks: int, folder: Path, seconds: float, source: s
 
 
 class Drawings:
-    """Random batches of latents with a little noise and the pictures that they stand for."""
+    """Random batches of latents, as a sampler would leave them, and the pictures that they stand for."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self.pictures, self.latents = (np.load(folder / name, mmap_mode="r") for name in (PICTURES, LATENTS))
-        self.rng = np.random.default_rng([seed, int(time.time())])
+        state = torch.load(folder / STATE)["average"]
+        self.denoiser = Denoiser(len(state["text_encoder.embeddings.token_embedding.weight"])).eval()
+        self.denoiser.load_state_dict(state)
+        self.pictures = np.load(folder / PICTURES, mmap_mode="r")
+        self.examples = Examples(folder, seed=seed + int(time.time()))
+        self.alphas = DDPMScheduler(**NOISE).alphas_cumprod
 
+    @torch.no_grad()
     def batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give latents (size, 4, 16, 16) and pictures (size, 3, 128, 128) in -1 to 1."""
-        chosen = self.rng.integers(len(self.latents), size=size)
-        latents = np.stack([self.latents[index] for index in chosen]).astype(np.float32)
-        spread = self.rng.uniform(0, LARGEST_NOISE, (size, 1, 1, 1))
-        noisy = latents + spread * self.rng.standard_normal(latents.shape)
-        return torch.from_numpy(noisy).float(), to_signed(np.stack([self.pictures[index] for index in chosen]))
+        """Give latents (size, 4, 16, 16), cleaned by the UNet or just noisy, and pictures (size, 3, 128, 128)."""
+        chosen, latents, rows = self.examples.batch(size)
+        steps = torch.randint(0, NOISIEST, (size,))
+        alpha = self.alphas[steps].view(-1, 1, 1, 1)
+        noise = torch.randn_like(latents)
+        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+        with torch.autocast("cpu", torch.bfloat16):
+            guess = self.denoiser(noisy.contiguous(memory_format=torch.channels_last), steps, rows).float()
+        cleaned = (noisy - (1 - alpha).sqrt() * guess) / alpha.sqrt()
+        spoiled = latents + torch.rand(size, 1, 1, 1) * LARGEST_NOISE * noise
+        given = torch.where(torch.rand(size, 1, 1, 1) < 0.7, cleaned, spoiled)
+        return given, to_signed(np.stack([self.pictures[index] for index in chosen]))
 
 
 def _train_a_while(model: AutoencoderKL, optimizer: torch.optim.Optimizer, examples: Drawings) -> tuple[int, float]:

@@ -116,8 +116,8 @@ class Examples:
         self.captions = torch.from_numpy(np.load(folder / CAPTIONS))
         self.generator = torch.Generator().manual_seed(seed)
 
-    def batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give latents (size, 4, 16, 16) and rows (size, 77); one caption in ten is empty, for guidance."""
+    def batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Give indices (size,), latents (size, 4, 16, 16) and rows (size, 77); one caption in ten is empty."""
         chosen = torch.randint(len(self.latents), (size,), generator=self.generator)
         which = torch.randint(self.captions.shape[1], (size,), generator=self.generator)
         rows = torch.full((size, CONTEXT_LENGTH), END)
@@ -125,7 +125,7 @@ class Examples:
         empty = torch.rand(size, generator=self.generator) < 0.1
         rows[empty, 1:] = END
         rows[:, 0] = START
-        return self.latents[chosen].float(), rows
+        return chosen, self.latents[chosen].float(), rows
 
 
 def train_denoiser(rank: int, ranks: int, folder: Path, rows: int, seconds: float, start: Path | None) -> None:
@@ -169,7 +169,7 @@ def train_a_while(model: Denoiser, optimizer: torch.optim.Optimizer, examples: E
     alphas = DDPMScheduler(**NOISE).alphas_cumprod
     started, step, losses = time.monotonic(), 0, 0.0
     while step == 0 or time.monotonic() - started < MEETING_SECONDS:
-        latents, texts = examples.batch(BATCH)
+        _, latents, texts = examples.batch(BATCH)
         steps = sample_steps(BATCH, examples.generator)
         noise = torch.randn(latents.shape, generator=examples.generator)
         alpha = alphas[steps]
