@@ -75,8 +75,8 @@ def test_bundled_plugins_keep_the_contract(pytester: pytest.Pytester, name: str,
     check(pytester, PLUGINS / name).assert_outcomes(passed=2 + 3 * jobs)
 
 
-def test_a_single_file_and_the_ini_option(pytester: pytest.Pytester) -> None:
-    pytester.makeini("[pytest]\nstable_core_plugin = sample.py")
+def test_a_single_file_and_options_in_the_ini_file(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\naddopts = --stable-core-plugin=sample.py")
     check(pytester, sample=HEAD + GOOD).assert_outcomes(passed=2 + 3 + 3 + 2)
 
 

@@ -81,7 +81,13 @@ async def test_a_job_that_raises(core: Core, lab: Any, how: str, code: str, word
 
 @pytest.mark.parametrize(
     ("how", "words"),
-    [("none", "NoneType"), ("number", "int"), ("object", "object"), ("type", "type"), ("surrogate", "Unicode")],
+    [
+        ("none", "NoneType"),
+        ("number", "int"),
+        ("object", "object"),
+        ("type", "type"),
+        ("surrogate", "surrogates not allowed"),
+    ],
 )
 async def test_a_result_of_the_wrong_type(core: Core, lab: Any, how: str, words: str) -> None:
     error = await fails(core, lab, "garbage", how)
