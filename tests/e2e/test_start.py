@@ -37,7 +37,7 @@ def test_one_command_sets_up_and_the_next_finds_it_done(checkout: Path) -> None:
     first = start(checkout, "--set-up", "requirements.lock")
     assert first.returncode == 0, first.stderr
     assert "setting up" in first.stderr
-    code = "import stable_core, fastapi, uvicorn; print(stable_core.__file__)"
+    code = "import stable_core, starlette, uvicorn; print(stable_core.__file__)"
     said = subprocess.run([checkout / ".venv/bin/python", "-c", code], capture_output=True, text=True, cwd="/")
     assert said.stdout.strip() == str(checkout / "src/stable_core/__init__.py")
 
