@@ -135,12 +135,12 @@ class Core:
             Conflict: the idempotency key was used for another request.
         """
         checked = graphs.check_request(request)
-        if (known := self._remembered(owner, idempotency_key, request)) is not None:
-            return self.get_job(known)
         await self._refresh_for([checked["job"]])
-        job_id = new_id()
-        self._insert({"": checked}, {"": job_id}, owner, graph=None)
-        self._remember(owner, idempotency_key, request, job_id)
+        job_id = self._remembered(owner, idempotency_key, request)
+        if job_id is None:
+            job_id = new_id()
+            self._insert({"": checked}, {"": job_id}, owner, graph=None)
+            self._remember(owner, idempotency_key, request, job_id)
         await self._store.commit()
         return self.get_job(job_id)
 
@@ -151,13 +151,13 @@ class Core:
             As submit.
         """
         requests = graphs.check_document(document)
+        await self._refresh_for([request["job"] for request in requests.values()])
         graph = self._remembered(owner, idempotency_key, document)
         if graph is None:
-            await self._refresh_for([request["job"] for request in requests.values()])
             graph = new_id()
             self._insert(requests, {key: new_id() for key in requests}, owner, graph)
             self._remember(owner, idempotency_key, document, graph)
-            await self._store.commit()
+        await self._store.commit()
         jobs = {row["key"]: self._view(row) for row in self._store.jobs(graph=graph) if row["key"]}
         return {"id": graph, "jobs": jobs}
 

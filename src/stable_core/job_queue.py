@@ -489,7 +489,13 @@ class JobQueue:
         """Return a future that is done when the job ends."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters[job_id].append(future)
+        future.add_done_callback(lambda _: self._forget_waiter(job_id, future))
         return future
+
+    def _forget_waiter(self, job_id: str, future: asyncio.Future[None]) -> None:
+        waiters = [waiter for waiter in self._waiters.pop(job_id, []) if waiter is not future]
+        if waiters:
+            self._waiters[job_id] = waiters
 
     def extend_leases(self) -> None:
         """Renew the leases of the jobs in hand."""
@@ -530,6 +536,10 @@ class JobQueue:
         self.runs.clear()
         await self.pool.stop()
         await asyncio.gather(*self._side_work, return_exceptions=True)
+        await self._store.commit()
+        for waiter in [waiter for waiters in self._waiters.values() for waiter in waiters if not waiter.done()]:
+            waiter.set_result(None)
+        await asyncio.sleep(0)  # whoever waits may read its job once more
 
 
 def _lacks_input(row: Row) -> bool:

@@ -41,22 +41,27 @@ async def receive(
     known = hashlib.sha256()
     size = 0
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".upload-") as file:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > limit_bytes:
-                    hint = "Raise upload_limit_mb in the settings."
-                    raise TooLarge(f"The upload is over {limit_bytes // 2**20} MB", hint)
-                known.update(chunk)
-                file.write(chunk)
-            file.flush()
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=".upload-")
+        new = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > limit_bytes:
+                        hint = "Raise upload_limit_mb in the settings."
+                        raise TooLarge(f"The upload is over {limit_bytes // 2**20} MB", hint)
+                    known.update(chunk)
+                    file.write(chunk)
+            if not size:
+                raise InvalidInput("The upload is empty", "Send the content as the body of the request.")
             if sha256 is not None and sha256.lower() != known.hexdigest():
                 raise InvalidInput("The content does not have the hash that was sent with it", "Upload it again.")
-            facts = await asyncio.to_thread(_examine, Path(file.name), media_type or UNKNOWN, filename or "")
+            facts = await asyncio.to_thread(_examine, new, media_type or UNKNOWN, filename or "")
             path = artifact_path(folder, known.hexdigest())
             path.parent.mkdir(exist_ok=True)
-            if not path.exists():
-                os.link(file.name, path)
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
     except OSError as error:
         hint = "Free some space, then upload it again."
         raise StorageFull(f"The upload could not be stored: {error.strerror}", hint) from None

@@ -120,8 +120,7 @@ async def test_a_full_disk_undoes_the_whole_turn(home: Path, store: Store, told:
     lost = add(store)
     store.add_event("job.queued", {}, lost)
     with pytest.raises(StorageFull, match="full"):
-        for _ in range(100):
-            add(store, inputs={"text": "x" * 10_000})
+        add(store, inputs={"text": "x" * 1_000_000})
     with pytest.raises(StorageFull):
         add(store)
     with pytest.raises(StorageFull):
@@ -171,7 +170,7 @@ def test_a_database_of_another_version_is_refused(home: Path) -> None:
 def test_a_file_that_is_no_database_is_refused_and_kept(home: Path) -> None:
     path = home / "stable-core.db"
     path.write_bytes(b"this is no database " * 1000)
-    with pytest.raises(ConfigError, match="stable-core.db"):
+    with pytest.raises(ConfigError, match=r"stable-core\.db"):
         Store(home, lambda _: None)
     assert path.read_bytes().startswith(b"this is no database")
 
