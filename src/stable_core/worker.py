@@ -140,10 +140,13 @@ class Worker:
     def _decode(self, value: Any, port_type: str) -> Any:
         if isinstance(value, list):
             return [self._decode(item, port_type) for item in value]
-        if "text" in value:
-            return value["text"]
-        if "data" in value:
-            return Data(value["data"])
+        if "artifact" not in value:
+            ((kind, given),) = value.items()
+            if kind == port_type:
+                return given if kind == "text" else Data(given)
+            encoded = encode(kind, given)  # a text or data where a file is wanted, data where text is
+            artifact_id, _ = protocol.write_artifact(self.artifacts, encoded.content)
+            return decode(port_type, protocol.artifact_path(self.artifacts, artifact_id), encoded.media_type)
         decoded = decode(port_type, protocol.artifact_path(self.artifacts, value["artifact"]), value["media_type"])
         self._origins[id(decoded)] = value
         return decoded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,19 @@ async def test_data_is_never_read_as_a_reference(core: Core, lab: Any, value: An
         cook={"job": "same", "inputs": {"value": {"job": "job"}}},
     )
     assert again["cook"]["outputs"]["data"][0]["value"] == value
+
+
+async def test_data_is_text_where_text_is_wanted(core: Core, lab: Any) -> None:
+    done = await run_graph(
+        core,
+        lab,
+        a={"job": "echo", "inputs": {"text": {"data": {"a": [1, "ü"]}}}},
+        b={"job": "same", "inputs": {"value": {"data": {"a": [1, "ü"]}}}},
+        c={"job": "echo", "inputs": {"text": {"job": "b"}}},
+    )
+    measured = await lab.run(core, "measure", inputs={"file": ["any text", {"data": [1]}]})
+    assert lab.texts(core, measured) == ["any text", "[1]"]
+    assert [json.loads(lab.texts(core, done[key])[0]) for key in "ac"] == [{"a": [1, "ü"]}] * 2
 
 
 async def test_an_optional_port_left_empty_has_its_default(core: Core, lab: Any) -> None:

@@ -163,6 +163,12 @@ def same(value: Data) -> Data:
     return value
 
 
+@plugin.job
+def measure(file: File) -> Text:
+    """Return what is in a file."""
+    return file.path.read_text("utf-8")
+
+
 @dataclass
 class Two:
     first: Text
