@@ -173,7 +173,7 @@ class Core:
             row |= {"inputs": graphs.with_job_ids(request["inputs"], ids), "params": params}
             rows.append({**row, "options": {"map": request["map"], "cache": request["cache"]}})
         for row in rows:
-            self._queue.insert(row)
+            self._queue.states.insert(row)
 
     def _type_of(self, leaf: Row, requests: dict[str, Row], owner: str) -> str:
         if "artifact" in leaf:
@@ -233,7 +233,7 @@ class Core:
         if not job["state"].is_final:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._queue.when_finished(job_id)
+                    await self._queue.states.when_finished(job_id)
             await self._store.commit()
         return self.get_job(job_id)
 
@@ -264,7 +264,7 @@ class Core:
         if self.get_job(job_id, owner)["state"] is JobState.SUCCEEDED:
             hint = 'Submit it again to run it once more, with "cache": false to not get the same result.'
             raise Conflict("The job has succeeded", hint)
-        self._queue.retry(job_id)
+        self._queue.states.retry(job_id)
         await self._store.commit()
         return self.get_job(job_id)
 
@@ -417,7 +417,7 @@ class Core:
     def counters(self) -> dict[str, float]:
         """Return the numbers behind /metrics."""
         counts = {f"jobs_{state}": count for state, count in self._store.count_states().items()}
-        counts |= {f"jobs_{state}_total": count for state, count in self._queue.finished.items()}
+        counts |= {f"jobs_{state}_total": count for state, count in self._queue.states.counts.items()}
         counts |= {"workers": len(self._queue.pool.workers), "event_clients": len(self._events)}
         return {name: float(count) for name, count in (counts | {"events_total": self.last_event()}).items()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,6 @@ from typing import Any
 from stable_core import graphs
 from stable_core.config import Config
 from stable_core.errors import (
-    InputFailed,
-    InvalidInput,
     NotFound,
     StableCoreError,
     StorageFull,
@@ -23,6 +21,7 @@ from stable_core.errors import (
     WorkerDied,
     error_from_dict,
 )
+from stable_core.job_states import JobStates
 from stable_core.params_check import ParamsCheck
 from stable_core.plugin_registry import PluginRegistry
 from stable_core.protocol import Message, artifact_path
@@ -38,8 +37,6 @@ MAX_SKIPS = 8
 """How often jobs of loaded plugins may overtake a job whose plugin waits for room on the device."""
 LOST_LEASES = 3
 """How often a job is tried once more because the server itself was killed, beyond the setting max_attempts."""
-MAX_DEPTH = 20
-"""How deep jobs may stand in place of jobs."""
 LEASE_SECONDS = 60.0
 STALL_SECONDS = 1.0
 
@@ -66,23 +63,20 @@ class JobQueue:
         self._registry = registry
         self._config = config
         self._cache = ResultCache(store, registry, config)
+        self.states = JobStates(store, registry, self.admit, lambda job_id: self._ready.discard(job_id))
         self._ready = ReadyJobs()
         self.pool = WorkerPool(home, config, registry.environments, self.dispatch, self._worker_failed, self._report)
         self.runs: dict[str, Run] = {}
         self.notes: dict[str, str] = {}
         """By plugin, what the start of its worker is doing; shown as the progress of its queued jobs."""
-        self.finished: Counter[str] = Counter()
         self._skips: Counter[str] = Counter()
         self._checks: dict[tuple[str, str], ParamsCheck] = {}
         self._lease_owner = new_id()
         self._side_work: set[asyncio.Task[Any]] = set()
-        self._waiters: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
         self._is_stopping = False
         self._is_stalled = False
         """A commit failed, so rows and memory may differ; see `stall`."""
         self._is_dispatching = False
-        self._to_release: deque[str] = deque()
-        self._is_releasing = False
         store.on_failure = self.stall
 
     def check_params(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -107,14 +101,14 @@ class JobQueue:
             row = self._store.job(job_id)
             if row["attempt"] >= self._config.settings.max_attempts + LOST_LEASES:
                 hint = "Retry it once you know why."
-                self.fail(row, WorkerDied("The server was killed each time it ran this job", hint))
+                self.states.fail(row, WorkerDied("The server was killed each time it ran this job", hint))
             else:
-                self._requeue(row)
+                self.states.requeue(row)
         for job_id in self._store.ids_in([JobState.QUEUED]):
             if job_id not in self._ready:
                 self.admit(self._store.job(job_id))
         for job_id in self._store.ids_in([JobState.WAITING]):
-            self._release(job_id)
+            self.states.release(job_id)
 
     def admit(self, row: Row) -> None:
         """Take a queued job: unfold it if it maps or sweeps, answer it from the cache, or line it up."""
@@ -123,12 +117,14 @@ class JobQueue:
             inputs = graphs.resolve_inputs(signature, row["inputs"], self._outputs_of)
             children = graphs.fan_out(signature, inputs, row["params"], row["options"]["map"])
             if children is not None:
-                self._expand(row, {str(index): {"job": row["job"], **child} for index, child in enumerate(children)})
+                self.states.expand(
+                    row, {str(index): {"job": row["job"], **child} for index, child in enumerate(children)}
+                )
             elif not self._from_cache(row, self._cache.key(row, graphs.single_inputs(signature, inputs))):
                 self._ready.add(row["id"], row["plugin"], row["owner"], row["priority"], row["number"])
                 self._dispatch_soon()
         except StableCoreError as error:
-            self.fail(row, error)
+            self.states.fail(row, error)
 
     def _dispatch_soon(self) -> None:
         if not self._is_dispatching:
@@ -145,53 +141,8 @@ class JobQueue:
         found = self._cache.find(row, key)
         if found is not None:
             facts = {"plugin_version": found["plugin_version"], "host": found["host"], "cached": 1}
-            self._finish(row, JobState.SUCCEEDED, outputs=found["outputs"], **facts)
+            self.states.finish(row, JobState.SUCCEEDED, outputs=found["outputs"], **facts)
         return found is not None
-
-    def _expand(self, row: Row, requests: dict[str, Any], results: list[str] | None = None) -> None:
-        """Put jobs in place of one: it waits for them and its outputs will be theirs.
-
-        Raises:
-            InvalidInput: jobs in place of jobs go on for ever.
-        """
-        if self._depth(row) > MAX_DEPTH:
-            raise InvalidInput(f"Invocations are nested more than {MAX_DEPTH} deep", "Does one of them return itself?")
-        ids = {key: new_id() for key in requests}
-        expanded = {"results": [ids[key] for key in (requests if results is None else results)]}
-        self._store.update_job(row["id"], JobState.WAITING, expanded=expanded, lease_owner=None)
-        self._tell(row, "job.waiting", {"jobs": list(ids.values())})
-        shared = {name: row[name] for name in ("owner", "priority", "graph", "timeout", "options")}
-        for key, request in requests.items():
-            inputs = graphs.with_job_ids(request["inputs"], ids)
-            child = {"id": ids[key], "parent": row["id"], "job": request["job"], "params": request["params"]}
-            self.insert({**shared, **child, "inputs": inputs})
-        for job_id in ids.values():  # only now: a child answered from the cache must not end it before the others exist
-            self._store.add_wait(row["id"], job_id)
-        self._release(row["id"])
-
-    def _depth(self, row: Row) -> int:
-        depth = 0
-        while row["parent"] is not None:
-            row = self._store.job(row["parent"])
-            depth += 1
-        return depth
-
-    def insert(self, columns: Row) -> None:
-        """Add a job's row, its waits and uses, and admit it when it waits for nothing."""
-        waits_for = {reference["job"] for reference in graphs.references(columns["inputs"])}
-        unfinished = [job_id for job_id in waits_for if self._store.job(job_id)["state"] is not JobState.SUCCEEDED]
-        state = JobState.WAITING if unfinished else JobState.QUEUED
-        row = {"created": time.time(), "plugin": columns["job"].partition(".")[0], "state": state, **columns}
-        row["number"] = self._store.insert_job(row)
-        for job_id in waits_for:
-            self._store.add_wait(row["id"], job_id)
-        for artifact_id in set(graphs.artifact_ids(columns["inputs"])):
-            self._store.use_artifact(artifact_id, row["id"])
-        self._tell(row, f"job.{state}", {"job": row["job"]})
-        if not unfinished:
-            self.admit(row)
-        elif any(self._store.job(job_id)["state"].is_final for job_id in unfinished):
-            self._release(row["id"])
 
     # -- dispatch: from the ready order to a worker --------------------------------------------------------------------
 
@@ -233,14 +184,14 @@ class JobQueue:
             message["inputs"] = {name: self._wire(value) for name, value in inputs.items()}
             message["settings"] = self._config.plugin_settings(row["plugin"])
         except StableCoreError as error:
-            self.fail(row, error)
+            self.states.fail(row, error)
             return
         version = self._registry.plugins[row["plugin"]].version
         facts = {"attempt": row["attempt"] + 1, "host": self.pool.host.name, "plugin_version": version}
         lease = {"lease_owner": self._lease_owner, "lease_until": time.time() + LEASE_SECONDS}
         self._store.update_job(row["id"], JobState.RUNNING, started=time.time(), cache_key=key, **facts, **lease)
         row |= facts
-        self._tell(row, "job.running", {"attempt": row["attempt"]})
+        self.states.tell(row, "job.running", {"attempt": row["attempt"]})
         run = self.runs[row["id"]] = Run(row, worker, {port["name"]: [] for port in signature["outputs"]})
         seconds = row["timeout"] or signature["timeout_seconds"] or self._config.settings.job_timeout_seconds
         if seconds:
@@ -266,10 +217,10 @@ class JobQueue:
             return  # it was given up
         if kind == "progress":
             run.progress = {"step": message["step"], "total": message["total"], "message": message["message"]}
-            self._tell(row, "job.progress", run.progress)
+            self.states.tell(row, "job.progress", run.progress)
             if "preview" in message:
                 preview = {"media_type": "image/jpeg", "data": message["preview"]}
-                self._tell(row, "job.preview", preview)
+                self.states.tell(row, "job.preview", preview)
         elif kind == "output":
             self._take_output(run, message["port"], message["artifact"])
         else:
@@ -281,7 +232,7 @@ class JobQueue:
         self._keep_artifact(row, artifact)
         if port:
             run.outputs[port].append(artifact)
-            self._tell(row, "job.output", {"port": port, "artifact": artifact})
+            self.states.tell(row, "job.output", {"port": port, "artifact": artifact})
 
     def _keep_artifact(self, row: Row, artifact: Row) -> None:
         facts = {name: value for name, value in artifact.items() if name != "parameters"}
@@ -299,20 +250,20 @@ class JobQueue:
                 jobs = message["jobs"]
                 for job in jobs.values():
                     job["params"] = self.check_params(job["job"], job["params"])
-                self._expand(row, jobs, message["results"])
+                self.states.expand(row, jobs, message["results"])
             except StableCoreError as error:
-                self.fail(row, error)
+                self.states.fail(row, error)
         elif kind == "done":
             # Copies, because saving adds paths, and what an event has told does not change any more.
             outputs = {port: [dict(artifact) for artifact in made] for port, made in run.outputs.items()}
             if self._config.settings.save_results and any(outputs.values()):
                 self._begin(self._save_and_finish(run, outputs))
             else:
-                self._finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
+                self.states.finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
         elif run.stop_reason is not None:
-            self.fail(row, run.stop_reason, run.progress)
+            self.states.fail(row, run.stop_reason, run.progress)
         elif run.is_cancelled or kind in ("cancelled", "expanded"):
-            self._finish(row, JobState.CANCELLED, progress=run.progress)
+            self.states.finish(row, JobState.CANCELLED, progress=run.progress)
         else:
             self._failed_run(run, error_from_dict(message["error"]), kind == "died")
 
@@ -323,11 +274,11 @@ class JobQueue:
         if self._is_stopping:
             return
         if has_died and is_first:
-            self._requeue(row, error)
+            self.states.requeue(row, error)
         elif error.code() == "out_of_memory" and is_first and others_idle:
-            self._begin(self.pool.stop_idle()).add_done_callback(lambda _: self._requeue(row, error))
+            self._begin(self.pool.stop_idle()).add_done_callback(lambda _: self.states.requeue(row, error))
         else:
-            self.fail(row, error, run.progress)
+            self.states.fail(row, error, run.progress)
 
     def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Do something beside the queue and keep hold of it until it is done."""
@@ -349,9 +300,9 @@ class JobQueue:
             await asyncio.to_thread(save)
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must end
             hint = f"Make room or mend {self._config.outputs_folder()}, then retry; the result is kept as an artifact."
-            self.fail(row, StorageFull(f"The result could not be saved: {error}", hint), run.progress)
+            self.states.fail(row, StorageFull(f"The result could not be saved: {error}", hint), run.progress)
         else:
-            self._finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
+            self.states.finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
 
     def _time_out(self, run: Run, seconds: float) -> None:
         hint = "Raise its timeout, or job_timeout_seconds in the settings."
@@ -362,89 +313,14 @@ class JobQueue:
         self.notes[plugin] = line
         progress = {"step": 0, "total": 0, "message": line}
         for job_id in self._ready.jobs_of(plugin)[:20]:
-            self._tell(self._store.job(job_id), "job.progress", progress)
+            self.states.tell(self._store.job(job_id), "job.progress", progress)
 
     def _worker_failed(self, plugin: str, error: StableCoreError) -> None:
         for job_id in self._ready.jobs_of(plugin):
             self._ready.discard(job_id)
-            self.fail(self._store.job(job_id), error)
+            self.states.fail(self._store.job(job_id), error)
 
     # -- endings -------------------------------------------------------------------------------------------------------
-
-    def _requeue(self, row: Row, error: StableCoreError | None = None) -> None:
-        data = {"job": row["job"], "attempt": row["attempt"], "error": error.to_dict() if error else None}
-        if self._store.update_job(row["id"], JobState.QUEUED, lease_owner=None, outputs={}):
-            self._tell(row, "job.queued", data)
-            self.admit({**row, "state": JobState.QUEUED})
-
-    def _tell(self, row: Row, kind: str, data: Any) -> None:
-        """Append an event of a job."""
-        self._store.add_event(kind, data, row["id"], row["graph"], row["owner"])
-
-    def fail(self, row: Row, error: StableCoreError, progress: Row | None = None, **columns: Any) -> None:
-        """End a job as failed."""
-        self._finish(row, JobState.FAILED, error=error.to_dict(), progress=progress, **columns)
-
-    def _finish(self, row: Row, state: JobState, **columns: Any) -> None:
-        job_id = row["id"]
-        self._ready.discard(job_id)
-        outputs = columns.get("outputs") or {}
-        if not self._store.update_job(job_id, state, finished=time.time(), lease_owner=None, **columns):
-            return
-        for artifact in (artifact for made in outputs.values() for artifact in made):
-            self._store.use_artifact(artifact["id"], job_id)
-        error = columns.get("error")
-        data = {"error": error} if error else {"outputs": outputs, "cached": bool(columns.get("cached"))}
-        self._tell(row, f"job.{state}", data)
-        self.finished[state] += 1
-        for waiter in self._waiters.pop(job_id, []):
-            if not waiter.done():
-                waiter.set_result(None)
-        self._to_release.extend(self._store.dependents(job_id))
-        if not self._is_releasing:  # a chain of a thousand jobs must not become a thousand nested calls
-            self._is_releasing = True
-            try:
-                while self._to_release:
-                    self._release(self._to_release.popleft())
-            finally:
-                self._is_releasing = False
-
-    def _release(self, job_id: str) -> None:
-        """Look again at a waiting job: run it, finish it or fail it when what it waits for has ended."""
-        if self._store.waits_for_children(job_id):
-            return
-        row = self._store.job(job_id)
-        if row["state"] is not JobState.WAITING:
-            return
-        if row["expanded"] is not None:
-            waits = self._store.waits_of(job_id)
-            children = {child: waits[child] for child in self._store.children(job_id) if child in waits}
-            self._finish_expanded(row, children)
-            return
-        for waited, state in self._store.waits_of(job_id, (JobState.FAILED, JobState.CANCELLED), limit=1).items():
-            message = f"The job {waited}, whose result this needs, {'was ' * (state == 'cancelled')}{state}"
-            self.fail(row, InputFailed(message, "Retry that one; this will follow."))
-            return
-        if not self._store.waits_of(job_id, (JobState.WAITING, JobState.QUEUED, JobState.RUNNING), limit=1):
-            self._store.update_job(job_id, JobState.QUEUED)
-            self._tell(row, "job.queued", {"job": row["job"]})
-            self.admit({**row, "state": JobState.QUEUED})
-
-    def _finish_expanded(self, row: Row, children: dict[str, JobState]) -> None:
-        outputs: dict[str, list[Row]] = {}
-        with contextlib.suppress(StableCoreError):  # the plugin may be gone by now
-            outputs = {port["name"]: [] for port in self._registry.signature(row["job"])["outputs"]}
-        names = list(outputs)
-        for child in row["expanded"]["results"]:
-            for index, (port, made) in enumerate(self._store.job(child)["outputs"].items()):
-                outputs.setdefault(port if port in outputs or index >= len(names) else names[index], []).extend(made)
-        bad = [child for child, state in children.items() if state is not JobState.SUCCEEDED]
-        if bad:
-            error = self._store.job(bad[0])["error"] or {"message": "it was cancelled"}
-            message = f"{len(bad)} of its {len(children)} jobs did not succeed; {bad[0]}: {error['message']}"
-            self.fail(row, InputFailed(message, "Retry this job: those that succeeded are cached."), outputs=outputs)
-        else:
-            self._finish(row, JobState.SUCCEEDED, outputs=outputs)
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job and the jobs made by it; a final one stays as it is."""
@@ -455,47 +331,11 @@ class JobQueue:
             return
         row = self._store.job(job_id)
         if row["state"] in (JobState.WAITING, JobState.QUEUED):
-            self._finish(row, JobState.CANCELLED)
+            self.states.finish(row, JobState.CANCELLED)
             for child in self._store.children(job_id):
                 self.cancel(child)
 
-    def retry(self, job_id: str) -> None:
-        """Queue a failed or cancelled job again, with the failed ones it needs and those that failed for want of it."""
-        cleared: Row = {**dict.fromkeys(("error", "expanded", "finished", "progress")), "attempt": 0, "outputs": {}}
-        rows: dict[str, Row] = {}
-        others = [job_id]
-        while others:
-            row = self._store.job(others.pop())
-            if row["state"] not in (JobState.FAILED, JobState.CANCELLED) or row["id"] in rows:
-                continue
-            rows[row["id"]] = row
-            if row["expanded"] is not None:
-                self._store.drop_waits(row["id"], self._store.children(row["id"]))
-            dependents = [self._store.job(dependent) for dependent in self._store.dependents(row["id"])]
-            others += self._store.waits_of(row["id"])
-            others += [found["id"] for found in dependents if found["expanded"] is None and _lacks_input(found)]
-        for row in rows.values():
-            waits = self._store.waits_of(row["id"]).values()
-            row["state"] = JobState.QUEUED if all(state is JobState.SUCCEEDED for state in waits) else JobState.WAITING
-            row |= cleared
-            self._store.update_job(row["id"], row["state"], **cleared)
-            self._tell(row, f"job.{row['state']}", {"job": row["job"]})
-        for row in rows.values():
-            self.admit(row) if row["state"] is JobState.QUEUED else self._release(row["id"])
-
     # -- life ----------------------------------------------------------------------------------------------------------
-
-    def when_finished(self, job_id: str) -> asyncio.Future[None]:
-        """Return a future that is done when the job ends."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters[job_id].append(future)
-        future.add_done_callback(lambda _: self._forget_waiter(job_id, future))
-        return future
-
-    def _forget_waiter(self, job_id: str, future: asyncio.Future[None]) -> None:
-        waiters = [waiter for waiter in self._waiters.pop(job_id, []) if waiter is not future]
-        if waiters:
-            self._waiters[job_id] = waiters
 
     def extend_leases(self) -> None:
         """Renew the leases of the jobs in hand."""
@@ -532,15 +372,10 @@ class JobQueue:
         self._is_stopping = True
         for run in list(self.runs.values()):
             if self._store.update_job(run.row["id"], JobState.QUEUED, lease_owner=None, attempt=run.row["attempt"] - 1):
-                self._tell(run.row, "job.queued", {"job": run.row["job"]})
+                self.states.tell(run.row, "job.queued", {"job": run.row["job"]})
         self.runs.clear()
         await self.pool.stop()
         await asyncio.gather(*self._side_work, return_exceptions=True)
         await self._store.commit()
-        for waiter in [waiter for waiters in self._waiters.values() for waiter in waiters if not waiter.done()]:
-            waiter.set_result(None)
+        self.states.end_waits()
         await asyncio.sleep(0)  # whoever waits may read its job once more
-
-
-def _lacks_input(row: Row) -> bool:
-    return row["error"] is not None and row["error"]["code"] == InputFailed.code()

@@ -13,7 +13,7 @@ import stable_core
 
 PACKAGE = Path(stable_core.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-MAIN_PATH = ("sdk/jobs", "sdk/plugin", "protocol", "worker", "worker_process", "job_queue", "core")
+MAIN_PATH = ("sdk/jobs", "sdk/plugin", "protocol", "worker", "worker_process", "job_queue", "job_states", "core")
 """What a job passes from its submission to its stored result."""
 
 CORE_LINES = 4000
