@@ -130,6 +130,8 @@ class StorageFull(JobFailed):
 class PluginError(StableCoreError):
     """The plugin is at fault, not the request."""
 
+    status = 409
+
 
 class BadAnnouncement(PluginError):
     """The plugin cannot be imported or announces something that is not a signature."""
