@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,14 @@ def go(text: Text, params: GateParams, progress: Progress) -> Text:
         os.read(gate, 1)
     return text + "{mark}"
 """
-MARKS = itertools.count()
+MEMORY_MB = {"big_a": 600, "big_b": 600, "huge": 5000, "light": 0, "other": 0}
 
 
-def write(home: Path, name: str, memory: int = 0, mark: str = "", before: str = "") -> None:
-    """Write a plugin; a mark of its own makes sure that a change is seen even within one tick of the file's clock."""
-    path = home / "plugins" / f"{name}.py"
-    path.write_text(before + HEAVY.format(name=name, memory=memory, mark=mark) + f"# {'x' * next(MARKS)}\n")
+def write(home: Path, *names: str, mark: str = "", before: str = "") -> None:
+    """Write plugins; a mark or code before them makes them other than those of the other tests."""
+    for name in names:
+        code = HEAVY.format(name=name, memory=MEMORY_MB[name], mark=mark)
+        (home / "plugins" / f"{name}.py").write_text(before + code)
 
 
 async def go(core: Core, name: str, gate: Any = None, **request: Any) -> str:
@@ -58,10 +59,21 @@ async def order(core: Core, lab: Any, ids: list[str]) -> list[str]:
     return [job["job"].partition(".")[0] for job in sorted(ended, key=lambda job: job["started"])]
 
 
+@pytest.fixture(scope="module")
+async def announced(lab: Any) -> Path:
+    """Return a file with what the plugins announce, so that not each test must ask again."""
+    home: Path = lab.home()
+    write(home, *MEMORY_MB)
+    async with lab.open(home) as core:
+        await core.signatures()
+    return home / "cache" / "announcements.json"
+
+
 @pytest.fixture
-def home(lab: Any) -> Path:
+def home(lab: Any, announced: Path) -> Path:
     made: Path = lab.home()
     (made / "plugins" / "probe.py").unlink()
+    shutil.copy(announced, made / "cache")
     return made
 
 
@@ -69,9 +81,7 @@ def home(lab: Any) -> Path:
 
 
 async def test_an_idle_worker_makes_room(lab: Any, home: Path) -> None:
-    write(home, "big_a", 600)
-    write(home, "big_b", 600)
-    write(home, "light")
+    write(home, "big_a", "big_b", "light")
     async with lab.open(home, devices="cpu", device_memory_mb=1000) as core:
         for name in ("light", "big_a"):
             await lab.end(core, await go(core, name))
@@ -81,17 +91,15 @@ async def test_an_idle_worker_makes_room(lab: Any, home: Path) -> None:
 
 
 async def test_what_fits_together_stays(lab: Any, home: Path) -> None:
-    write(home, "big_a", 500)
-    write(home, "big_b", 500)
-    async with lab.open(home, devices="cpu", device_memory_mb=1000) as core:
+    write(home, "big_a", "big_b")
+    async with lab.open(home, devices="cpu", device_memory_mb=1200) as core:
         await lab.end(core, await go(core, "big_a"))
         await lab.end(core, await go(core, "big_b"))
         assert names(core) == ["big_a", "big_b"]
 
 
 async def test_a_plugin_larger_than_the_device_runs_alone(lab: Any, home: Path) -> None:
-    write(home, "big_a", 600)
-    write(home, "huge", 5000)
+    write(home, "big_a", "huge")
     async with lab.open(home, devices="cpu", device_memory_mb=1000) as core:
         for name in ("big_a", "huge", "big_a"):
             await lab.end(core, await go(core, name))
@@ -99,8 +107,7 @@ async def test_a_plugin_larger_than_the_device_runs_alone(lab: Any, home: Path) 
 
 
 async def test_a_busy_worker_is_waited_for(lab: Any, home: Path, gate: Any) -> None:
-    write(home, "big_a", 600)
-    write(home, "big_b", 600)
+    write(home, "big_a", "big_b")
     async with lab.open(home, devices="cpu", device_memory_mb=1000) as core:
         first = await go(core, "big_a", gate)
         await lab.until(core, "job.running", first)
@@ -111,8 +118,7 @@ async def test_a_busy_worker_is_waited_for(lab: Any, home: Path, gate: Any) -> N
 
 
 async def test_jobs_of_loaded_plugins_go_first_but_not_for_ever(lab: Any, home: Path, gate: Any) -> None:
-    write(home, "big_a", 600)
-    write(home, "big_b", 600)
+    write(home, "big_a", "big_b")
     async with lab.open(home, devices="cpu", device_memory_mb=1000) as core:
         first = await go(core, "big_a", gate)
         await lab.until(core, "job.running", first)
@@ -124,8 +130,7 @@ async def test_jobs_of_loaded_plugins_go_first_but_not_for_ever(lab: Any, home: 
 
 
 async def test_a_higher_priority_does_not_wait_for_loaded_plugins(lab: Any, home: Path, gate: Any) -> None:
-    write(home, "big_a", 600)
-    write(home, "big_b", 600)
+    write(home, "big_a", "big_b")
     async with lab.open(home, devices="cpu", device_memory_mb=1000) as core:
         first = await go(core, "big_a", gate)
         await lab.until(core, "job.running", first)
@@ -135,9 +140,7 @@ async def test_a_higher_priority_does_not_wait_for_loaded_plugins(lab: Any, home
 
 
 async def test_light_jobs_run_on_while_another_waits_for_room(lab: Any, home: Path, gate: Any) -> None:
-    write(home, "big_a", 600)
-    write(home, "big_b", 600)
-    write(home, "light")
+    write(home, "big_a", "big_b", "light")
     async with lab.open(home, devices="cpu", device_memory_mb=1000) as core:
         first = await go(core, "big_a", gate)
         await lab.until(core, "job.running", first)
@@ -150,8 +153,7 @@ async def test_light_jobs_run_on_while_another_waits_for_room(lab: Any, home: Pa
 
 
 async def test_a_worker_that_makes_room_gets_no_job(lab: Any, home: Path, gate: Any) -> None:
-    write(home, "big_a", 600)
-    write(home, "big_b", 600)
+    write(home, "big_a", "big_b")
     async with lab.open(home, devices="cpu", device_memory_mb=1000) as core:
         await lab.end(core, await go(core, "big_a"))
         jobs = {
@@ -207,8 +209,7 @@ async def test_an_edited_plugin_runs_its_new_code(lab: Any, home: Path) -> None:
 
 @pytest.mark.parametrize("change", ["break", "remove"])
 async def test_a_plugin_that_goes_while_its_job_runs(lab: Any, home: Path, gate: Any, change: str) -> None:
-    write(home, "light")
-    write(home, "other")
+    write(home, "light", "other")
     async with lab.open(home) as core:
         running = await go(core, "light", gate)
         await lab.until(core, "job.running", running)
@@ -249,9 +250,9 @@ async def test_a_worker_that_hangs_at_its_start_fails_its_jobs(lab: Any, home: P
 
 async def test_a_worker_that_hangs_at_its_end_is_replaced(lab: Any, home: Path) -> None:
     hangs = "\n@plugin.unload\ndef hang() -> None:\n    import time\n    time.sleep(600)\n"
-    write(home, "light", mark='"' + hangs + '#"')
-    plugin = home / "plugins" / "light.py"
-    plugin.write_text(HEAVY.format(name="light", memory=0, mark="1") + hangs)
+    write(home, "light")
+    with (home / "plugins" / "light.py").open("a") as file:
+        file.write(hangs)
     async with lab.open(home) as core:
         await lab.end(core, await go(core, "light"))
         write(home, "light", mark="2")
@@ -263,8 +264,7 @@ async def test_a_worker_that_hangs_at_its_end_is_replaced(lab: Any, home: Path) 
 
 
 async def test_the_core_stops_while_workers_start_and_run(lab: Any, home: Path, gate: Any) -> None:
-    write(home, "light")
-    write(home, "other")
+    write(home, "light", "other")
     async with lab.open(home) as core:
         running = await go(core, "light", gate)
         await lab.until(core, "job.running", running)
