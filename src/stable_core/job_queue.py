@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from stable_core import graphs
 from stable_core.config import Config
@@ -40,6 +41,8 @@ LOST_LEASES = 3
 LEASE_SECONDS = 60.0
 STALL_SECONDS = 1.0
 
+Act = TypeVar("Act", bound=Callable[..., None])
+
 
 @dataclass
 class Run:
@@ -53,6 +56,17 @@ class Run:
     """Why it was asked to stop: a timeout; None with `is_cancelled` is the user's wish."""
     is_cancelled: bool = False
     timer: asyncio.TimerHandle | None = None
+
+
+def _stalling(act: Act) -> Act:
+    """Let a method end early when nothing can be stored: the queue has stalled then and will look at the rows again."""
+
+    @functools.wraps(act)
+    def guarded(*arguments: Any) -> None:
+        with contextlib.suppress(StorageFull):
+            act(*arguments)
+
+    return cast(Act, guarded)
 
 
 class JobQueue:
@@ -146,6 +160,7 @@ class JobQueue:
 
     # -- dispatch: from the ready order to a worker --------------------------------------------------------------------
 
+    @_stalling
     def dispatch(self) -> None:
         """Give every idle worker a job and start the workers that are missing."""
         self._is_dispatching = False
@@ -211,12 +226,28 @@ class JobQueue:
     # -- what workers say ----------------------------------------------------------------------------------------------
 
     def _hear(self, run: Run, message: Message) -> None:
+        if self.runs.get(run.row["id"]) is not run:
+            return  # it was given up
+        try:
+            self._take(run, message)
+        except StorageFull:
+            if message["type"] != "progress":  # what it said is lost, so it must run again
+                self._give_up(run)
+
+    def _give_up(self, run: Run) -> None:
+        self.runs.pop(run.row["id"], None)
+        if run.timer is not None:
+            run.timer.cancel()
+        if run.worker.job_id == run.row["id"]:
+            run.worker.kill()
+
+    def _take(self, run: Run, message: Message) -> None:
         row = run.row
         kind = message["type"]
-        if self.runs.get(row["id"]) is not run:
-            return  # it was given up
         if kind == "progress":
             run.progress = {"step": message["step"], "total": message["total"], "message": message["message"]}
+            if self._is_stalled:
+                return
             self.states.tell(row, "job.progress", run.progress)
             if "preview" in message:
                 preview = {"media_type": "image/jpeg", "data": message["preview"]}
@@ -296,25 +327,28 @@ class JobQueue:
                 content = artifact_path(self._store.artifacts, artifact["id"])
                 artifact["path"] = str(save_output(content, artifact, provenance, self._config))
 
-        try:
-            await asyncio.to_thread(save)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the job must end
-            hint = f"Make room or mend {self._config.outputs_folder()}, then retry; the result is kept as an artifact."
-            self.states.fail(row, StorageFull(f"The result could not be saved: {error}", hint), run.progress)
-        else:
-            self.states.finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
+        with contextlib.suppress(StorageFull):
+            try:
+                await asyncio.to_thread(save)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the job must end
+                hint = f"Make room or mend {self._config.outputs_folder()}, then retry; the result is an artifact."
+                self.states.fail(row, StorageFull(f"The result could not be saved: {error}", hint), run.progress)
+            else:
+                self.states.finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
 
     def _time_out(self, run: Run, seconds: float) -> None:
         hint = "Raise its timeout, or job_timeout_seconds in the settings."
         run.stop_reason = TimedOut(f"The job ran longer than {seconds:g} s", hint)
         run.worker.cancel(self._config.settings.cancel_grace_seconds)
 
+    @_stalling
     def _report(self, plugin: str, line: str) -> None:
         self.notes[plugin] = line
         progress = {"step": 0, "total": 0, "message": line}
         for job_id in self._ready.jobs_of(plugin)[:20]:
             self.states.tell(self._store.job(job_id), "job.progress", progress)
 
+    @_stalling
     def _worker_failed(self, plugin: str, error: StableCoreError) -> None:
         for job_id in self._ready.jobs_of(plugin):
             self._ready.discard(job_id)
@@ -356,8 +390,7 @@ class JobQueue:
         stored = set(self._store.ids_in([JobState.RUNNING]))
         for job_id, run in list(self.runs.items()):
             if job_id not in stored:
-                del self.runs[job_id]
-                run.worker.kill()
+                self._give_up(run)
         self._ready = ReadyJobs()
         with contextlib.suppress(StorageFull):  # then it has stalled again
             self._store.probe()

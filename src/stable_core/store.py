@@ -98,7 +98,7 @@ class Store:
     def _open(self, synchronous: str) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA synchronous={synchronous}")
-        self._db.execute("PRAGMA busy_timeout=5000")
+        self._db.execute("PRAGMA busy_timeout=1000")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
@@ -367,7 +367,7 @@ class Store:
 
 
 def _not_stored(reason: str) -> StorageFull:
-    return StorageFull(f"The database cannot be written: {reason}", "Free some disk space; nothing accepted is lost.")
+    return StorageFull(f"The database cannot be written: {reason}", "Free some disk space, or end what locks it.")
 
 
 def _read(row: sqlite3.Row) -> Row:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import MakeServer
-from running_server import RunningServer
+from running_server import RunningServer, until
 
 from stable_core.client import ERRORS
 
@@ -153,6 +154,27 @@ def test_a_server_that_starts_on_a_full_disk_says_so_and_loses_nothing(
         server.until_working(job_id, attempt=2)
         server.client.cancel(job_id)
     assert server.ended(server.submit("calm.echo", "as before"))["state"] == "succeeded"
+
+
+def test_a_database_that_another_program_locks(new_server: RunningServer, tmp_path: Path) -> None:
+    server, release = new_server, tmp_path / "release"
+    running, queued = server.submit("faults.hold", str(release)), server.submit("faults.echo", "queued")
+    server.until_working(running)
+    with contextlib.closing(sqlite3.connect(server.home / "stable-core.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ERRORS["storage_full"], match="locked"):
+            server.submit("faults.echo", "x")
+        release.touch()  # its end cannot be stored
+        until(lambda: not busy_workers(server), "the end of the job")
+    assert server.ended(running)["state"] == "succeeded"
+    assert server.ended(queued)["attempt"] == 1
+    assert server.ended(server.submit("calm.echo", "y"))["state"] == "succeeded"
+
+
+def busy_workers(server: RunningServer) -> list[str]:
+    """Return the plugins whose workers have a job in hand."""
+    [host] = server.client._list("/v1/hosts")
+    return [worker["plugin"] for worker in host["workers"] if worker["state"] == "busy"]
 
 
 def submit_many(server: RunningServer, accepted: list[str]) -> None:
