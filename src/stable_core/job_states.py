@@ -52,7 +52,8 @@ class JobStates:
         expanded = {"results": [ids[key] for key in (requests if results is None else results)]}
         self._store.update_job(row["id"], JobState.WAITING, expanded=expanded, lease_owner=None)
         self.tell(row, "job.waiting", {"jobs": list(ids.values())})
-        shared = {name: row[name] for name in ("owner", "priority", "graph", "timeout", "options")}
+        shared = {name: row[name] for name in ("owner", "priority", "graph", "timeout")}
+        shared["options"] = {**row["options"], "map": "zip"}
         for key, request in requests.items():
             inputs = graphs.with_job_ids(request["inputs"], ids)
             child = {"id": ids[key], "parent": row["id"], "job": request["job"], "params": request["params"]}

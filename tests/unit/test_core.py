@@ -488,6 +488,22 @@ async def test_the_core_goes_on_when_there_is_room_again(lab: Any, gate: Any) ->
         assert (kept, core.health()["status"]) == (1, "ok")
 
 
+async def test_a_job_that_ends_while_nothing_can_be_stored_runs_again(lab: Any, gate: Any) -> None:
+    async with lab.open(save_results=False) as core:
+        running = await core.submit({"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
+        await lab.until(core, "job.running", running["id"])
+        database = core._store._db
+        database.execute("PRAGMA query_only=ON")
+        gate.open(2)
+        async with asyncio.timeout(30):
+            while "busy" in core.health()["workers"].values():  # noqa: ASYNC110 - no event can be told
+                await asyncio.sleep(0.01)
+        database.execute("PRAGMA query_only=OFF")
+        ended = await lab.end(core, running["id"])
+        assert ended["state"] == "succeeded"
+        assert lab.texts(core, await lab.run(core, "echo", inputs={"text": "room"})) == ["room"]
+
+
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 

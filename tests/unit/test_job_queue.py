@@ -396,6 +396,11 @@ async def test_an_invocation_maps_over_a_list(core: Core, lab: Any) -> None:
     assert lab.texts(core, job) == [f"{word}1", f"{word}2", f"{word}b1", f"{word}b2"]
 
 
+async def test_how_an_invocation_maps_is_not_how_its_jobs_map(core: Core, lab: Any) -> None:
+    job = await lab.run(core, "pairs", inputs={"text": "a b"}, map="product")
+    assert lab.texts(core, job) == ["a a x y", "b b x y"]
+
+
 # -- cache -------------------------------------------------------------------------------------------------------------
 
 
@@ -586,6 +591,22 @@ async def test_cancel_an_invocation_before_it_made_its_jobs(core: Core, lab: Any
     gate.open()
     assert (await lab.end(core, job["id"]))["state"] == "cancelled"
     assert not [row for row in core.list_jobs(limit=10) if row["parent"] == job["id"]]
+
+
+async def test_a_job_that_does_not_hear_a_cancel_loses_its_worker(core: Core, lab: Any, gate: Any) -> None:
+    core.update_settings({"cancel_grace_seconds": 0.05})
+    try:
+        params = {"gate": gate.path, "is_stubborn": True}
+        job = await core.submit({"job": "probe.hold", "inputs": {"text": "x"}, "params": params})
+        await lab.until(core, "job.running", job["id"])
+        await core.cancel(job["id"])
+        ended = await lab.end(core, job["id"])
+        assert (ended["state"], ended["attempt"]) == ("cancelled", 1)
+        late = await lab.run(core, "hold", inputs={"text": "x"}, params=params, timeout=0.05)
+        assert (late["state"], late["error"]["code"], late["attempt"]) == ("failed", "timed_out", 1)
+    finally:
+        core.update_settings({"cancel_grace_seconds": None})
+    assert (await lab.run(core, "echo", inputs={"text": fresh()}))["state"] == "succeeded"
 
 
 async def test_cancel_all_of_a_graph(core: Core, lab: Any, gate: Any) -> None:

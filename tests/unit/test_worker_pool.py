@@ -166,6 +166,34 @@ async def test_a_worker_that_makes_room_gets_no_job(lab: Any, home: Path, gate: 
         assert (await lab.end(core, made["big_a"]["id"]))["attempt"] == 1
 
 
+async def test_a_job_without_memory_is_tried_again_when_others_are_gone(lab: Any, home: Path) -> None:
+    write(home, "light")
+    tight = "import pathlib\ntally = pathlib.Path(__file__).with_suffix('.tally')\n"
+    write(home, "other", before=tight)
+    plugin = home / "plugins" / "other.py"
+    greedy = "\n@plugin.job(cached=False)\ndef greedy() -> Text:\n    if not tally.exists():\n"
+    greedy += "        tally.touch()\n        raise MemoryError('too much')\n    return 'enough'\n"
+    with plugin.open("a") as file:
+        file.write(greedy)
+    async with lab.open(home, devices="cpu") as core:
+        await lab.end(core, await go(core, "light"))
+        job = await lab.run(core, "other.greedy")
+        assert lab.texts(core, job) == ["enough"]
+        assert (job["attempt"], names(core)) == (2, ["other"])
+        (home / "plugins" / "other.tally").unlink()
+        alone = await lab.run(core, "other.greedy")
+        assert (alone["state"], alone["error"]["code"]) == ("failed", "out_of_memory")
+
+
+async def test_a_job_cancelled_while_its_worker_starts_never_runs(lab: Any, home: Path) -> None:
+    write(home, "light")
+    async with lab.open(home) as core:
+        job_id = await go(core, "light")
+        assert (await core.cancel(job_id))["state"] == "cancelled"
+        assert (await lab.end(core, await go(core, "light")))["state"] == "succeeded"
+        assert core.get_job(job_id)["attempt"] == 0
+
+
 # -- devices and idle time ---------------------------------------------------------------------------------------------
 
 

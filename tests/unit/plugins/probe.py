@@ -350,6 +350,13 @@ def one_fails(text: Text, params: HowParams) -> list[Job[Text]]:
 
 
 @plugin.invocation
+def pairs(text: Text, params: EchoParams) -> Job[Text]:
+    """Pair the words of a text with themselves."""
+    words = split.job(text, EchoParams())
+    return odd_names.job(words, words, "x", "y")
+
+
+@plugin.invocation
 def deep(text: Text, params: EchoParams) -> Job[Text]:
     """Make another of its kind until the number is 0."""
     if params.number == 0:
