@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import select
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -119,6 +120,18 @@ class Lab:
                 if event["type"] == kind:
                     return event
         raise AssertionError(f"the events ended before {kind}")
+
+    @staticmethod
+    def has_ended(pid: int) -> bool:
+        """Tell whether a process has ended, giving it time to."""
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return bool(select.select([process], [], [], WAIT_SECONDS)[0])
+        finally:
+            os.close(process)
 
     @staticmethod
     def texts(core: Core, job: dict[str, Any], port: str = "text") -> list[str]:

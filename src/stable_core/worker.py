@@ -203,11 +203,13 @@ class JobProgress(Progress):
         self._job_id = job_id
         self._send = send
         self._next = 0.0
+        self._is_last = False
 
     def report(self, step: int, total: int, message: str, preview: Any) -> None:
         """Send one progress message, with the preview as a JPEG of at most 512 pixels a side."""
         now = time.monotonic()
-        if now < self._next and step < total and preview is None:
+        was_last, self._is_last = self._is_last, step >= total > 0
+        if now < self._next and preview is None and (was_last or not self._is_last):
             return
         self._next = now + PROGRESS_SECONDS
         body: Message = {"type": "progress", "job": self._job_id, "step": step, "total": total, "message": message}

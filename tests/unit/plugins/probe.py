@@ -311,6 +311,22 @@ def report_badly(params: Params, progress: Progress) -> Text:
     return "told"
 
 
+class FloodParams(Params):
+    step: int = Field(default=0)
+    total: int = Field(default=0)
+    count: int = Field(default=20_000)
+
+
+@plugin.job(cached=False)
+def flood(params: FloodParams, progress: Progress) -> Text:
+    """Report far too often."""
+    for _ in range(params.count):
+        progress(params.step, params.total)
+    progress(9, 10)
+    progress(10, 10)
+    return "told"
+
+
 @plugin.invocation
 def twice(text: Text, params: EchoParams) -> list[Job[Text]]:
     """Make two jobs."""
