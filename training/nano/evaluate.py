@@ -36,13 +36,14 @@ SAMPLERS: dict[str, tuple[Any, dict[str, object]]] = {
 PLACE_TOLERANCE = 0.13
 """How far from its place an object may be, as a share of the picture's side."""
 BATCH = 10
+GUIDANCE = 3.0
 Score = dict[str, float]
 
 
 class Artist:
     """A loaded model that draws batches of prompts with one sampler, 20 steps and guidance."""
 
-    def __init__(self, folder: Path, sampler: str, steps: int = 20, guidance: float = 5.0) -> None:
+    def __init__(self, folder: Path, sampler: str, steps: int = 20, guidance: float = GUIDANCE) -> None:
         self.pipeline = StableDiffusionPipeline.from_pretrained(folder)
         self.pipeline.set_progress_bar_config(disable=True)
         scheduler, options = SAMPLERS[sampler]
@@ -147,11 +148,13 @@ def count_open_colors(artist: Artist, seeds: int = 24) -> dict[str, int]:
     return counts
 
 
-def evaluate(folder: Path, samplers: Sequence[str], prompts: int, everything: bool) -> dict[str, object]:
+def evaluate(
+    folder: Path, samplers: Sequence[str], prompts: int, guidance: float, everything: bool
+) -> dict[str, object]:
     """Judge the model with each sampler; landscapes and open colours with the first one."""
     report: dict[str, object] = {}
     for sampler in samplers:
-        artist = Artist(folder, sampler)
+        artist = Artist(folder, sampler, guidance=guidance)
         started = time.perf_counter()
         artist.draw(["a red circle on a blue background"], [1])
         scores, failures = judge_held_out(artist, prompts)
@@ -171,9 +174,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--samplers", nargs="+", choices=tuple(SAMPLERS), default=tuple(SAMPLERS))
+    parser.add_argument("--guidance", type=float, default=GUIDANCE)
     parser.add_argument("--quick", action="store_true", help="held-out prompts only")
     arguments = parser.parse_args()
-    report = evaluate(arguments.model, arguments.samplers, arguments.prompts, not arguments.quick)
+    report = evaluate(arguments.model, arguments.samplers, arguments.prompts, arguments.guidance, not arguments.quick)
     print(json.dumps(report, indent=2))
 
 

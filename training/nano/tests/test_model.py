@@ -11,6 +11,8 @@ from training.nano.evaluate import SAMPLERS, Artist, judge_one, judge_two
 from training.nano.prompts import Prompt, describe
 from training.nano.scenes import Scene, Thing
 
+# Schedulers of diffusers call numpy in a way that newer numpy versions warn about.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 MODEL = Path(__file__).parents[3] / "plugins/sd/stable_core_sd/models/nano"
 LARGEST = 30 * 2**20
 STAR = Scene("one", "blue", (Thing("star", "yellow", 0.5, 0.5, 0.2),), size="large")
