@@ -378,9 +378,10 @@ class Core:
     async def plugin_settings(self, name: str) -> Row:
         """Return {"schema", "values"} of a plugin's settings; secrets are blanked."""
         await self._registry.refresh()
-        schema = (self._registry.plugin(name).announcement or {}).get("settings", {})
-        defaults = ParamsCheck(schema).defaults
-        return _settings_view(schema, defaults | self.config.plugin_settings(name))
+        plugin = self._registry.plugin(name)
+        schema = (plugin.announcement or {}).get("settings", {})
+        saved = plugin.known_settings(self.config.plugin_settings(name))
+        return _settings_view(schema, ParamsCheck(schema).defaults | saved)
 
     async def update_plugin_settings(self, name: str, values: Row) -> None:
         """Check and save a plugin's settings; they hold from its next job on.
@@ -390,8 +391,9 @@ class Core:
             InvalidParams: naming every wrong one; nothing is saved.
         """
         schema = (await self.plugin_settings(name))["schema"]
+        saved = self._registry.plugin(name).known_settings(self.config.plugin_settings(name))
         given = {key: value for key, value in values.items() if value is not None}
-        ParamsCheck(schema)({**self.config.plugin_settings(name), **given})
+        ParamsCheck(schema)({**saved, **given})
         self.config.update_plugin_settings(name, values)
 
     # -- how it is doing -----------------------------------------------------------------------------------------------

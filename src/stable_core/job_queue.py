@@ -197,11 +197,12 @@ class JobQueue:
                 return
             message = {"type": "run", "job": row["id"], "name": row["job"].partition(".")[2], "params": row["params"]}
             message["inputs"] = {name: self._wire(value) for name, value in inputs.items()}
-            message["settings"] = self._config.plugin_settings(row["plugin"])
+            plugin = self._registry.plugins[row["plugin"]]
+            message["settings"] = plugin.known_settings(self._config.plugin_settings(row["plugin"]))
         except StableCoreError as error:
             self.states.fail(row, error)
             return
-        version = self._registry.plugins[row["plugin"]].version
+        version = plugin.version
         facts = {"attempt": row["attempt"] + 1, "host": self.pool.host.name, "plugin_version": version}
         lease = {"lease_owner": self._lease_owner, "lease_until": time.time() + LEASE_SECONDS}
         self._store.update_job(row["id"], JobState.RUNNING, started=time.time(), cache_key=key, **facts, **lease)

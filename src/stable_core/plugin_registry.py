@@ -53,6 +53,11 @@ class InstalledPlugin:
         """What a loaded worker of the plugin needs on its device, in MiB."""
         return int((self.announcement or {}).get("memory_mb", 0))
 
+    def known_settings(self, saved: dict[str, Any]) -> dict[str, Any]:
+        """Return those saved settings that the plugin still has."""
+        known = (self.announcement or {}).get("settings", {}).get("properties", {})
+        return {name: value for name, value in saved.items() if name in known}
+
     @property
     def is_bundled(self) -> bool:
         """Tell whether the plugin came with stable-core."""

@@ -74,6 +74,35 @@ async def test_a_job_that_raises(core: Core, lab: Any, how: str, code: str, word
         assert tally.read_text("utf-8").count("ran") == 1, "only a dead worker is a reason to try again"
 
 
+async def test_an_error_of_ours_keeps_its_code(core: Core, lab: Any) -> None:
+    error = await fails(core, lab, "end", "own error")
+    assert (error["code"], error["message"], error["hint"]) == (
+        "invalid_input",
+        "the image is too small",
+        "Use a larger one.",
+    )
+
+
+async def test_a_job_may_end_itself_as_cancelled(core: Core, lab: Any) -> None:
+    assert (await lab.run(core, "end", params={"how": "cancelled"}))["state"] == "cancelled"
+
+
+async def test_a_plugin_that_closes_its_outputs_still_works(core: Core, lab: Any) -> None:
+    assert lab.texts(core, await lab.run(core, "end", params={"how": "closed"})) == ["fine"]
+    assert (await lab.run(core, "talk", params={"how": "print"}))["state"] in ("succeeded", "failed")
+    crashed = await lab.run(core, "end", params={"how": "os._exit"})
+    assert crashed["error"]["code"] == "worker_died"
+
+
+async def test_settings_that_a_plugin_no_longer_has_do_no_harm(core: Core, lab: Any) -> None:
+    core.config.update_plugin_settings("probe", {"former": 1})
+    try:
+        assert (await lab.run(core, "greet", inputs={"name": "former"}))["state"] == "succeeded"
+        await core.update_plugin_settings("probe", {"greeting": "hello"})
+    finally:
+        core.config.update_plugin_settings("probe", {"former": None, "greeting": None})
+
+
 # -- garbage -----------------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import PIL.Image
 
+from stable_core.errors import InvalidInput, JobCancelled
 from stable_core.sdk import Data, Field, File, Image, Job, ModelFile, Params, Plugin, Progress, Secret, Seed, Text
 
 
@@ -209,7 +210,7 @@ class Touchy(Exception):
 
 
 @plugin.job(cached=False)
-def end(params: HowParams, progress: Progress) -> Text:
+def end(params: HowParams, progress: Progress) -> Text:  # noqa: C901 - one case for each way
     """End in the way that is asked for."""
     note_run(params.tally)
     print("last words")
@@ -228,6 +229,14 @@ def end(params: HowParams, progress: Progress) -> Text:
             raise ValueError("it broke")
         case "touchy":
             raise Touchy
+        case "own error":
+            raise InvalidInput("the image is too small", "Use a larger one.")
+        case "cancelled":
+            raise JobCancelled
+        case "closed":
+            os.close(1)
+            os.close(2)
+            sys.stdout.close()
         case "deep":
             return end(params, progress)
         case "child":
