@@ -139,9 +139,13 @@ def encode_pictures(rank: int, ranks: int, folder: Path, count: int) -> None:
     latents.flush()
 
 
-def finish_encoder(folder: Path, count: int) -> None:
-    """Normalise the latents of the trained autoencoder in place and make room for the cache."""
+def finish_encoder(folder: Path) -> None:
+    """Normalise the latents of the trained autoencoder in place."""
     model = AutoencoderKL.from_pretrained(folder / "vae").eval()
     normalise_latents(model, np.load(folder / PICTURES, mmap_mode="r"))
     model.save_pretrained(folder / "vae")
+
+
+def reserve_latents(folder: Path, count: int) -> None:
+    """Make room for count latents in folder/latents.npy."""
     np.lib.format.open_memmap(folder / LATENTS, mode="w+", dtype=np.float16, shape=(count, 4, 16, 16)).flush()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from training.nano.autoencoder import encode_pictures, finish_encoder, train_autoencoder
+from training.nano.autoencoder import encode_pictures, finish_encoder, reserve_latents, train_autoencoder
 from training.nano.data import draw_dataset
 from training.nano.decoder import train_decoder
 from training.nano.denoiser import encode_captions, train_denoiser
@@ -40,7 +40,8 @@ def train(out: Path, work: Path, minutes: float, processes: int, resume_from: Pa
     if not (work / "encoded").exists():
         if resume_from is None:
             run_stage(processes, train_autoencoder, work, seconds["autoencoder"])
-        finish_encoder(work, SCENES)
+            finish_encoder(work)
+        reserve_latents(work, SCENES)
         run_stage(processes, encode_pictures, work, SCENES)
         encode_captions(work, CLIPTokenizer.from_pretrained(tokenizer_folder), SCENES)
         (work / "encoded").touch()
