@@ -367,7 +367,7 @@ class JobQueue:
         row = self._store.job(job_id)
         if row["state"] in (JobState.WAITING, JobState.QUEUED):
             self.states.finish(row, JobState.CANCELLED)
-            for child in self._store.children(job_id):
+            for child in reversed(self._store.children(job_id)):  # those that need others first
                 self.cancel(child)
 
     # -- life ----------------------------------------------------------------------------------------------------------

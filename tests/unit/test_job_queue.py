@@ -574,6 +574,31 @@ async def test_cancel_a_parent_cancels_its_children(core: Core, lab: Any, gate: 
     assert core.get_job(job["id"])["state"] == "cancelled"
 
 
+async def test_cancel_a_parent_whose_children_need_each_other(core: Core, lab: Any, gate: Any) -> None:
+    held = {"params": {"gate": gate.path}}
+    job = await core.submit({"job": "probe.waits", "inputs": {"text": fresh()}, **held})
+    await lab.until(core, "job.running", job["id"])
+    blocker = await core.submit({"job": "probe.hold", "inputs": {"text": "x"}, "priority": 1, **held})
+    gate.open()
+    made = (await lab.until(core, "job.waiting", job["id"]))["data"]["jobs"]
+    assert [core.get_job(child)["state"] for child in made] == ["queued", "waiting"]
+    await core.cancel(job["id"])
+    assert [core.get_job(child)["state"] for child in made] == ["cancelled", "cancelled"]
+    gate.open()
+    assert (await lab.end(core, blocker["id"]))["state"] == "succeeded"
+
+
+async def test_a_cancelled_parent_may_be_retried_at_once(core: Core, lab: Any, gate: Any) -> None:
+    job = await core.submit({"job": "probe.holds", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
+    made = (await lab.until(core, "job.waiting", job["id"]))["data"]["jobs"]
+    await lab.until(core, "job.running", made[0])
+    await core.cancel(job["id"])
+    await core.retry(job["id"])
+    assert [(await lab.end(core, child))["state"] for child in made] == ["cancelled", "cancelled"]
+    gate.open(2)
+    assert lab.texts(core, await lab.end(core, job["id"])) == ["x", "x"]
+
+
 async def test_cancel_a_child_fails_its_parent(core: Core, lab: Any, gate: Any) -> None:
     job = await core.submit({"job": "probe.holds", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
     first, second = (await lab.until(core, "job.waiting", job["id"]))["data"]["jobs"]

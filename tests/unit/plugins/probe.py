@@ -414,7 +414,8 @@ def waits(text: Text, params: HoldParams) -> list[Job[Text]]:
     gate = os.open(params.gate, os.O_RDWR)
     os.read(gate, 1)
     os.close(gate)
-    return [echo.job(text, EchoParams(suffix="1")), echo.job(text, EchoParams(suffix="2"))]
+    first = echo.job(text, EchoParams(suffix="1"))
+    return [first, echo.job(first, EchoParams(suffix="2"))]
 
 
 @plugin.invocation
