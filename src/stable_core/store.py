@@ -24,6 +24,7 @@ Row = dict[str, Any]
 Event = dict[str, Any]
 
 SCHEMA_VERSION = 1
+CHECKPOINT_COMMITS = 500
 SCHEMA = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, job TEXT NOT NULL, plugin TEXT NOT NULL, state TEXT NOT NULL,
@@ -75,14 +76,15 @@ class Store:
     def __init__(self, home: Path, on_commit: Callable[[list[Event]], None], is_durable: bool = False) -> None:
         self.artifacts = home / "artifacts"
         self.artifacts.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(home / "stable-core.db", isolation_level=None, cached_statements=256)
+        self._path = home / "stable-core.db"
+        self._db = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)
         self._db.row_factory = sqlite3.Row
         try:
             self._open("FULL" if is_durable else "NORMAL")
         except sqlite3.DatabaseError as error:
             self._db.close()
             hint = "Free some disk space, or move the file away: jobs and results are then forgotten, files stay."
-            raise ConfigError(f"{home / 'stable-core.db'} cannot be used: {error}", hint) from None
+            raise ConfigError(f"{self._path} cannot be used: {error}", hint) from None
         except Conflict:
             self._db.close()
             raise
@@ -99,6 +101,8 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA synchronous={synchronous}")
         self._db.execute("PRAGMA busy_timeout=1000")
+        self._db.execute("PRAGMA wal_autocheckpoint=0")  # it would wait for the disk in the middle of a request
+        self._commits = 0
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
@@ -144,6 +148,14 @@ class Store:
             return
         future.set_result(None)
         self._on_commit(events)
+        self._commits += 1
+        if self._commits % CHECKPOINT_COMMITS == 0:
+            future.get_loop().run_in_executor(None, self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        """Move what the log holds into the database file, beside the requests; closing the store does the rest."""
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._path)) as database:
+            database.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     async def commit(self) -> None:
         """Return when all that was changed so far is on disk."""
