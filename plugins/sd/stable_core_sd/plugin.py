@@ -86,7 +86,7 @@ class Txt2ImgParams(Params):
         description="Denoising steps: more are slower and, up to a point, finer",
     )
     cfg_scale: float = Field(
-        default=7.0,
+        default=5.0,
         ge=1,
         le=30,
         component="slider",
