@@ -137,7 +137,7 @@ def test_each_picture_carries_its_generation_data() -> None:
     )
     assert second.info["parameters"].startswith(
         "a red circle\nNegative prompt: a dog, a cat\n"
-        "Steps: 4, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.0, Seed: 8, Size: 64x64, Model hash: "
+        "Steps: 4, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 5.0, Seed: 8, Size: 64x64, Model hash: "
     )
     assert "Model: tiny_file, RNG: CPU" in second.info["parameters"]
     assert "Seed: 7" in first.info["parameters"]
