@@ -19,7 +19,7 @@ from stable_core.worker_process import WorkerProcess
 pytestmark = pytest.mark.anyio
 
 OPENING = """
-import json, os, signal, subprocess, sys
+import json, os, signal, subprocess, sys, time
 def say(**message): print(json.dumps(message), flush=True)
 def hear(): return json.loads(sys.stdin.readline())
 """
@@ -213,7 +213,8 @@ async def test_a_job_that_obeys_a_cancel_keeps_its_worker(tmp_path: Path) -> Non
 async def test_a_terminated_worker_gets_no_other_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_process, "TERM_SECONDS", 60)  # a busy machine may need more than a second to answer
     before = "signal.signal(signal.SIGTERM, lambda *_: say(type='cancelled', job='j1'))\n"
-    async with started(before + HELLO + "hear(); hear(); hear()", tmp_path) as (worker, watch):
+    awake = "\nwhile True: time.sleep(0.01)"  # a signal right before a read would wait for the read
+    async with started(before + HELLO + "hear()" + awake, tmp_path) as (worker, watch):
         worker.run(job(), watch)
         worker.cancel(0)
         await watch.until("cancelled")

@@ -15,6 +15,8 @@ from stable_core_sd.plugin import Txt2ImgParams
 
 PROMPT, NEGATIVE, SIZE = "a red circle", "a blue square", (64, 48)
 
+CFG_SCALE = 7.0
+
 
 def latents_of_diffusers(checkpoint: Any, steps: int, **options: Any) -> torch.Tensor:
     scheduling = pytest.importorskip("diffusers.schedulers.scheduling_euler_discrete")
@@ -28,7 +30,7 @@ def latents_of_diffusers(checkpoint: Any, steps: int, **options: Any) -> torch.T
     for timestep in scheduler.timesteps:
         scaled = scheduler.scale_model_input(torch.cat([latents] * 2), timestep)
         negative, prompted = checkpoint.unet(scaled, timestep, encoder_hidden_states=text).sample.chunk(2)
-        latents = scheduler.step(negative + 7.0 * (prompted - negative), timestep, latents).prev_sample
+        latents = scheduler.step(negative + CFG_SCALE * (prompted - negative), timestep, latents).prev_sample
     return latents
 
 
@@ -45,7 +47,8 @@ def test_euler_runs_equal_those_of_diffusers(
     tiny_models: Path, models_folder: Path, scheduler: str, options: dict[str, bool], steps: int
 ) -> None:
     checkpoint = get_checkpoint(models_folder / "checkpoints" / "tiny")
-    params = Txt2ImgParams(negative_prompt=NEGATIVE, sampler="Euler", scheduler=scheduler, steps=steps)
+    guided = {"negative_prompt": NEGATIVE, "cfg_scale": CFG_SCALE}
+    params = Txt2ImgParams(sampler="Euler", scheduler=scheduler, steps=steps, **guided)
     found = sample_latents(checkpoint, PROMPT, params, SIZE, [7], Progress())
     expected = latents_of_diffusers(checkpoint, steps, **options)
     assert found.shape == expected.shape == (1, 4, 6, 8)
