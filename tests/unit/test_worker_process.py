@@ -183,6 +183,35 @@ async def test_a_dead_worker_whose_child_holds_the_pipes(tmp_path: Path, lab: An
 
 async def test_cancel_is_asked_once_and_then_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_process, "TERM_SECONDS", 0.05)
+    before = "signal.signal(signal.SIGTERM, lambda *_: say(type='progress', job='j1', step='terminated'))\n"
+    script = """
+hear()
+say(type='progress', job='j1', step=hear()['type'])
+while True: signal.pause()
+"""
+    async with started(before + HELLO + script, tmp_path) as (worker, watch):
+        worker.run(job(), watch)
+        worker.cancel(0.05)
+        worker.cancel(0.05)
+        error = (await watch.until("died"))["error"]
+    assert "SIGKILL" in error["message"]
+    assert [message.get("step") for message in watch.messages] == ["cancel", "terminated", None]
+
+
+async def test_a_job_that_obeys_a_cancel_keeps_its_worker(tmp_path: Path) -> None:
+    script = "hear(); hear(); say(type='cancelled', job='j1'); hear(); say(type='done', job='j2'); hear()"
+    async with started(HELLO + script, tmp_path) as (worker, watch):
+        worker.cancel(0)
+        worker.run(job(), watch)
+        worker.cancel(30)
+        await watch.until("cancelled")
+        assert worker.is_idle
+        worker.run(job("j2"), watch)
+        await watch.until("done")
+
+
+async def test_a_terminated_worker_gets_no_other_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "TERM_SECONDS", 60)  # a busy machine may need more than a second to answer
     line = b'{"type": "cancelled", "job": "j1"}\n'  # written at once: print may be in the middle of saying hello
     before = f"signal.signal(signal.SIGTERM, lambda *_: os.write(1, {line!r}))\n"
     async with started(before + HELLO + "hear()\nwhile True: time.sleep(0.01)", tmp_path) as (worker, watch):
