@@ -33,7 +33,7 @@ RUNTIME_FILES = ("__init__.py", "errors.py", "protocol.py", "worker.py", "sdk/*.
 
 MARKER = "complete"
 TAIL_LINES = 30
-PROGRESS_LINES = ("Building", "Built", "Download", "Installed", "Prepared", "Updat")
+PROGRESS_LINES = ("Building", "Built", "Download", "Installed", "Prepared", "Updated", "Updating")
 """How the lines of uv begin that say what it is doing."""
 
 Report = Callable[[str], object]
