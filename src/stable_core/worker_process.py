@@ -39,7 +39,6 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self.plugin = plugin
         self.version = version
         self.device = device
-        self.memory_mb = 0
         self.idle_since = time.monotonic()
         self.job_id: str | None = None
         self.is_ready = False
