@@ -1,0 +1,7 @@
+"""Checks of the prompt language, token chunks, styles. The reference cases are run by runner."""
+
+from __future__ import annotations
+
+from stable_core_sd.parity.runner import Check
+
+CHECKS: dict[str, Check] = {}
