@@ -66,11 +66,12 @@ def euler_of_diffusers() -> Any:
 def own_loop(checkpoint: Any, steps: int, size: int) -> Any:
     """Return clean latents the plugin's way, with progress and previews as in a job."""
     from stable_core.sdk import Progress
-    from stable_core_sd.engine import sample_latents
+    from stable_core_sd.engine import Batch, StepReport, sample_latents
     from stable_core_sd.plugin import Txt2ImgParams
 
-    params = Txt2ImgParams(negative_prompt=NEGATIVE, cfg_scale=CFG_SCALE, sampler="Euler", steps=steps, seed=7)
-    return sample_latents(checkpoint, PROMPT, params, (size, size), [7], Progress())
+    params = Txt2ImgParams(cfg_scale=CFG_SCALE, sampler="Euler", steps=steps, seed=7)
+    batch = Batch([PROMPT], [NEGATIVE], [7], (size, size))
+    return sample_latents(checkpoint, batch, params, StepReport(Progress(), params.steps, shows_preview=False))
 
 
 def compare(checkpoint: Any, steps: int, size: int, runs: int) -> dict[str, float]:

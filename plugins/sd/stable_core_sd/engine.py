@@ -1,9 +1,10 @@
-"""One text-to-image run from prompt to pictures. Its parts live in modules of their own; nothing is saved here."""
+"""A run from prompt to pictures: the order of its parts, which live in modules of their own. Nothing is saved here."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,16 +18,47 @@ from stable_core_sd.checkpoint import Checkpoint, load_checkpoint
 from stable_core_sd.conditioning import encode_text
 from stable_core_sd.denoiser import Denoiser
 from stable_core_sd.infotext import write_infotext
-from stable_core_sd.names import Sampler, find_sampler, find_scheduler
 from stable_core_sd.noise import ImageNoise, image_seeds
-from stable_core_sd.samplers import SAMPLES
-from stable_core_sd.schedules import run_sigmas
+from stable_core_sd.sampling import plan_sampling, sample, start_from_noise
 
 if TYPE_CHECKING:
-    from stable_core_sd.plugin import Txt2ImgParams
+    from stable_core_sd.params import RunParams, Txt2ImgParams
+    from stable_core_sd.samplers import Step
 
 _loaded: dict[tuple[object, ...], Checkpoint] = {}
 """The last checkpoint, under the file it came from as it was then; a worker runs one job at a time."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The pictures that are made at once: one prompt, negative prompt and seed each."""
+
+    prompts: list[str]
+    negative_prompts: list[str]
+    seeds: list[int]
+    size: tuple[int, int]
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.seeds)
+
+
+class StepReport:
+    """Reports the steps of all passes of a run as one count, with previews."""
+
+    def __init__(self, progress: Progress, total: int, shows_preview: bool) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+        self.shows_preview = shows_preview
+
+    def say(self, message: str) -> None:
+        """Report what happens between two steps."""
+        self.progress(self.done, self.total, message)
+
+    def step(self, checkpoint: Checkpoint, planned: int, counted: int, index: int, step: Step) -> None:
+        """Report one step of a pass of `planned` steps that counts for `counted`; samplers may round their steps."""
+        done = self.done + counted * (index + 1) // planned
+        shown = partial(show, checkpoint, step.denoised) if self.shows_preview else None
+        self.progress(done, self.total, preview=shown)
 
 
 def generate(prompt: str, params: Txt2ImgParams, progress: Progress, precision: str = "auto") -> Iterator[Image.Image]:
@@ -36,16 +68,27 @@ def generate(prompt: str, params: Txt2ImgParams, progress: Progress, precision: 
         InvalidParams: there is no such checkpoint, or it cannot be used.
         JobCancelled: out of `progress`, within one step.
     """
-    progress(0, params.steps, f"Loading {params.checkpoint}")
+    report = StepReport(progress, params.steps * params.batch_count, params.preview)
+    report.say(f"Loading {params.checkpoint}")
     checkpoint = get_checkpoint(find_model_file("checkpoints", params.checkpoint), precision)
-    width, height = params.width or checkpoint.native_size, params.height or checkpoint.native_size
-    seeds = image_seeds(params.seed, params.batch_size)
-    latents = sample_latents(checkpoint, prompt, params, (width, height), seeds, progress)
-    for index, seed in enumerate(seeds):
-        progress(params.steps, params.steps, f"Decoding picture {index + 1} of {len(seeds)}")
-        picture = decode_image(checkpoint, latents[index])
-        picture.info["parameters"] = describe(checkpoint, prompt, params, seed, (width, height))
-        yield picture
+    for batch in batches(prompt, params, checkpoint):
+        latents = sample_latents(checkpoint, batch, params, report)
+        report.done += params.steps
+        for index, seed in enumerate(batch.seeds):
+            report.say(f"Decoding picture {index + 1} of {len(batch)}")
+            picture = decode_image(checkpoint, latents[index])
+            if params.save_parameters:
+                picture.info["parameters"] = describe(checkpoint, prompt, params, seed, batch.size)
+            yield picture
+
+
+def batches(prompt: str, params: RunParams, checkpoint: Checkpoint) -> Iterator[Batch]:
+    """Yield what is made at once; picture `i` of the run has the seed `seed + i` however it is cut into batches."""
+    size = params.width or checkpoint.native_size, params.height or checkpoint.native_size
+    seeds = image_seeds(params.seed, params.batch_size * params.batch_count)
+    for first in range(0, len(seeds), params.batch_size):
+        chosen = seeds[first : first + params.batch_size]
+        yield Batch([prompt] * len(chosen), [params.negative_prompt] * len(chosen), chosen, size)
 
 
 def get_checkpoint(path: Path, precision: str = "auto") -> Checkpoint:
@@ -70,39 +113,16 @@ def unload() -> None:
 
 
 @torch.inference_mode()
-def sample_latents(
-    checkpoint: Checkpoint,
-    prompt: str,
-    params: Txt2ImgParams,
-    size: tuple[int, int],
-    seeds: list[int],
-    progress: Progress,
-) -> torch.Tensor:
-    """Return clean latents of shape (len(seeds), 4, height / 8, width / 8) for `size` (width, height) in pixels.
-
-    Raises:
-        FloatingPointError: the model is broken, or 16 bits are too few for it.
-    """
-    sampler, scheduler = find_sampler(params.sampler), find_scheduler(params.scheduler)
-    assert sampler is not None, params.sampler
-    assert scheduler is not None, params.scheduler
-    sigmas = run_sigmas(sampler, scheduler.name, params.steps, checkpoint.sigma_table)
-    shape = (checkpoint.unet.config.in_channels, size[1] // checkpoint.factor, size[0] // checkpoint.factor)
-    noise = ImageNoise(shape, seeds, checkpoint.device)
-    texts = encode_text(checkpoint, prompt), encode_text(checkpoint, params.negative_prompt)
-    denoise = Denoiser(checkpoint, *texts, params.cfg_scale, len(seeds))
-    x = noise() * start_scale(sampler, sigmas[0])
-    for index, step in enumerate(SAMPLES[sampler.label](denoise, x, sigmas, noise)):
-        x, done = step.x, params.steps * (index + 1) // (len(sigmas) - 1)
-        progress(done, params.steps, preview=partial(show, checkpoint, step.denoised) if params.preview else None)
-    if not x.isfinite().all():
-        raise FloatingPointError("The model made values that are no numbers; try the precision fp32 or bf16")
-    return x
-
-
-def start_scale(sampler: Sampler, sigma: float) -> float:
-    """Return how strong the first noise is: DDIM's pure noise counts for a little more in terms of sigma."""
-    return (sigma**2 + 1) ** 0.5 if sampler.walks_timesteps else sigma
+def sample_latents(checkpoint: Checkpoint, batch: Batch, params: RunParams, report: StepReport) -> torch.Tensor:
+    """Return clean latents of shape (pictures, 4, height / 8, width / 8)."""
+    plan = plan_sampling(params, checkpoint.sigma_table)
+    width, height = batch.size
+    shape = (checkpoint.unet.config.in_channels, height // checkpoint.factor, width // checkpoint.factor)
+    noise = ImageNoise(shape, batch.seeds, checkpoint.device)
+    texts = encode_text(checkpoint, batch.prompts[0]), encode_text(checkpoint, batch.negative_prompts[0])
+    denoise = Denoiser(checkpoint, *texts, params.cfg_scale, len(batch))
+    on_step = partial(report.step, checkpoint, plan.steps, params.steps)
+    return sample(plan, denoise, start_from_noise(plan, noise), noise, on_step)
 
 
 def show(checkpoint: Checkpoint, denoised: torch.Tensor) -> Image.Image:
@@ -118,7 +138,7 @@ def decode_image(checkpoint: Checkpoint, latents: torch.Tensor) -> Image.Image:
     return Image.fromarray(shades.movedim(0, -1).cpu().numpy())
 
 
-def describe(checkpoint: Checkpoint, prompt: str, params: Txt2ImgParams, seed: int, size: tuple[int, int]) -> str:
+def describe(checkpoint: Checkpoint, prompt: str, params: RunParams, seed: int, size: tuple[int, int]) -> str:
     """Return the generation data of one picture."""
     pairs = {
         "Steps": params.steps,

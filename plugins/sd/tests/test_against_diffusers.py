@@ -10,7 +10,7 @@ import torch
 
 from stable_core.sdk import Progress
 from stable_core_sd.conditioning import encode_text
-from stable_core_sd.engine import get_checkpoint, sample_latents
+from stable_core_sd.engine import Batch, StepReport, get_checkpoint, sample_latents
 from stable_core_sd.plugin import Txt2ImgParams
 
 PROMPT, NEGATIVE, SIZE = "a red circle", "a blue square", (64, 48)
@@ -47,9 +47,10 @@ def test_euler_runs_equal_those_of_diffusers(
     tiny_models: Path, models_folder: Path, scheduler: str, options: dict[str, bool], steps: int
 ) -> None:
     checkpoint = get_checkpoint(models_folder / "checkpoints" / "tiny")
-    guided = {"negative_prompt": NEGATIVE, "cfg_scale": CFG_SCALE}
+    guided = {"cfg_scale": CFG_SCALE}
     params = Txt2ImgParams(sampler="Euler", scheduler=scheduler, steps=steps, **guided)
-    found = sample_latents(checkpoint, PROMPT, params, SIZE, [7], Progress())
+    batch = Batch([PROMPT], [NEGATIVE], [7], SIZE)
+    found = sample_latents(checkpoint, batch, params, StepReport(Progress(), params.steps, shows_preview=False))
     expected = latents_of_diffusers(checkpoint, steps, **options)
     assert found.shape == expected.shape == (1, 4, 6, 8)
     assert torch.allclose(found, expected, atol=2e-3 * float(expected.abs().max()))

@@ -1,0 +1,358 @@
+"""The knobs of a run, one small class per feature, nested in the params of the jobs. Descriptions are the tooltips.
+
+It imports no torch and computes nothing: what a knob does is known to the module of its feature.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import model_validator
+
+from stable_core.sdk import Field, ModelFile, Params, Seed
+from stable_core_sd.names import find_scheduler, sampler_and_scheduler
+
+SamplerLabel = Literal[
+    "DPM++ 2M",
+    "DPM++ 2S a",
+    "Euler a",
+    "Euler",
+    "LMS",
+    "Heun",
+    "DPM2",
+    "DPM2 a",
+    "DDIM",
+    # Names of samplers together with their schedule, as older pictures and other programs have them.
+    "DPM++ 2M Karras",
+    "DPM++ 2S a Karras",
+    "LMS Karras",
+    "DPM2 Karras",
+    "DPM2 a Karras",
+]
+SchedulerLabel = Literal[
+    "Automatic",
+    "Uniform",
+    "Karras",
+    "Exponential",
+    "Polyexponential",
+    "SGM Uniform",
+    "KL Optimal",
+    "Align Your Steps",
+    "Simple",
+    "Normal",
+    "DDIM",
+]
+
+
+class TextParams(Params):
+    """How prompts are read."""
+
+    clip_skip: int = Field(
+        default=1, ge=1, le=12, description="Stop this many layers before the end of the text encoder; 1 uses all"
+    )
+    emphasis: Literal["Original", "No norm", "Ignore", "None"] = Field(
+        default="Original",
+        description="What (word:1.2) does: Original keeps the mean of the text, No norm only multiplies, Ignore drops "
+        "the weights, None takes brackets literally",
+    )
+    comma_backtrack: int = Field(
+        default=20,
+        ge=0,
+        le=74,
+        unit="tokens",
+        advanced=True,
+        description="A chunk of a long prompt may end at a comma this far back; 0 cuts anywhere",
+    )
+    comments: bool = Field(default=True, advanced=True, description="Leave out what follows a # in the prompt")
+    old_editing: bool = Field(
+        default=False, advanced=True, description="Read [from:to:0.5] as before 1.6: fractions below 1, same in hires"
+    )
+
+
+class GuidanceParams(Params):
+    """How the prompt and the negative prompt are weighed against each other."""
+
+    skip_below_sigma: float = Field(
+        default=0,
+        ge=0,
+        le=15,
+        title="Negative guidance minimum sigma",
+        description="Below this noise level the negative prompt is read at every second call only; 0 reads it always",
+    )
+    skip_early: float = Field(
+        default=0, ge=0, le=1, description="Ignore the negative prompt for this share of the first steps"
+    )
+    pad_texts: bool = Field(
+        default=False, description="Make prompt and negative prompt equally long, so that both run as one batch"
+    )
+
+
+class NoiseParams(Params):
+    """Where random numbers come from and how much noise is added on the way."""
+
+    source: Literal["CPU", "GPU", "NV"] = Field(
+        default="CPU",
+        description="CPU gives the same picture on every machine, GPU the device's own, NV that of an NVIDIA card",
+    )
+    eta: float | None = Field(
+        default=None, ge=0, le=1, description="Share of fresh noise: empty is 1 for ancestral samplers and 0 for DDIM"
+    )
+    s_churn: float = Field(default=0, ge=0, le=100, title="Sigma churn", description="Noise added before each step")
+    s_tmin: float = Field(default=0, ge=0, le=15, title="Sigma tmin", description="Churn only above this noise level")
+    s_tmax: float = Field(
+        default=0, ge=0, le=999, title="Sigma tmax", description="Churn only below this noise level; 0 is no limit"
+    )
+    s_noise: float = Field(default=1, ge=0, le=1.1, title="Sigma noise", description="Strength of the added noise")
+    seed_delta: int = Field(
+        default=0, ge=0, title="Eta noise seed delta", description="Added to the seed for the noise of the steps (ENSD)"
+    )
+
+
+class ScheduleParams(Params):
+    """The spacing of the noise levels, beyond its kind."""
+
+    sigma_min: float = Field(default=0, ge=0, le=10, description="Lowest noise level; 0 is the model's own")
+    sigma_max: float = Field(default=0, ge=0, le=100, description="Highest noise level; 0 is the model's own")
+    rho: float = Field(
+        default=0, ge=0, le=30, description="Curvature of Karras and Polyexponential; 0 is their default"
+    )
+    beta_alpha: float = Field(default=0.6, gt=0, le=10, description="First shape of the Beta schedule")
+    beta_beta: float = Field(default=0.6, gt=0, le=10, description="Second shape of the Beta schedule")
+    old_karras: bool = Field(default=False, advanced=True, description="Karras between 0.1 and 10, as in 2022")
+    sgm_noise: bool = Field(default=False, advanced=True, description="Start with a little more noise, as SGM does")
+    discard_next_to_last: bool = Field(
+        default=False, advanced=True, description="Leave out the last noise level above 0 with every sampler"
+    )
+
+
+class VariationParams(Params):
+    """A second seed, mixed in; or a seed used at another size."""
+
+    seed: Seed = Field(default=-1, description="The seed of the variation")
+    strength: float = Field(
+        default=0, ge=0, le=1, component="slider", description="0 is the picture of the seed, 1 nearly the variation's"
+    )
+    resize_from_width: int = Field(
+        default=0, ge=0, le=4096, unit="px", description="Make a picture like that of the seed at this width; 0 is off"
+    )
+    resize_from_height: int = Field(
+        default=0, ge=0, le=4096, unit="px", description="Make a picture like that of the seed at this height; 0 is off"
+    )
+
+
+class RunParams(Params):
+    """The knobs that every run has, from text or from a picture."""
+
+    negative_prompt: str = Field(
+        default="", component="textarea", group="Prompt", description="What the picture should not show"
+    )
+    checkpoint: Annotated[str, ModelFile("checkpoints")] = Field(
+        default="nano", description="The model that draws; nano comes with the plugin and draws simple shapes"
+    )
+    sampler: SamplerLabel = Field(
+        default="DPM++ 2M", group="Sampling", description="How noise is turned into a picture; DPM++ 2M needs few steps"
+    )
+    scheduler: SchedulerLabel = Field(
+        default="Automatic",
+        title="Schedule type",
+        group="Sampling",
+        description="How the noise levels are spaced over the steps; Automatic takes what suits the sampler",
+    )
+    steps: int = Field(
+        default=20,
+        ge=1,
+        le=150,
+        component="slider",
+        group="Sampling",
+        description="Denoising steps: more are slower and, up to a point, finer",
+    )
+    cfg_scale: float = Field(
+        default=5.0,
+        ge=1,
+        le=30,
+        component="slider",
+        title="CFG scale",
+        group="Sampling",
+        description="How closely the picture follows the prompt; 1 ignores the negative prompt and is twice as fast",
+    )
+    seed: Seed = Field(
+        default=-1,
+        ge=-1,
+        component="seed",
+        group="Sampling",
+        description="The same seed makes the same picture again; -1 takes a random one",
+    )
+    width: int = Field(
+        default=0,
+        ge=0,
+        le=4096,
+        multiple_of=8,
+        unit="px",
+        group="Size",
+        description="Width of the picture; 0 is the model's own size",
+    )
+    height: int = Field(
+        default=0,
+        ge=0,
+        le=4096,
+        multiple_of=8,
+        unit="px",
+        group="Size",
+        description="Height of the picture; 0 is the model's own size",
+    )
+    batch_size: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        group="Size",
+        description="Pictures made at once; the second has the next seed, and so on",
+    )
+    batch_count: int = Field(
+        default=1, ge=1, le=1000, group="Size", description="How many batches are made, one after the other"
+    )
+    tiling: bool = Field(
+        default=False, group="Sampling", description="Make a picture whose edges fit each other, like a texture"
+    )
+    preview: bool = Field(
+        default=True, advanced=True, group="Sampling", description="Show the picture while it takes shape"
+    )
+    save_parameters: bool = Field(
+        default=True, advanced=True, group="Output", description="Write the generation data into the picture"
+    )
+    text: TextParams = Field(default=TextParams(), advanced=True, description="How prompts are read")
+    guidance: GuidanceParams = Field(
+        default=GuidanceParams(), advanced=True, description="How the two prompts are weighed"
+    )
+    noise: NoiseParams = Field(default=NoiseParams(), advanced=True, description="Random numbers and added noise")
+    schedule: ScheduleParams = Field(default=ScheduleParams(), advanced=True, description="Spacing of the noise levels")
+    variation: VariationParams = Field(default=VariationParams(), description="A second seed, mixed in")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_other_names(cls, values: Any) -> Any:
+        """Take a sampler's aliases, any case, and names that hold the schedule too: `DPM++ 2M Karras`."""
+        if not isinstance(values, dict) or not isinstance(values.get("sampler", ""), str):
+            return values
+        sampler = values.get("sampler", cls.model_fields["sampler"].default)
+        scheduler = values.get("scheduler", cls.model_fields["scheduler"].default)
+        if not isinstance(scheduler, str) or find_scheduler(scheduler) is None:
+            return values
+        labels = sampler_and_scheduler(sampler, scheduler, convert_automatic=False)
+        return {**values, "sampler": labels[0], "scheduler": labels[1]} if labels else values
+
+
+LATENT_UPSCALERS = (
+    "Latent",
+    "Latent (antialiased)",
+    "Latent (bicubic)",
+    "Latent (bicubic antialiased)",
+    "Latent (nearest)",
+    "Latent (nearest-exact)",
+)
+
+
+class HiresParams(Params):
+    """A second pass that enlarges the picture and draws it again."""
+
+    enabled: bool = Field(default=False, description="Make the picture, enlarge it and draw it again at that size")
+    scale: float = Field(default=2, ge=1, le=8, component="slider", description="How much larger the picture gets")
+    width: int = Field(default=0, ge=0, le=8192, unit="px", description="Width to reach instead; 0 follows the scale")
+    height: int = Field(default=0, ge=0, le=8192, unit="px", description="Height to reach instead; 0 follows the scale")
+    upscaler: str = Field(
+        default="Latent",
+        examples=[*LATENT_UPSCALERS, "Lanczos", "Nearest"],
+        description="What enlarges: the Latent kinds need a denoising strength above 0.5, the others keep the picture",
+    )
+    denoising_strength: float = Field(
+        default=0.7, ge=0, le=1, component="slider", description="How much the second pass may change; 1 is everything"
+    )
+    steps: int = Field(default=0, ge=0, le=150, description="Steps of the second pass; 0 takes as many as the first")
+    sampler: str = Field(default="", advanced=True, description="Sampler of the second pass; empty is the first's")
+    scheduler: str = Field(
+        default="", advanced=True, description="Schedule type of the second pass; empty is the first's"
+    )
+    checkpoint: Annotated[str, ModelFile("checkpoints")] = Field(
+        default="", advanced=True, description="Model of the second pass; empty is the first's"
+    )
+    prompt: str = Field(
+        default="", component="textarea", advanced=True, description="Prompt of the second pass; empty is the first's"
+    )
+    negative_prompt: str = Field(
+        default="",
+        component="textarea",
+        advanced=True,
+        description="Negative prompt of the second pass; empty is the first's",
+    )
+
+
+class Txt2ImgParams(RunParams):
+    """The knobs of a run from text."""
+
+    hires: HiresParams = Field(default=HiresParams(), description="Draw large pictures in two passes")
+
+
+class InpaintParams(Params):
+    """What happens to the masked part of a picture."""
+
+    mask_blur_x: int = Field(default=4, ge=0, le=64, unit="px", description="Softness of the mask sideways")
+    mask_blur_y: int = Field(default=4, ge=0, le=64, unit="px", description="Softness of the mask up and down")
+    invert: bool = Field(default=False, description="Change what is not masked")
+    fill: Literal["fill", "original", "latent noise", "latent nothing"] = Field(
+        default="original",
+        title="Masked content",
+        description="What is under the mask at the start: smeared surroundings, the picture, noise, or nothing",
+    )
+    area: Literal["Whole picture", "Only masked"] = Field(
+        default="Whole picture", title="Inpaint area", description="Only masked draws that part alone, at full size"
+    )
+    padding: int = Field(
+        default=32, ge=0, le=256, unit="px", description="Surroundings that are looked at with Only masked"
+    )
+    mask_weight: float = Field(
+        default=1, ge=0, le=1, advanced=True, description="How strictly an inpainting model hides what is masked"
+    )
+    overlay: bool = Field(
+        default=True, advanced=True, description="Put the original back over everything that is not masked"
+    )
+    round_mask: bool = Field(default=True, advanced=True, description="The mask of latent pixels is either on or off")
+
+
+class Img2ImgParams(RunParams):
+    """The knobs of a run from a picture."""
+
+    denoising_strength: float = Field(
+        default=0.75,
+        ge=0,
+        le=1,
+        component="slider",
+        group="Sampling",
+        description="How much may change: 0.2 keeps the picture, 0.9 keeps hardly more than its colours",
+    )
+    resize_mode: Literal["Just resize", "Crop and resize", "Resize and fill", "Just resize (latent upscale)"] = Field(
+        default="Just resize", group="Size", description="How the picture is brought to the size"
+    )
+    image_cfg_scale: float = Field(
+        default=1.5,
+        ge=0,
+        le=30,
+        title="Image CFG scale",
+        advanced=True,
+        group="Sampling",
+        description="How closely an instruct-pix2pix model follows the picture",
+    )
+    exact_steps: bool = Field(
+        default=False, advanced=True, group="Sampling", description="Do all steps whatever the denoising strength"
+    )
+    noise_multiplier: float = Field(
+        default=1, ge=0, le=1.5, advanced=True, group="Sampling", description="Strength of the noise put on the picture"
+    )
+    extra_noise: float = Field(
+        default=0, ge=0, le=1, advanced=True, group="Sampling", description="More of the same noise, for more detail"
+    )
+    color_correction: bool = Field(
+        default=False, group="Output", description="Give the result the colours of the picture"
+    )
+    background: str = Field(
+        default="#ffffff", component="color", advanced=True, group="Output", description="What transparency is laid on"
+    )
+    inpaint: InpaintParams = Field(default=InpaintParams(), description="What happens to the masked part")
