@@ -1,0 +1,118 @@
+"""LoRAs put into a checkpoint for a run: which layers change and by how much. The arithmetic is in lora_changes.
+
+The weights themselves are changed, not the way they are used: a step costs as much as without a LoRA, whatever the
+number of LoRAs, and every attention and every number format works. See weight_patch for how they come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stable_core.sdk import InvalidParams
+from stable_core_sd.networks.lora_changes import change
+from stable_core_sd.networks.lora_file import find_lora
+from stable_core_sd.networks.lora_names import Layer, LayerIndex
+from stable_core_sd.networks.weight_patch import WeightPatch
+
+TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
+
+
+@dataclass(frozen=True)
+class LoraCall:
+    """What a prompt asks for: a LoRA by name and how strongly it acts on the text encoders and on the UNet.
+
+    Attributes:
+        rank_limit: how many ranks of a plain LoRA count; None is all.
+    """
+
+    name: str
+    text_multiplier: float = 1.0
+    unet_multiplier: float = 1.0
+    rank_limit: int | None = None
+
+
+def read_call(positional: Sequence[str], named: Mapping[str, str]) -> LoraCall:
+    """Return what `<lora:name:0.8:0.5>` or `<lora:name:te=0.8:unet=0.5:dyn=16>` asks for, given what follows `lora:`.
+
+    The second number is the UNet's and by default the same as the first, the third is the rank limit.
+
+    Raises:
+        InvalidParams: a multiplier is no number.
+    """
+    given = dict(zip(("name", "te", "unet", "dyn"), positional, strict=False)) | dict(named)
+    try:
+        text = float(given.get("te", 1.0))
+        limit = int(given["dyn"]) if "dyn" in given else None
+        return LoraCall(given.get("name", ""), text, float(given.get("unet", text)), limit)
+    except ValueError as error:
+        raise InvalidParams(f"<lora:{':'.join(positional)}>: {error}.", "Write it as <lora:name:0.8>.") from None
+
+
+def apply_loras(checkpoint: Any, calls: Sequence[LoraCall], patch: WeightPatch) -> tuple[dict[str, str], list[str]]:
+    """Put LoRAs into a checkpoint, one after the other; `patch.undo()` takes them out.
+
+    Returns:
+        the hash of each LoRA by the name it was called, and notes on what was not found or does not fit.
+
+    Raises:
+        InvalidParams: a file is broken or could run code.
+    """
+    layers = _layers_of(checkpoint)
+    index = LayerIndex(layers, checkpoint.unet.config)
+    hashes: dict[str, str] = {}
+    missing: list[str] = []
+    notes: list[str] = []
+    for call in calls:
+        lora = find_lora(call.name)
+        if lora is None:
+            missing.append(call.name)
+            continue
+        hashes[call.name] = lora.short_hash
+        tensors = lora.tensors()
+        targets = {stem: index.find(stem) for stem in tensors}
+        left_out = sum(
+            target is None or not _change_layer(layers[target.part][target.name], tensors[stem], call, target, patch)
+            for stem, target in targets.items()
+        )
+        if left_out == len(tensors):
+            notes.append(f"{call.name} has no effect: it was made for another kind of model")
+        elif left_out:
+            notes.append(f"{call.name}: {left_out} of {len(tensors)} layers do not fit this model and were left out")
+    return hashes, notes + ([f"Networks not found: {', '.join(missing)}"] if missing else [])
+
+
+def _layers_of(checkpoint: Any) -> dict[str, dict[str, nn.Module]]:
+    """Return the layers that have a weight, by part and dotted name."""
+    parts = {part: getattr(checkpoint, part, None) for part in ("unet", *TEXT_ENCODERS)}
+    return {
+        part: {name: layer for name, layer in model.named_modules() if getattr(layer, "weight", None) is not None}
+        for part, model in parts.items()
+        if model is not None
+    }
+
+
+def _change_layer(
+    layer: nn.Module, stored: Mapping[str, Tensor], call: LoraCall, target: Layer, patch: WeightPatch
+) -> bool:
+    """Add what a LoRA says to one layer; False when it does not fit."""
+    multiplier = call.text_multiplier if target.part in TEXT_ENCODERS else call.unet_multiplier
+    if not multiplier:
+        return True
+    weight = patch.value(layer, "weight")
+    tensors = {name: tensor.to(weight.device, torch.float32) for name, tensor in stored.items()}
+    try:
+        added = change(tensors, weight, multiplier, call.rank_limit)
+    except ValueError:
+        return False
+    if added is None:
+        return False
+    if added.weight is not None:
+        patch.put(layer, "weight", weight + added.weight)
+    if added.bias is not None:
+        patch.put(layer, "bias", patch.value(layer, "bias") + added.bias)
+    return True
