@@ -101,8 +101,10 @@ bundled_roots: list[Path] = []
 """The models folders that plugins bring; `Plugin(models=…)` adds its own."""
 
 
-def model_files(kind: str, roots: list[Path] | None = None) -> dict[str, Path]:
-    """Return the models of one kind by name: files without their ending, and diffusers folders.
+def model_files(
+    kind: str, roots: list[Path] | None = None, suffixes: tuple[str, ...] = MODEL_SUFFIXES
+) -> dict[str, Path]:
+    """Return the models of one kind by name: files with one of the endings, without it, and diffusers folders.
 
     A diffusers folder right below a root counts as a checkpoint. The first root that has a name wins: the home
     folder, then the folders named in the settings, then what plugins bring.
@@ -115,7 +117,7 @@ def model_files(kind: str, roots: list[Path] | None = None) -> dict[str, Path]:
         for folder in (root / name for name in KIND_FOLDERS.get(kind, (kind,))):
             pipelines = _pipelines(folder)
             files = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.parent not in pipelines]
-            for path in sorted(path for path in files if path.suffix.lower() in MODEL_SUFFIXES and path.is_file()):
+            for path in sorted(path for path in files if path.suffix.lower() in suffixes and path.is_file()):
                 found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
             found = {**{path.name: path for path in pipelines}, **found}
         if kind == "checkpoints":

@@ -176,6 +176,11 @@ class TestModelFiles:
         path = put(models / "loras" / "people" / "face.safetensors")
         assert model_files("loras") == {"people/face": path}
 
+    def test_files_with_other_endings_are_found_when_asked_for(self, models: Path) -> None:
+        put(models / "embeddings" / "cat.pt")
+        card = put(models / "embeddings" / "cat.PNG")
+        assert model_files("embeddings", suffixes=(".png",)) == {"cat": card}
+
     def test_diffusers_folders_count_as_one_model(self, models: Path) -> None:
         inside = put(models / "checkpoints" / "folder" / "model_index.json").parent
         put(inside / "unet.safetensors")

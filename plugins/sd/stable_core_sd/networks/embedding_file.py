@@ -1,0 +1,164 @@
+"""Embedding files of all kinds, and which of them a checkpoint can use. It does not know where they stand in a text.
+
+| file | what it holds |
+|---|---|
+| `.pt`, `.bin` | a dict with `string_to_param`, as A1111 and the first textual inversion write it |
+| `.pt`, `.bin`, `.safetensors` | one tensor of any name: (width) or (vectors, width) |
+| any | `clip_l` and `clip_g`, for the two text encoders of Stable Diffusion XL |
+| `.png`, `.webp`, `.avif` | an embedding card |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from stable_core.sdk import InvalidParams, model_files
+from stable_core_sd.networks.embedding import Embedding
+from stable_core_sd.networks.embedding_card import read_card
+from stable_core_sd.networks.tensor_file import read_metadata, read_pickled, read_tensors
+
+PICTURES = (".png", ".webp", ".avif")
+TENSORS = (".safetensors", ".pt", ".bin")
+XL_KEYS = {"clip_l": "text_encoder", "clip_g": "text_encoder_2"}
+
+
+def usable_embeddings(widths: Mapping[str, int]) -> tuple[dict[str, Embedding], dict[str, str]]:
+    """Return the embeddings that a checkpoint can use by name, and why others cannot be used.
+
+    Args:
+        widths: of the token embeddings of each text encoder: `{"text_encoder": 768}`.
+    """
+    usable: dict[str, Embedding] = {}
+    skipped: dict[str, str] = {}
+    # Pictures apart: one beside a file of the same name is its preview and must not hide it.
+    files = model_files("embeddings", suffixes=TENSORS) | {
+        f"{name} as a card": path for name, path in model_files("embeddings", suffixes=PICTURES).items()
+    }
+    for path in files.values():
+        try:
+            embedding = _read_cached(path, path.stat().st_mtime_ns)
+        except InvalidParams as error:
+            skipped.setdefault(path.stem, error.message)
+            continue
+        if embedding is None:
+            continue
+        if embedding.fits(widths):
+            usable.setdefault(embedding.name, embedding)
+        else:
+            found = " and ".join(str(one.shape[1]) for one in embedding.vectors.values())
+            skipped.setdefault(embedding.name, f"its vectors have {found} numbers, made for another kind of model")
+    return usable, skipped
+
+
+def infotext_hashes(embeddings: Iterable[Embedding]) -> str:
+    """Return what `TI hashes` says of the embeddings that a run used: `cat: 0123456789ab, dog: …`."""
+    named = {one.name.replace(":", "").replace(",", ""): one.short_hash for one in embeddings}
+    return ", ".join(f"{name}: {short_hash}" for name, short_hash in named.items() if short_hash)
+
+
+@lru_cache(maxsize=4096)
+def _read_cached(path: Path, modified: int) -> Embedding | None:
+    return read_embedding(path)
+
+
+def read_embedding(path: Path) -> Embedding | None:
+    """Return the embedding in a file, or None for an empty file and for a picture that is no card.
+
+    Raises:
+        InvalidParams: it holds something else, is broken or could run code.
+    """
+    if path.stat().st_size == 0 or (path.suffix.lower() in PICTURES and path.stem.lower().endswith(".preview")):
+        return None
+    try:
+        content = _read_content(path)
+        if content is None:
+            return None
+        name = content.get("name") if path.suffix.lower() in PICTURES else None
+        embedding = _from_content(content, name or path.stem)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidParams(f"{path.name} is no embedding: {error}.", "Choose another file.") from None
+    return replace(embedding, path=path)
+
+
+def write_embedding(embedding: Embedding, path: Path) -> None:
+    """Write an embedding as `.safetensors`, or as `.pt` in A1111's form."""
+    if path.suffix == ".pt":
+        torch.save(pickled_form(embedding), path)
+        return
+    stored = {name: embedding.vectors[part] for name, part in XL_KEYS.items() if part in embedding.vectors}
+    if len(stored) == 1:
+        stored = {"emb_params": next(iter(stored.values()))}
+    facts = {"name": embedding.name, "step": embedding.step, "sd_checkpoint": embedding.checkpoint_hash}
+    metadata = {key: str(value) for key, value in facts.items() if value is not None}
+    save_file({name: value.detach().cpu().contiguous() for name, value in stored.items()}, path, metadata)
+
+
+def pickled_form(embedding: Embedding) -> dict[str, Any]:
+    """Return the dict that A1111's `.pt` files and cards hold."""
+    vectors = {part: one.detach().cpu() for part, one in embedding.vectors.items()}
+    facts = {
+        "name": embedding.name,
+        "step": embedding.step,
+        "sd_checkpoint": embedding.checkpoint_hash,
+        "sd_checkpoint_name": embedding.checkpoint_name,
+    }
+    if len(vectors) > 1:
+        return {key: vectors[part] for key, part in XL_KEYS.items()} | facts
+    return {"string_to_token": {"*": 265}, "string_to_param": {"*": next(iter(vectors.values()))}} | facts
+
+
+def _read_content(path: Path) -> dict[str, Any] | None:
+    suffix = path.suffix.lower()
+    if suffix in PICTURES:
+        try:
+            with Image.open(path) as picture:
+                return read_card(picture)
+        except (OSError, Image.DecompressionBombError) as error:
+            raise ValueError(str(error)) from None
+    if suffix == ".safetensors":
+        return {**read_metadata(path), **read_tensors(path)}
+    content = read_pickled(path)
+    if not isinstance(content, dict):
+        raise TypeError("it holds no dict")
+    return content
+
+
+def _from_content(content: Mapping[str, Any], name: str) -> Embedding:
+    if "string_to_param" in content:
+        tensors = _tensors_in(getattr(content["string_to_param"], "_parameters", content["string_to_param"]))
+    else:
+        tensors = _tensors_in(content)
+    if XL_KEYS.keys() <= tensors.keys():
+        vectors = {part: _as_vectors(tensors[key]) for key, part in XL_KEYS.items()}
+    elif len(tensors) == 1:
+        vectors = {"text_encoder": _as_vectors(next(iter(tensors.values())))}
+    else:
+        raise ValueError(f"it holds {len(tensors)} tensors")
+    if len({one.shape[0] for one in vectors.values()}) != 1:
+        raise ValueError("it has more vectors for one text encoder than for the other")
+    return Embedding(
+        name=name,
+        vectors=vectors,
+        step=int(content.get("step") or 0),
+        checkpoint_hash=content.get("sd_checkpoint"),
+        checkpoint_name=content.get("sd_checkpoint_name"),
+    )
+
+
+def _tensors_in(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _as_vectors(tensor: Tensor) -> Tensor:
+    if tensor.ndim not in (1, 2) or not tensor.numel() or not tensor.is_floating_point():
+        raise ValueError(f"a tensor of shape {list(tensor.shape)} is no list of vectors")
+    return tensor.detach().float().reshape(-1, tensor.shape[-1])
