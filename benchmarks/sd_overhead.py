@@ -108,10 +108,12 @@ def sd15_checkpoint() -> Any:
     from stable_core_sd.checkpoint import BUNDLED_TOKENIZER, Checkpoint, read_sigma_table
     from stable_core_sd.clip import ClipTextModel
     from stable_core_sd.diffusers_folder import read_json
-    from stable_core_sd.single_file import SD15
+    from stable_core_sd.model_kinds import SD1
+    from stable_core_sd.single_file import CONFIGS
+    from stable_core_sd.text_encoding import TextEncoder
     from stable_core_sd.tokenizer import ClipTokenizer
 
-    configs = {part: read_json(SD15 / part / "config.json") for part in ("unet", "vae", "text_encoder")}
+    configs = {part: read_json(CONFIGS / "sd15" / part / "config.json") for part in ("unet", "vae", "text_encoder")}
     models = {
         "unet": model_classes.UNet2DConditionModel.from_config(configs["unet"]),
         "vae": model_classes.AutoencoderKL.from_config(configs["vae"]),
@@ -121,7 +123,9 @@ def sd15_checkpoint() -> Any:
         model.eval().requires_grad_(False)
     return Checkpoint(
         path=Path("sd15"),
-        **models,
+        unet=models["unet"],
+        vae=models["vae"],
+        text_encoders=(TextEncoder(models["text_encoder"], SD1.texts[0]),),
         tokenizer=ClipTokenizer(BUNDLED_TOKENIZER),
         sigma_table=read_sigma_table({}),
         prediction_type="epsilon",

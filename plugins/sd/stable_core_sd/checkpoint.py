@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +14,16 @@ import torch
 
 from stable_core.sdk import InvalidParams
 from stable_core_sd import model_classes, preview, single_file
-from stable_core_sd.clip import ClipTextModel
-from stable_core_sd.diffusers_folder import read_folder, read_json
+from stable_core_sd.clip import ClipTextModel, Placed
+from stable_core_sd.diffusers_folder import read_folder
+from stable_core_sd.model_kinds import SD1, SD2, TASKS, Kind
 from stable_core_sd.schedules import SigmaTable, training_betas
+from stable_core_sd.text_encoding import EncodedRows, TextEncoder, encode_rows
 from stable_core_sd.tokenizer import ClipTokenizer
 from stable_core_sd.weights import Part, fill_model
 
 BUNDLED_TOKENIZER = Path(__file__).parent / "models" / "nano" / "tokenizer"
-"""CLIP's tokenizer is the same for all of Stable Diffusion 1.x."""
+"""CLIP's tokenizer is the same for all of Stable Diffusion."""
 
 PROBE_SIDE = 24
 
@@ -32,11 +35,12 @@ class Checkpoint:
     path: Path
     unet: Any
     vae: Any
-    text_encoder: Any
+    text_encoders: tuple[TextEncoder, ...]
     tokenizer: ClipTokenizer
     sigma_table: SigmaTable
     prediction_type: str
     device: torch.device
+    kind: Kind = SD1
     _hashing: threading.Thread | None = None
     _hash: str = ""
 
@@ -46,6 +50,24 @@ class Checkpoint:
         return self.path.name if self.path.is_dir() else self.path.stem
 
     @property
+    def text_encoder(self) -> ClipTextModel:
+        """Return the first text encoder; older kinds have no other."""
+        return self.text_encoders[0].model
+
+    @property
+    def latent_channels(self) -> int:
+        """Return how many channels a latent has: 4."""
+        return int(self.vae.config.latent_channels)
+
+    @property
+    def task(self) -> str:
+        """Return what its UNet was trained for: `text`, `inpainting` or `instruct-pix2pix`.
+
+        The last two take more channels beside the latent: a mask and a masked picture, or a picture to change.
+        """
+        return TASKS[int(self.unet.config.in_channels) - self.latent_channels]
+
+    @property
     def factor(self) -> int:
         """Return how many pixels one latent pixel is wide: 8."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
@@ -53,7 +75,8 @@ class Checkpoint:
     @property
     def native_size(self) -> int:
         """Return the side of the pictures it was trained on, in pixels."""
-        return int(self.unet.config.sample_size) * self.factor
+        side = 96 if self.kind is SD2 and self.prediction_type == "v_prediction" else self.unet.config.sample_size
+        return int(side) * self.factor
 
     @property
     def short_hash(self) -> str | None:
@@ -66,9 +89,30 @@ class Checkpoint:
     def rgb_factors(self) -> torch.Tensor:
         """Return the matrix for previews, found by decoding a few smooth random colours once."""
         generator = torch.Generator().manual_seed(0)
-        coarse = torch.randn(1, self.unet.config.in_channels, 6, 6, generator=generator)
+        coarse = torch.randn(1, self.latent_channels, 6, 6, generator=generator)
         probe = torch.nn.functional.interpolate(coarse, size=PROBE_SIDE, mode="bicubic")
         return preview.fit_rgb_factors(probe, self.decode(probe.to(self.device)))
+
+    def encode_tokens(
+        self, rows: Sequence[Sequence[int]], clip_skip: int = 1, placed: Sequence[Placed] = ()
+    ) -> EncodedRows:
+        """Return what the text encoders make of rows of 77 tokens: start, 75 of a text, filled up with end tokens."""
+        return encode_rows(self.text_encoders, rows, self.tokenizer.end_token, clip_skip, placed)
+
+    def encode(self, pixels: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return a latent for pixels in -1..1 of shape (batch, 3, height, width); as A1111, a random one of the likely.
+
+        Without a generator the likeliest latent is returned.
+        """
+        likely = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
+        mean, spread = likely.mean.float(), likely.std.float()
+        if self.vae.dtype != torch.float32 and not mean.isfinite().all():
+            self.vae.float()
+            return self.encode(pixels, generator)
+        if generator is not None:
+            noise = torch.randn(mean.shape, generator=generator, device=generator.device)
+            mean = mean + spread * noise.to(mean.device)
+        return mean * self.vae.config.scaling_factor
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Return pixels in about -1..1, of shape (batch, 3, height, width), for clean latents.
@@ -98,30 +142,50 @@ def load_checkpoint(path: Path, device: torch.device, dtype: torch.dtype) -> Che
     """Read a diffusers folder or a single file.
 
     Raises:
-        InvalidParams: it is no Stable Diffusion 1.x checkpoint, or cut off.
+        InvalidParams: it is no checkpoint of a kind that runs here, or unsafe, or cut off.
     """
-    parts = read_folder(path) if path.is_dir() else single_file.read_single_file(path)
-    scheduler = read_json((path if path.is_dir() else single_file.SD15) / "scheduler" / "scheduler_config.json")
-    check_widths(path.name, parts)
-    vae_dtype = torch.float32 if device.type == "mps" else dtype
+    kind, parts, scheduler = read_folder(path) if path.is_dir() else single_file.read_single_file(path)
+    check_widths(path.name, kind, parts)
+    needs_range = dtype == torch.float16 and parts["vae"].config.get("force_upcast", False)
+    vae_dtype = torch.float32 if device.type == "mps" or needs_range else dtype
+    unet = fill_model(
+        lambda: model_classes.UNet2DConditionModel.from_config(parts["unet"].config), parts["unet"], device, dtype
+    )
+    vae = fill_model(
+        lambda: model_classes.AutoencoderKL.from_config(parts["vae"].config), parts["vae"], device, vae_dtype
+    )
+    texts = [(rule, parts[rule.part]) for rule in kind.texts]
     checkpoint = Checkpoint(
         path=path,
-        unet=fill_model(
-            lambda: model_classes.UNet2DConditionModel.from_config(parts["unet"].config), parts["unet"], device, dtype
-        ),
-        vae=fill_model(
-            lambda: model_classes.AutoencoderKL.from_config(parts["vae"].config), parts["vae"], device, vae_dtype
-        ),
-        text_encoder=fill_model(
-            lambda: ClipTextModel(parts["text_encoder"].config), parts["text_encoder"], device, dtype
-        ),
+        unet=unet,
+        vae=vae,
+        text_encoders=tuple(TextEncoder(fill_text_model(part, device, dtype), rule) for rule, part in texts),
         tokenizer=ClipTokenizer(path / "tokenizer" if (path / "tokenizer").is_dir() else BUNDLED_TOKENIZER),
         sigma_table=read_sigma_table(scheduler),
-        prediction_type=scheduler.get("prediction_type", "epsilon"),
+        prediction_type=scheduler.get("prediction_type", "epsilon") or try_prediction_type(unet),
         device=device,
+        kind=kind,
     )
     checkpoint.start_hashing()
     return checkpoint
+
+
+def fill_text_model(part: Part, device: torch.device, dtype: torch.dtype) -> ClipTextModel:
+    """Return a text encoder with the weights of `part`."""
+    return fill_model(lambda: ClipTextModel(part.config), part, device, dtype)
+
+
+@torch.inference_mode()
+def try_prediction_type(unet: Any) -> str:
+    """Return `epsilon` or `v_prediction` by asking a UNet about the last timestep, where all is noise.
+
+    A model that guesses noise returns about what it is given there; one that guesses v returns about the opposite of
+    the picture, which has far smaller values than such an input. This is how A1111 tells them apart.
+    """
+    x = torch.full((1, 4, 8, 8), 0.5, device=unet.device, dtype=unet.dtype)
+    context = torch.full((1, 2, unet.config.cross_attention_dim), 0.5, device=unet.device, dtype=unet.dtype)
+    guess = unet(x, torch.tensor([999], device=unet.device), encoder_hidden_states=context, return_dict=False)[0]
+    return "v_prediction" if float((guess - x).float().mean()) < -1 else "epsilon"
 
 
 def read_sigma_table(scheduler: dict[str, Any]) -> SigmaTable:
@@ -138,18 +202,16 @@ def read_sigma_table(scheduler: dict[str, Any]) -> SigmaTable:
             scheduler.get("num_train_timesteps", 1000),
         )
     except ValueError as error:
-        raise InvalidParams(f"{error}.", "Choose a Stable Diffusion 1.x checkpoint.") from None
+        raise InvalidParams(f"{error}.", "Choose another checkpoint.") from None
     return SigmaTable(betas)
 
 
-def check_widths(name: str, parts: dict[str, Part]) -> None:
-    """Make sure that the UNet reads what the text encoder writes and takes latents of the VAE.
+def check_widths(name: str, kind: Kind, parts: dict[str, Part]) -> None:
+    """Make sure that the UNet reads what the text encoders write.
 
     Raises:
         InvalidParams: it does not.
     """
-    unet, vae, text = parts["unet"].config, parts["vae"].config, parts["text_encoder"].config
-    if unet["cross_attention_dim"] != text["hidden_size"] or unet["in_channels"] != vae["latent_channels"]:
-        raise InvalidParams(
-            f"{name}: its UNet does not fit its text encoder or VAE.", "Choose a text-to-image checkpoint."
-        )
+    width = sum(parts[rule.part].config["hidden_size"] for rule in kind.texts)
+    if parts["unet"].config["cross_attention_dim"] != width:
+        raise InvalidParams(f"{name}: its UNet does not fit its text encoder.", "Choose a text-to-image checkpoint.")

@@ -5,12 +5,23 @@ It is written out here because importing transformers for this one model takes l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Vectors of a textual inversion embedding that stand where tokens would stand."""
+
+    row: int
+    start: int
+    vectors: Mapping[int, Tensor]
+    """Tensors of shape (vectors, width), by the width of the text encoder that they are for."""
 
 
 class ClipTextModel(nn.Module):
@@ -33,14 +44,49 @@ class ClipTextModel(nn.Module):
             {"layers": nn.ModuleList(Layer(config) for _ in range(config["num_hidden_layers"]))}
         )
         self.final_layer_norm = nn.LayerNorm(width, config.get("layer_norm_eps", 1e-5))
+        if "CLIPTextModelWithProjection" in config.get("architectures", ()):
+            self.text_projection = nn.Linear(width, config["projection_dim"], bias=False)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return the embeddings, of shape (rows, length, width), of tokens of shape (rows, length)."""
-        positions = self.embeddings["position_embedding"].weight[: tokens.shape[1]]
-        x = self.embeddings["token_embedding"](tokens) + positions
-        for layer in self.encoder["layers"]:
+    def forward(
+        self, tokens: Tensor, skipped_layers: int = 0, is_normalized: bool = True, placed: Sequence[Placed] = ()
+    ) -> Tensor:
+        """Return the embeddings, of shape (rows, length, width), of tokens of shape (rows, length).
+
+        Args:
+            tokens: numbers of the vocabulary.
+            skipped_layers: so many of the last layers are left out; at least one always runs.
+            is_normalized: apply the last norm.
+            placed: vectors to put in place of tokens.
+        """
+        layers = self.encoder["layers"]
+        x = self.embed(tokens, placed)
+        for layer in layers[: max(len(layers) - skipped_layers, 1)]:
             x = layer(x)
-        return self.final_layer_norm(x)
+        return self.final_layer_norm(x) if is_normalized else x
+
+    def forward_pooled(
+        self, tokens: Tensor, skipped_layers: int, is_normalized: bool, placed: Sequence[Placed] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does, and one vector for each row, of shape (rows, projection_dim).
+
+        That vector is read where the first end token stands, which has the highest number of the vocabulary.
+        """
+        layers = self.encoder["layers"]
+        x = self.embed(tokens, placed)
+        taken = x
+        for index, layer in enumerate(layers):
+            x = layer(x)
+            taken = x if index == max(len(layers) - skipped_layers, 1) - 1 else taken
+        ends = self.final_layer_norm(x)[torch.arange(len(x), device=x.device), tokens.argmax(-1)]
+        return self.final_layer_norm(taken) if is_normalized else taken, self.text_projection(ends)
+
+    def embed(self, tokens: Tensor, placed: Sequence[Placed] = ()) -> Tensor:
+        """Return the vectors that the first layer reads, of shape (rows, length, width)."""
+        x = self.embeddings["token_embedding"](tokens)
+        for one in placed:
+            vectors = one.vectors[x.shape[-1]][: x.shape[1] - one.start]
+            x[one.row, one.start : one.start + len(vectors)] = vectors.to(x)
+        return x + self.embeddings["position_embedding"].weight[: tokens.shape[1]]
 
 
 class Layer(nn.Module):

@@ -13,8 +13,8 @@ CHUNK = 75
 def encode_text(checkpoint: Checkpoint, text: str) -> torch.Tensor:
     """Return the embeddings of a text of any length, of shape (1, 77 * chunks, width)."""
     tokenizer = checkpoint.tokenizer
-    tokens = torch.tensor(chunk_tokens(tokenizer(text), tokenizer.start_token, tokenizer.end_token))
-    embedded = checkpoint.text_encoder(tokens.to(checkpoint.device))  # (chunks, 77, width)
+    rows = chunk_tokens(tokenizer(text), tokenizer.start_token, tokenizer.end_token)
+    embedded = torch.cat(checkpoint.encode_tokens(rows).hidden, -1)  # (chunks, 77, width)
     return embedded.reshape(1, -1, embedded.shape[-1])
 
 

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from stable_core.sdk import InvalidParams
+from stable_core_sd.model_kinds import REFINER, SD1, SD2, SDXL, TASKS, Kind
 from stable_core_sd.weights import Part, TensorFiles
 
 _OLD_VAE_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
-def read_folder(folder: Path) -> dict[str, Part]:
-    """Return the parts `unet`, `vae` and `text_encoder` of a diffusers folder.
+_PIPELINES = re.compile(r"StableDiffusion(XL)?(Img2Img|Inpaint|InstructPix2Pix)?Pipeline(Legacy)?")
+
+
+def read_folder(folder: Path) -> tuple[Kind, dict[str, Part], dict[str, Any]]:
+    """Return the kind of a folder, its parts `unet`, `vae`, `text_encoder` (and `_2`), and its scheduler's config.
 
     Raises:
-        InvalidParams: it is another kind of pipeline, or files are missing or cut off.
+        InvalidParams: it is another kind of pipeline, or files are missing, unsafe or cut off.
     """
-    index = read_json(folder / "model_index.json")
-    pipeline = index.get("_class_name", "")
-    if "text_encoder_2" in index or not pipeline.startswith("StableDiffusionPipeline"):
+    pipeline = read_json(folder / "model_index.json").get("_class_name", "")
+    found = _PIPELINES.fullmatch(pipeline)
+    if not found:
         raise InvalidParams(
-            f"{folder.name} is a {pipeline}, not a StableDiffusionPipeline.", "Stable Diffusion 1.x folders run here."
+            f"{folder.name} is a {pipeline}, not a StableDiffusionPipeline.",
+            "The job sd.diffusers runs other pipelines.",
         )
-    return {name: _read_part(folder / name) for name in ("unet", "vae", "text_encoder")}
+    if found[1]:
+        kind = SDXL if (folder / "text_encoder").is_dir() else REFINER
+    else:
+        kind = SD2 if read_json(folder / "text_encoder" / "config.json").get("hidden_act") == "gelu" else SD1
+    parts = {name: _read_part(folder / name) for name in ("unet", "vae", *(rule.part for rule in kind.texts))}
+    extra = parts["unet"].config["in_channels"] - parts["vae"].config["latent_channels"]
+    if extra not in TASKS:
+        raise InvalidParams(
+            f"{folder.name} takes {extra} channels beside the latent.",
+            "Text-to-image, inpainting and instruct-pix2pix checkpoints run here.",
+        )
+    return kind, parts, read_json(folder / "scheduler" / "scheduler_config.json")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -49,21 +66,22 @@ def _read_part(folder: Path) -> Part:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of one part: full precision before fp16, whole before sharded."""
+    """Return the files with the weights of one part.
+
+    Safetensors come before pickles, the precision of the folder before fp16, whole files before sharded ones.
+    """
     found = sorted(
-        folder.glob("*.safetensors"), key=lambda path: (".fp16" in path.name, "-of-" in path.name, path.name)
+        (path for path in folder.glob("*") if path.suffix in {".safetensors", ".bin"}),
+        key=lambda path: (path.suffix == ".bin", ".fp16" in path.name, "-of-" in path.name, path.name),
     )
     if not found:
-        hint = (
-            "Only .safetensors are read: .bin and .ckpt files can run code."
-            if any(folder.glob("*.bin"))
-            else "Copy the folder again."
+        raise InvalidParams(
+            f"{folder.parent.name}/{folder.name} holds no .safetensors or .bin file.", "Copy the folder again."
         )
-        raise InvalidParams(f"{folder.parent.name}/{folder.name} holds no .safetensors file.", hint)
     first = found[0]
     if "-of-" not in first.name:
         return [first]
-    return [path for path in found if (".fp16" in path.name) == (".fp16" in first.name)]
+    return [path for path in found if path.suffix == first.suffix and (".fp16" in path.name) == (".fp16" in first.name)]
 
 
 def _stored_name(tensors: TensorFiles) -> Callable[[str], str]:

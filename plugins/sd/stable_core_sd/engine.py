@@ -117,7 +117,7 @@ def sample_latents(checkpoint: Checkpoint, batch: Batch, params: RunParams, repo
     """Return clean latents of shape (pictures, 4, height / 8, width / 8)."""
     plan = plan_sampling(params, checkpoint.sigma_table)
     width, height = batch.size
-    shape = (checkpoint.unet.config.in_channels, height // checkpoint.factor, width // checkpoint.factor)
+    shape = (checkpoint.latent_channels, height // checkpoint.factor, width // checkpoint.factor)
     noise = ImageNoise(shape, batch.seeds, checkpoint.device)
     texts = encode_text(checkpoint, batch.prompts[0]), encode_text(checkpoint, batch.negative_prompts[0])
     denoise = Denoiser(checkpoint, *texts, params.cfg_scale, len(batch))

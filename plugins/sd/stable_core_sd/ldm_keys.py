@@ -1,4 +1,4 @@
-"""The names of weights in single-file Stable Diffusion 1.x checkpoints, from those of diffusers. It opens no file."""
+"""The names of weights in single-file checkpoints, from those of diffusers. It opens no file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 UNET, VAE, TEXT_ENCODER = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
-"""What the names of each part start with in a single file."""
+"""What the names of each part start with in a single file of Stable Diffusion 1.x."""
+
+OPEN_CLIP = "cond_stage_model.model."
+"""What the names of the text encoder of Stable Diffusion 2.x start with."""
+
+EMBEDDERS = ("conditioner.embedders.0.", "conditioner.embedders.1.")
+"""What the names of the text encoders of Stable Diffusion XL start with."""
 
 _UNET_RESNET = {
     "norm1": "in_layers.0",
@@ -20,9 +26,24 @@ _UNET_RESNET = {
 _UNET_ENDS = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
     "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
+}
+_OPEN_CLIP_LAYER = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "self_attn.out_proj": "attn.out_proj",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+}
+_OPEN_CLIP_ENDS = {
+    "embeddings.token_embedding": "token_embedding",
+    "embeddings.position_embedding.weight": "positional_embedding",
+    "final_layer_norm": "ln_final",
+    "text_projection.weight": "text_projection",
 }
 _VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
@@ -67,9 +88,23 @@ def vae_key(name: str, config: Mapping[str, Any]) -> str:
     return VAE + name.replace("conv_shortcut", "nin_shortcut").replace("conv_norm_out", "norm_out")
 
 
-def text_encoder_key(name: str, config: Mapping[str, Any]) -> str:
+def text_encoder_key(name: str, config: Mapping[str, Any], start: str = TEXT_ENCODER) -> str:
     """Return the single-file name of a CLIP weight; only what stands before it differs."""
-    return f"{TEXT_ENCODER}text_model.{name.removeprefix('text_model.')}"
+    return f"{start}text_model.{name.removeprefix('text_model.')}"
+
+
+def open_clip_key(name: str, start: str = OPEN_CLIP) -> str:
+    """Return the name of a CLIP weight in OpenCLIP's layout, with `#0`, `#1` or `#2` for a third of a fused weight.
+
+    `encoder.layers.3.self_attn.k_proj.bias` is `cond_stage_model.model.transformer.resblocks.3.attn.in_proj_bias#1`.
+    """
+    found = re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)", name.removeprefix("text_model."))
+    if not found:
+        return start + _swap_start(name.removeprefix("text_model."), _OPEN_CLIP_ENDS)
+    fused = re.fullmatch(r"self_attn\.([qkv])_proj\.(weight|bias)", found[2])
+    if fused:
+        return f"{start}transformer.resblocks.{found[1]}.attn.in_proj_{fused[2]}#{'qkv'.index(fused[1])}"
+    return f"{start}transformer.resblocks.{found[1]}.{_swap_start(found[2], _OPEN_CLIP_LAYER)}"
 
 
 def _unet_layer(part: str, rest: str) -> str:

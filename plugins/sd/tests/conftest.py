@@ -29,7 +29,8 @@ def tiny_models(models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setenv("STABLE_CORE_MODELS", os.pathsep.join([str(models_folder), str(tmp_path)]))
     monkeypatch.setenv("STABLE_CORE_DEVICE", "cpu")
-    monkeypatch.setattr(single_file, "SD15", tiny.write_configs(tmp_path / "configs"))
+    tiny.write_configs(tmp_path / "configs" / "sd15")
+    monkeypatch.setattr(single_file, "CONFIGS", tmp_path / "configs")
     return tmp_path
 
 
