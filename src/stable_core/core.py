@@ -17,7 +17,7 @@ from stable_core.environments import Environments, try_lock
 from stable_core.errors import Conflict, InvalidInput, NotFound, StorageFull
 from stable_core.events import Event, EventHub
 from stable_core.job_queue import JobQueue
-from stable_core.params_check import ParamsCheck
+from stable_core.params_schema import ParamsSchema
 from stable_core.plugin_registry import PluginRegistry, bundled_folder
 from stable_core.protocol import artifact_path
 from stable_core.sdk.jobs import JobState
@@ -167,7 +167,7 @@ class Core:
         for key, request in requests.items():
             signature = self._registry.signature(request["job"])
             graphs.check_inputs(signature, request["inputs"], lambda leaf: self._type_of(leaf, requests, owner))
-            params = self._queue.check_params(request["job"], request["params"])
+            params = self._registry.params_schema(request["job"])(request["params"])
             row = {name: request[name] for name in ("job", "priority", "timeout")}
             row |= {"id": ids[key], "owner": owner, "graph": graph, "key": key or None, "parent": None}
             row |= {"inputs": graphs.with_job_ids(request["inputs"], ids), "params": params}
@@ -381,7 +381,7 @@ class Core:
         plugin = self._registry.plugin(name)
         schema = (plugin.announcement or {}).get("settings", {})
         saved = plugin.known_settings(self.config.plugin_settings(name))
-        return _settings_view(schema, ParamsCheck(schema).defaults | saved)
+        return _settings_view(schema, saved)
 
     async def update_plugin_settings(self, name: str, values: Row) -> None:
         """Check and save a plugin's settings; they hold from its next job on.
@@ -393,7 +393,7 @@ class Core:
         schema = (await self.plugin_settings(name))["schema"]
         saved = self._registry.plugin(name).known_settings(self.config.plugin_settings(name))
         given = {key: value for key, value in values.items() if value is not None}
-        ParamsCheck(schema)({**saved, **given})
+        ParamsSchema(schema)({**saved, **given})
         self.config.update_plugin_settings(name, values)
 
     # -- how it is doing -----------------------------------------------------------------------------------------------
@@ -429,5 +429,4 @@ def _digest(request: Row) -> str:
 
 
 def _settings_view(schema: Row, values: Row) -> Row:
-    secret = {name for name, field in schema.get("properties", {}).items() if field.get("writeOnly")}
-    return {"schema": schema, "values": {name: "" if name in secret else value for name, value in values.items()}}
+    return {"schema": schema, "values": ParamsSchema(schema).without_secrets(values)}

@@ -88,11 +88,6 @@ class Environments:
         python = _python_in(folder)
         return python if (folder / MARKER).is_file() and python.exists() else None
 
-    def size_bytes(self, spec: EnvironmentSpec) -> int:
-        """Return the disk space that the environment takes: files shared with others do not count."""
-        stats = [path.lstat() for path in self._folder_of(spec).rglob("*")]
-        return sum(getattr(stat, "st_blocks", -(-stat.st_size // 512)) * 512 for stat in stats if stat.st_nlink == 1)
-
     def _lock_of(self, spec: EnvironmentSpec) -> Path:
         """Return where the lock is or will be: the shipped one, else one made here."""
         return spec.lock or self.home / "locks" / f"{_digest(*_requirements(spec), _interpreter(spec))}.lock"

@@ -1,36 +1,56 @@
 """Requests and graphs: check them, put outputs in place of references, unfold sweeps. Nothing is stored or run here.
 
 An input is a text, {"data": …}, {"artifact": id}, {"job": key or id, "output": port}, {"each": […]}, or a list of
-these. A param is a value or {"each": […]}. Where more than one value arrives at a single port the job maps over them.
+these. {"each": […]} in place of any param, in groups too, sweeps it. Where more than one value arrives at a single
+port the job maps over them.
 """
 
 from __future__ import annotations
 
+import graphlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
 
 from stable_core.errors import BadRequest, InvalidInput
-from stable_core.params_check import is_sweep
+from stable_core.params_schema import is_sweep, sweeps_in, with_values
 from stable_core.sdk.artifacts import fits
 
 Signature = dict[str, Any]
 Request = dict[str, Any]
 TypeOf = Callable[[Any], str]
+Form = TypeVar("Form", bound=Struct)
 
-REQUEST_FIELDS = {
-    "job": str,
-    "inputs": dict,
-    "params": dict,
-    "priority": int,
-    "timeout": (int, float, type(None)),
-    "cache": bool,
-    "map": str,
-}
 MAX_FAN_OUT = 10_000
-MAX_TIMEOUT_SECONDS = 1e9
 MAX_NESTING = 100
+
+JobName = Annotated[str, Meta(description="the full name of a signature", examples=["sd.txt2img"])]
+INPUT = 'text, {"data": JSON}, {"artifact": id}, {"job": key or id, "output": port}, or a list of these'
+InputValue = Annotated[Any, Meta(description=INPUT, examples=["a red circle", {"artifact": "0" * 64}, {"job": "base"}])]
+
+
+class JobRequest(Struct, forbid_unknown_fields=True):
+    """What to run."""
+
+    job: JobName
+    inputs: dict[str, InputValue] = {}
+    params: dict[str, Any] = {}
+    priority: Annotated[int, Meta(ge=-(2**31), le=2**31, description="higher runs earlier")] = 0
+    timeout: Annotated[float, Meta(gt=0, le=1e9, description="seconds the job may run")] | None = None
+    cache: Annotated[bool, Meta(description="false runs the job again even if its result is known")] = True
+    map: Annotated[Literal["zip", "product"], Meta(description="how several lists are combined")] = "zip"
+
+
+class Document(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A graph document."""
+
+    version: Literal[1]
+    jobs: Annotated[dict[Annotated[str, Meta(min_length=1)], Any], Meta(min_length=1)]
+    ui: Annotated[dict[str, Any], Meta(description="layout of an editor; ignored by the core")] = {}
 
 
 def check_request(request: Any) -> Request:
@@ -39,16 +59,12 @@ def check_request(request: Any) -> Request:
     Raises:
         BadRequest: it is not of the documented form.
     """
-    check_json(request)
-    return _filled(request)
+    _check_json(request)
+    return msgspec.structs.asdict(_convert(request, JobRequest, "a job request"))
 
 
-def check_json(value: Any) -> None:
-    """Refuse what has no form in JSON: clients written in Python can send anything.
-
-    Raises:
-        BadRequest: it has none, or is nested too deeply.
-    """
+def _check_json(value: Any) -> None:
+    """Refuse what has no form in JSON, because clients written in Python can send anything, or is nested too deeply."""
     try:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
@@ -64,31 +80,11 @@ def check_json(value: Any) -> None:
     raise BadRequest(f"The request is nested more than {MAX_NESTING} deep")
 
 
-def _filled(request: Any) -> Request:
-    if not isinstance(request, dict):
-        raise BadRequest(
-            "A job request is a JSON object",
-            'For example {"job": "invert.invert", "inputs": {"image": {"artifact": "…"}}}.',
-        )
-    for name, value in request.items():
-        expected = REQUEST_FIELDS.get(name)
-        if expected is None:
-            raise BadRequest(f"A job request has no field {name!r}", f"Fields are {', '.join(REQUEST_FIELDS)}.")
-        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):  # type: ignore[arg-type]
-            raise BadRequest(
-                f"The field {name!r} has the wrong type: {type(value).__name__}",
-                "See /docs for the form of a job request.",
-            )
-    if "job" not in request:
-        raise BadRequest("The field 'job' is missing", "It is the full name of a signature, for example sd.txt2img.")
-    filled = {"inputs": {}, "params": {}, "priority": 0, "timeout": None, "cache": True, "map": "zip", **request}
-    if (
-        abs(filled["priority"]) > 2**31
-        or filled["map"] not in ("zip", "product")
-        or (filled["timeout"] is not None and not 0 < filled["timeout"] <= MAX_TIMEOUT_SECONDS)
-    ):
-        raise BadRequest("'priority' is a 32-bit number, 'map' is zip or product, 'timeout' is 0 to 10^9 seconds")
-    return filled
+def _convert(value: Any, form: type[Form], what: str) -> Form:
+    try:
+        return msgspec.convert(value, form)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"This is not {what}: {error}", "/docs shows the form of every request.") from None
 
 
 def check_document(document: Any) -> dict[str, Request]:
@@ -98,37 +94,18 @@ def check_document(document: Any) -> dict[str, Request]:
         BadRequest: it is no graph document of version 1.
         InvalidInput: its jobs refer to each other in a circle.
     """
-    if not isinstance(document, dict) or document.get("version") != 1 or not isinstance(document.get("jobs"), dict):
-        raise BadRequest(
-            "This is no graph document of version 1",
-            'It has the form {"version": 1, "jobs": {key: request}, "ui": {}}.',
-        )
-    unknown = set(document) - {"version", "jobs", "ui"}
-    if unknown or not document["jobs"] or "" in document["jobs"]:
-        wrong = "A key is empty" if document["jobs"] else "The graph has no jobs"
-        raise BadRequest(f"Unknown fields: {', '.join(sorted(unknown))}" if unknown else wrong)
-    check_json(document)
-    requests = {}
-    for key, request in document["jobs"].items():
-        try:
-            requests[key] = _filled(request)
-        except BadRequest as error:
-            raise BadRequest(f"Job {key!r}: {error.message}", error.hint) from None
-    ordered: dict[str, Request] = {}
-    remaining = {
-        key: {ref["job"] for ref in references(request["inputs"])} & set(requests) for key, request in requests.items()
-    }
-    while remaining:
-        free = [key for key, needs in remaining.items() if not needs - set(ordered)]
-        if not free:
-            raise InvalidInput(
-                f"These jobs wait for each other in a circle: {', '.join(sorted(remaining))}",
-                "Remove one of the wires.",
-            )
-        for key in free:
-            ordered[key] = requests[key]
-            del remaining[key]
-    return ordered
+    _check_json(document)
+    jobs = _convert(document, Document, "a graph document of version 1").jobs
+    checked = {key: _convert(request, JobRequest, f"a job request, job {key!r}") for key, request in jobs.items()}
+    requests = {key: msgspec.structs.asdict(request) for key, request in checked.items()}
+    needs = {key: [ref["job"] for ref in references(request["inputs"])] for key, request in requests.items()}
+    try:
+        ordered = list(graphlib.TopologicalSorter(needs).static_order())
+    except graphlib.CycleError as error:
+        circle = ", ".join(sorted(set(error.args[1])))
+        message = f"These jobs wait for each other in a circle: {circle}"
+        raise InvalidInput(message, "Remove one of the wires.") from None
+    return {key: requests[key] for key in ordered if key in requests}
 
 
 def leaves(value: Any) -> Iterator[Any]:
@@ -178,46 +155,35 @@ def check_inputs(signature: Signature, inputs: dict[str, Any], type_of: TypeOf) 
         InvalidInput: naming the port and what fits it.
     """
     ports = {port["name"]: port for port in signature["inputs"]}
-    for name in inputs:
-        if name not in ports:
-            raise InvalidInput(
-                f"{signature['name']} has no input {name!r}", f"Its inputs are {', '.join(ports) or 'none'}."
-            )
+    if unknown := inputs.keys() - ports:
+        message = f"{signature['name']} has no input {min(unknown)!r}"
+        raise InvalidInput(message, f"Its inputs are {', '.join(ports) or 'none'}.")
     for name, port in ports.items():
         value = inputs.get(name)
-        if value is None:
-            if not port["optional"]:
-                raise InvalidInput(f"{signature['name']} needs the input {name!r}", f"It takes {port['type']}.")
-            continue
-        for item in leaves(value):
-            if not isinstance(item, str) and not _is_leaf(item):
-                hint = 'Use a text, {"artifact": …}, {"job": …}, {"data": …} or a list.'
-                raise InvalidInput(f"{name!r} is no input value: {json.dumps(item)[:100]}", hint)
-            found = "text" if isinstance(item, str) else "data" if "data" in item else type_of(item)
+        if value is None and not port["optional"]:
+            raise InvalidInput(f"{signature['name']} needs the input {name!r}", f"It takes {port['type']}.")
+        for item in leaves([] if value is None else value):
+            found = _type_of_leaf(name, item, type_of)
             if not fits(found, port["type"]):
-                raise InvalidInput(f"{name!r} takes {port['type']}, not {found}", _hint_for(port, found))
+                hint = f"Wire in a job that makes {port['type']}, or put one in between that converts."
+                if found == "text":
+                    hint = f'Upload the {port["type"]} first and pass {{"artifact": "<id>"}}.'
+                raise InvalidInput(f"{name!r} takes {port['type']}, not {found}", hint)
 
 
-def _hint_for(port: dict[str, Any], found: str) -> str:
-    if found == "text":
-        return f'Upload the {port["type"]} first and pass {{"artifact": "<id>"}}.'
-    return f"Wire in a job that makes {port['type']}, or put one in between that converts."
-
-
-def _is_leaf(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return False
-    names = set(value)
-    return (
-        names == {"data"}
-        or (names == {"artifact"} and isinstance(value["artifact"], str))
-        or (
-            names <= {"job", "output"}
-            and isinstance(value.get("job"), str)
-            and value["job"] != ""
-            and isinstance(value.get("output", ""), str)
-        )
-    )
+def _type_of_leaf(name: str, item: Any, type_of: TypeOf) -> str:
+    match item:
+        case str():
+            return "text"
+        case {"data": _, **more} if not more:
+            return "data"
+        case {"artifact": str(), **more} if not more:
+            return type_of(item)
+        case {"job": str(key), **more} if key and (not more or [*more] == ["output"]):
+            if isinstance(more.get("output", ""), str):
+                return type_of(item)
+    hint = 'Use a text, {"artifact": …}, {"job": …}, {"data": …} or a list.'
+    raise InvalidInput(f"{name!r} is no input value: {json.dumps(item)[:100]}", hint)
 
 
 def output_port(signature: Signature, reference: dict[str, Any]) -> dict[str, Any]:
@@ -226,16 +192,12 @@ def output_port(signature: Signature, reference: dict[str, Any]) -> dict[str, An
     Raises:
         InvalidInput: there is no such port.
     """
-    ports: list[dict[str, Any]] = signature["outputs"]
-    wanted = reference.get("output")
-    for port in ports:
-        if wanted in (None, port["name"]):
-            return port
-    names = ", ".join(port["name"] for port in ports) or "none"
-    raise InvalidInput(
-        f"{signature['name']} has no output {wanted!r}" if wanted else f"{signature['name']} makes nothing",
-        f"Its outputs: {names}.",
-    )
+    ports: dict[str, dict[str, Any]] = {port["name"]: port for port in signature["outputs"]}
+    wanted = reference.get("output") or next(iter(ports), "")
+    if wanted in ports:
+        return ports[wanted]
+    message = f"{signature['name']} has no output {wanted!r}" if wanted else f"{signature['name']} makes nothing"
+    raise InvalidInput(message, f"Its outputs: {', '.join(ports) or 'none'}.")
 
 
 def resolve_inputs(
@@ -279,12 +241,13 @@ def fan_out(
         for name, values in inputs.items()
         if (len(values) != 1 if name not in list_ports else values and isinstance(values[0], list))
     }
-    swept = {name: value["each"] for name, value in params.items() if is_sweep(value)}
+    swept = sweeps_in(params)
     if not mapped and not swept:
         return None
     lists = [*mapped.values(), *swept.values()]
     if how == "zip" and len({len(values) for values in lists}) > 1:
-        found = ", ".join(f"{name}: {len(values)}" for name, values in [*mapped.items(), *swept.items()])
+        names = [*mapped, *(".".join(map(str, place)) for place in swept)]
+        found = ", ".join(f"{name}: {len(values)}" for name, values in zip(names, lists, strict=True))
         hint = 'Make them equally long, or ask for "map": "product".'
         raise InvalidInput(f"Lists of different length cannot be paired ({found})", hint)
     combinations = zip(*lists, strict=True) if how == "zip" else itertools.product(*lists)
@@ -294,7 +257,7 @@ def fan_out(
     return [
         {
             "inputs": {**inputs, **dict(zip(mapped, combination, strict=False))},
-            "params": {**params, **dict(zip(swept, combination[len(mapped) :], strict=True))},
+            "params": with_values(params, dict(zip(swept, combination[len(mapped) :], strict=True))),
         }
         for combination in chosen
     ]

@@ -14,16 +14,8 @@ from typing import Any, TypeVar, cast
 
 from stable_core import graphs
 from stable_core.config import Config
-from stable_core.errors import (
-    NotFound,
-    StableCoreError,
-    StorageFull,
-    TimedOut,
-    WorkerDied,
-    error_from_dict,
-)
+from stable_core.errors import NotFound, StableCoreError, StorageFull, TimedOut, WorkerDied, error_from_dict
 from stable_core.job_states import JobStates
-from stable_core.params_check import ParamsCheck
 from stable_core.plugin_registry import PluginRegistry
 from stable_core.protocol import Message, artifact_path
 from stable_core.ready_jobs import ReadyJobs
@@ -84,7 +76,6 @@ class JobQueue:
         self.notes: dict[str, str] = {}
         """By plugin, what the start of its worker is doing; shown as the progress of its queued jobs."""
         self._skips: Counter[str] = Counter()
-        self._checks: dict[tuple[str, str], ParamsCheck] = {}
         self._lease_owner = new_id()
         self._side_work: set[asyncio.Task[Any]] = set()
         self._is_stopping = False
@@ -92,18 +83,6 @@ class JobQueue:
         """A commit failed, so rows and memory may differ; see `stall`."""
         self._is_dispatching = False
         store.on_failure = self.stall
-
-    def check_params(self, name: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Return the complete params of a job, defaults and seeds filled in.
-
-        Raises:
-            InvalidParams: naming every wrong param.
-        """
-        signature = self._registry.signature(name)
-        key = (name, self._registry.plugins[name.partition(".")[0]].version)
-        if key not in self._checks:
-            self._checks[key] = ParamsCheck(signature["params"])
-        return self._checks[key](params)
 
     # -- admit: from a row to the ready order --------------------------------------------------------------------------
 
@@ -281,7 +260,7 @@ class JobQueue:
             try:
                 jobs = message["jobs"]
                 for job in jobs.values():
-                    job["params"] = self.check_params(job["job"], job["params"])
+                    job["params"] = self._registry.params_schema(job["job"])(job["params"])
                 self.states.expand(row, jobs, message["results"])
             except StableCoreError as error:
                 self.states.fail(row, error)

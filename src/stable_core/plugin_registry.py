@@ -14,12 +14,13 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stable_core.environments import Environments, EnvironmentSpec, worker_environment, worker_runtime
 from stable_core.errors import BadAnnouncement, NotFound, PluginError, StableCoreError, error_from_dict
+from stable_core.params_schema import ParamsSchema
 from stable_core.protocol import MAX_MESSAGE_BYTES, VERSION, MessageDecoder
 
 ENTRY_POINTS = "stable_core.plugins"
@@ -47,6 +48,8 @@ class InstalledPlugin:
     environment: EnvironmentSpec
     announcement: dict[str, Any] | None = None
     error: StableCoreError | None = None
+    params_schemas: dict[str, ParamsSchema] = field(default_factory=dict)
+    """By full name of a job, made when first asked for."""
 
     @property
     def memory_mb(self) -> int:
@@ -156,6 +159,18 @@ class PluginRegistry:
                     return dict(signature)
         hint = _near(full_name, [each["name"] for each in self.signatures()])
         raise NotFound(f"Nothing announces {full_name!r}", hint)
+
+    def params_schema(self, full_name: str) -> ParamsSchema:
+        """Return what checks and completes the params of `plugin.job`.
+
+        Raises:
+            NotFound, PluginError: as signature.
+        """
+        signature = self.signature(full_name)
+        schemas = self.plugins[full_name.partition(".")[0]].params_schemas
+        if full_name not in schemas:
+            schemas[full_name] = ParamsSchema(signature["params"])
+        return schemas[full_name]
 
     def model_roots(self, configured: list[Path]) -> list[Path]:
         """Return every models folder, the strongest first: those configured, then those that plugins bring."""

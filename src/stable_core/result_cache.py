@@ -31,7 +31,7 @@ class ResultCache:
             return None
         plugin = self._registry.plugins[row["plugin"]]
         settings = self._config.plugin_settings(row["plugin"])
-        models = self._model_stamps(signature["params"].get("properties", {}), row["params"])
+        models = self._model_stamps(self._registry.params_schema(row["job"]).models_in(row["params"]))
         parts = [row["job"], plugin.version, settings, models, inputs, row["params"]]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -47,15 +47,13 @@ class ResultCache:
         files += [Path(artifact["path"]) for artifact in every if "path" in artifact]
         return found if all(map(Path.is_file, files)) else None
 
-    def _model_stamps(self, fields: dict[str, Any], params: dict[str, Any]) -> list[list[Any]]:
-        """Return path, size and time of each model file that the params name: a replaced file is another input."""
+    def _model_stamps(self, models: list[tuple[str, str]]) -> list[list[Any]]:
+        """Return path, size and time of each file of some models: a replaced file is another input."""
         stamps = []
-        for name, field in fields.items():
-            kind = field.get("x-ui", {}).get("kind")
-            if kind and isinstance(params.get(name), str):
-                with contextlib.suppress(InvalidParams):  # the plugin says what it makes of an unknown name
-                    path = find_model_file(kind, params[name], self._registry.model_roots(self._config.model_roots()))
-                    for file in [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*"))):
-                        stat = file.stat()
-                        stamps.append([str(file), stat.st_size, stat.st_mtime_ns])
+        for kind, name in models:
+            with contextlib.suppress(InvalidParams):  # the plugin says what it makes of an unknown name
+                path = find_model_file(kind, name, self._registry.model_roots(self._config.model_roots()))
+                for file in [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*"))):
+                    stat = file.stat()
+                    stamps.append([str(file), stat.st_size, stat.st_mtime_ns])
         return stamps

@@ -29,6 +29,7 @@ from stable_core import server_shapes as shapes
 from stable_core.config import Config
 from stable_core.core import Core
 from stable_core.errors import BadRequest, Conflict, InvalidInput, NotFound, StableCoreError, TooLarge
+from stable_core.graphs import JobRequest
 from stable_core.server_openapi import (
     Operation,
     docs_page,
@@ -120,7 +121,7 @@ async def list_models(request: Request) -> Response:
 
 
 @operation(
-    "POST", "/v1/jobs", query=shapes.WaitQuery, body=shapes.JobRequest, returns=shapes.Job, status=201,
+    "POST", "/v1/jobs", query=shapes.WaitQuery, body=JobRequest, returns=shapes.Job, status=201,
     errors=(404, 409, 413, 422), headers=(KEY_HEADER,),
 )  # fmt: skip
 async def submit_job(request: Request) -> Response:

@@ -6,35 +6,20 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from stable_core.graphs import Document, JobName, JobRequest
+
 State = Literal["waiting", "queued", "running", "succeeded", "failed", "cancelled"]
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the bytes, in hexadecimal")]
-JobName = Annotated[str, Meta(description="the full name of a signature", examples=["sd.txt2img"])]
 Unix = Annotated[float, Meta(description="seconds since 1970, UTC")]
 Wait = Annotated[float, Meta(ge=0, le=60, description="seconds to wait for the job to finish")]
 Seq = Annotated[int, Meta(ge=0, le=2**62, description="replay what came after this number; without it, only new")]
-INPUT = 'text, {"data": JSON}, {"artifact": id}, {"job": key or id, "output": port}, or a list of these'
-InputValue = Annotated[Any, Meta(description=INPUT, examples=["a red circle", {"artifact": "0" * 64}, {"job": "base"}])]
 
 
-class JobRequest(Struct, forbid_unknown_fields=True):
-    """What to run."""
-
-    job: JobName
-    inputs: dict[str, InputValue] = {}
-    params: dict[str, Any] = {}
-    priority: Annotated[int, Meta(ge=-(2**31), le=2**31, description="higher runs earlier")] = 0
-    timeout: Annotated[float, Meta(gt=0, description="seconds the job may run")] | None = None
-    cache: Annotated[bool, Meta(description="false runs the job again even if its result is known")] = True
-    map: Annotated[Literal["zip", "product"], Meta(description="how several lists are combined")] = "zip"
-
-
-class GraphRequest(Struct, forbid_unknown_fields=True):
+class GraphRequest(Document):
     """A graph document."""
 
-    version: Literal[1]
     jobs: Annotated[dict[str, JobRequest], Meta(min_length=1)]
-    ui: Annotated[dict[str, Any], Meta(description="layout of an editor; ignored by the core")] = {}
 
 
 class CancelRequest(Struct, forbid_unknown_fields=True):

@@ -43,6 +43,16 @@ def twice(prompt: Text, image: Image, params: P) -> list[Job[list[Image]]]:
     return [work.job(prompt, image, params), work.job(prompt, image, params)]
 """
 
+GROUPED = """
+class Group(Params):
+    scale: int = Field(default=2, ge=1, description="Scale")
+    inner: list["Group"] = Field(default=[], description="Groups inside")
+
+class P(Params):
+    group: Group | None = Field(default=None, description="A group")
+    groups: list[Group] = Field(default=[Group()], description="Groups")
+"""
+
 FINE = "progress(1, 1)\nreturn image"
 
 STUBBORN = """
@@ -64,10 +74,10 @@ def check(pytester: pytest.Pytester, *targets: str | Path, **files: str) -> pyte
     return pytester.runpytest(*loaded, *options, "-v", "-p", "no:cacheprovider")
 
 
-def job(body: str, returns: str = "Image") -> str:
+def job(body: str, returns: str = "Image", knobs: str = "") -> str:
     """Return a plugin with one job of this body."""
     head = f"def work(image: Image, params: P, progress: Progress) -> {returns}:\n    'Work.'"
-    return f"{HEAD}\n@plugin.job\n{head}\n{textwrap.indent(body, '    ')}"
+    return f"{HEAD}{knobs}\n@plugin.job\n{head}\n{textwrap.indent(body, '    ')}"
 
 
 @pytest.mark.parametrize(("name", "jobs"), [("invert", 1), ("image", 8)])
@@ -88,11 +98,17 @@ def test_without_the_option_nothing_is_added(pytester: pytest.Pytester) -> None:
     check(pytester, test_one="def test_one(): pass").assert_outcomes(passed=1)
 
 
+def test_groups_of_params_keep_the_contract(pytester: pytest.Pytester) -> None:
+    check(pytester, "sample.py", sample=job(FINE, knobs=GROUPED)).assert_outcomes(passed=5)
+
+
 @pytest.mark.parametrize(
     ("plugin", "broken"),
     [
         (job(FINE).replace(', description="Steps"', ""), "P has no description of steps"),
         (job(FINE).replace("default=3", "default=0"), "refuses its own defaults: steps"),
+        (job(FINE, knobs=GROUPED.replace(', description="Scale"', "")), "Group has no description of scale"),
+        (job(FINE, knobs=GROUPED.replace("default=2", "default=0")), "refuses its own defaults: scale"),
         (job(FINE).replace("'Work.'", ""), "work has no docstring"),
         (job(FINE).replace("import *", "import *; import sys; sys.modules['torch'] = sys"), "imports torch"),
         (job("return image"), "never calls progress"),

@@ -57,6 +57,8 @@ def png(color: str = "red") -> bytes:
         ({"params": {"number": {"each": [1, 101]}}}, InvalidParams, "number"),
         ({"params": {"number": {"each": [{"each": [1]}]}}}, InvalidParams, "number"),
         ({"params": {"number": {"each": 3}}}, InvalidParams, "number"),
+        ({"job": "probe.refine", "inputs": {}, "params": {"refiner": {"steps": 0}}}, InvalidParams, "refiner.steps: "),
+        ({"job": "probe.refine", "inputs": {}, "params": {"second": {"stepz": 1}}}, InvalidParams, "stepz"),
         ({"priority": 2**40}, BadRequest, "priority"),
         ({"timeout": -1}, BadRequest, "timeout"),
         ({"timeout": 0}, BadRequest, "timeout"),

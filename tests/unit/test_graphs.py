@@ -278,7 +278,19 @@ def test_params_are_swept_with_inputs() -> None:
     assert [(inputs["text"], chosen["steps"]) for inputs, chosen in crossed] == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
 
 
+def test_sweeps_inside_groups_are_combined_with_others() -> None:
+    params = {"hires": {"scale": {"each": [2, 3]}, "steps": 5}, "size": {"each": [8, 9]}}
+    assert [chosen for _, chosen in unfold({"text": "a"}, params)] == [
+        {"hires": {"scale": 2, "steps": 5}, "size": 8},
+        {"hires": {"scale": 3, "steps": 5}, "size": 9},
+    ]
+    crossed = [chosen for _, chosen in unfold({"text": "a"}, params, "product")]
+    assert [(chosen["hires"]["scale"], chosen["size"]) for chosen in crossed] == [(2, 8), (2, 9), (3, 8), (3, 9)]
+
+
 def test_lists_of_different_length_are_not_paired() -> None:
+    with pytest.raises(InvalidInput, match=r"hires\.scale: 2, steps: 3"):
+        unfold({"text": "a"}, {"hires": {"scale": {"each": [1, 2]}}, "steps": {"each": [1, 2, 3]}})
     with pytest.raises(InvalidInput, match="text: 2, steps: 3"):
         unfold({"text": ["a", "b"]}, {"steps": {"each": [1, 2, 3]}})
     with pytest.raises(InvalidInput, match="text: 0, steps: 1"):

@@ -130,6 +130,32 @@ async def test_a_map_answered_by_the_cache_ends(core: Core, lab: Any) -> None:
     assert lab.texts(core, first) == lab.texts(core, second)
 
 
+async def test_groups_of_params_are_completed_and_shown(core: Core, lab: Any) -> None:
+    job = await lab.run(core, "refine", params={"second": {"steps": 3}})
+    model = {"checkpoint": "", "tally": ""}
+    first, second = job["params"]["refiner"], job["params"]["second"]
+    assert first == {"model": model, "steps": 7, "seed": first["seed"]}
+    assert second == {"model": model, "steps": 3, "seed": second["seed"]}
+    assert min(first["seed"], second["seed"]) >= 0
+    assert job["outputs"]["data"][0]["value"] == job["params"]
+
+
+async def test_groups_of_params_are_swept(core: Core, lab: Any) -> None:
+    params = {"refiner": {"steps": {"each": [1, 2]}, "seed": {"each": [-1, 4]}}, "tally": {"each": ["", ""]}}
+    job = await lab.run(core, "refine", params=params)
+    made = [artifact["value"]["refiner"] for artifact in job["outputs"]["data"]]
+    assert [refiner["steps"] for refiner in made] == [1, 2]
+    assert [refiner["seed"] for refiner in made] == job["params"]["refiner"]["seed"]["each"]
+    assert made[0]["seed"] >= 0
+
+
+async def test_an_invocation_makes_jobs_with_groups(core: Core, lab: Any) -> None:
+    job = await lab.run(core, "refine_later")
+    params = job["outputs"]["data"][0]["value"]
+    assert (params["refiner"]["steps"], params["second"]["steps"]) == (7, 3)
+    assert min(params["refiner"]["seed"], params["second"]["seed"]) >= 0
+
+
 async def test_the_list_output_of_a_job_maps_the_next(core: Core, lab: Any) -> None:
     done = await run_graph(
         core,
@@ -473,6 +499,17 @@ async def test_a_file_replaced_in_a_diffusers_folder_makes_the_job_run_again(cor
     for count, content in enumerate((b"one", b"another"), 1):
         unet.write_bytes(content)
         await lab.run(core, "load_model", params={"checkpoint": "whole", "tally": str(tally)})
+        assert runs(tally) == count
+
+
+async def test_a_replaced_model_file_of_a_group_makes_the_job_run_again(core: Core, lab: Any) -> None:
+    tally = lab.tally()
+    model = core.home / "models" / "checkpoints" / "grouped.safetensors"
+    refiner = {"model": {"checkpoint": "grouped"}, "seed": 1}
+    for count, content in enumerate((b"one", b"another"), 1):
+        model.write_bytes(content)
+        for _ in range(2):
+            await lab.run(core, "refine", params={"refiner": refiner, "tally": str(tally)})
         assert runs(tally) == count
 
 

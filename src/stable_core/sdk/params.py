@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import random
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -60,6 +59,8 @@ def Field(  # noqa: N802 - mirrors pydantic.Field, which plugin authors know
         raise TypeError(f"Field has no option {min(unknown)!r}")
     hints = {"component": component, "group": group, "advanced": advanced, "unit": unit, "depends": depends}
     ui: dict[str, Any] = {name: value for name, value in hints.items() if value}
+    if "default_factory" in options:  # clients and the core complete params by the schema, which shows no factory
+        default = options.pop("default_factory")()
     if ui:  # merged, because the type may have hints of its own, as Seed and ModelFile do
         options["json_schema_extra"] = lambda schema: schema.update({"x-ui": {**schema.get("x-ui", {}), **ui}})
     field: Any = pydantic.Field(default, **options)
@@ -163,18 +164,3 @@ def check_params(cls: type[Params], values: dict[str, Any]) -> Params:
 def describe_validation(error: ValidationError) -> str:
     """Return one line that names every wrong value of a pydantic error."""
     return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'params'}: {item['msg']}" for item in error.errors())
-
-
-def resolve_seeds(schema: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` with every random seed (-1, given or by default) replaced by a concrete one, in sweeps too."""
-    resolved = dict(values)
-    for name, field in schema.get("properties", {}).items():
-        if field.get("x-ui", {}).get("component") == "seed":
-            resolved[name] = _concrete_seed(values.get(name, field.get("default", -1)))
-    return resolved
-
-
-def _concrete_seed(value: Any) -> Any:
-    if isinstance(value, dict) and isinstance(value.get("each"), list):
-        return {**value, "each": [_concrete_seed(one) for one in value["each"]]}
-    return random.SystemRandom().randint(0, MAX_SEED) if value == -1 else value

@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import PIL.Image
 import pydantic
@@ -139,16 +139,29 @@ def _announces_quickly(source: Path, target: str, announcement: dict[str, Any]) 
 
 
 def _explains(params: type[Params], signature: JobSignature | None = None) -> None:
-    """The job has a description; every knob has one too and a default that is valid, or none."""
+    """The job has a description; every knob has one too, in groups as well, and a default that is valid, or none."""
     if signature is not None:
         _expect(signature.to_dict()["title"] != "", f"{signature.name} has no docstring")
-    silent = ", ".join(name for name, knob in params.model_fields.items() if not knob.description)
-    _expect(not silent, f"{params.__name__} has no description of {silent}")
-    try:
-        params.model_validate(dict(params.model_construct()))
-    except pydantic.ValidationError as error:
-        wrong = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors() if item["type"] != "missing")
-        _expect(not wrong, f"{params.__name__} refuses its own defaults: {wrong}")
+    for group in _with_groups(params):
+        silent = ", ".join(name for name, knob in group.model_fields.items() if not knob.description)
+        _expect(not silent, f"{group.__name__} has no description of {silent}")
+        try:
+            group.model_validate(dict(group.model_construct()))
+        except pydantic.ValidationError as error:
+            wrong = [f"{item['loc'][0]}: {item['msg']}" for item in error.errors() if item["type"] != "missing"]
+            _expect(not wrong, f"{group.__name__} refuses its own defaults: {'; '.join(wrong)}")
+
+
+def _with_groups(params: type[Params]) -> list[type[Params]]:
+    """Return a params class and those that its knobs are made of."""
+    found = [params]
+    for group in found:  # grows meanwhile
+        types = [knob.annotation for knob in group.model_fields.values()]
+        for one in types:  # and so do these: `list[Group]` and `Group | None` are made of others
+            types += get_args(one)
+            if isinstance(one, type) and issubclass(one, Params) and one not in found:
+                found.append(one)
+    return found
 
 
 def _runs(signature: JobSignature, example: Example) -> None:

@@ -306,6 +306,31 @@ class ModelParams(Params):
     tally: str = Field(default="")
 
 
+class Refiner(Params):
+    model: ModelParams = Field(default=ModelParams())
+    steps: int = Field(default=5, ge=1)
+    seed: Seed = Field(default=-1)
+
+
+class GroupedParams(Params):
+    refiner: Refiner = Field(default=Refiner(steps=7))
+    second: Refiner | None = Field(default=None)
+    tally: str = Field(default="")
+
+
+@plugin.job
+def refine(params: GroupedParams) -> Data:
+    """Return the params as they came."""
+    note_run(params.tally)
+    return Data(params.model_dump(mode="json"))
+
+
+@plugin.invocation
+def refine_later(params: GroupedParams) -> Job[Data]:
+    """Refine with a group of which only the steps are set."""
+    return refine.job(GroupedParams(second=Refiner(steps=3)))
+
+
 @plugin.job
 def load_model(params: ModelParams) -> Text:
     """Pretend to use a model file."""

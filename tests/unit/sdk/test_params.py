@@ -12,7 +12,7 @@ import pytest
 
 from stable_core.errors import InvalidParams
 from stable_core.sdk import Field, ModelFile, Params, Plugin, Secret, Seed, find_model_file, model_files
-from stable_core.sdk.params import MAX_SEED, check_params, resolve_seeds
+from stable_core.sdk.params import MAX_SEED, check_params
 
 
 class Fit(enum.StrEnum):
@@ -67,6 +67,16 @@ class TestChecks:
         with pytest.raises(InvalidParams, match=r"steps: .*; width: "):
             check_params(Knobs, {"steps": 0, "width": 1})
 
+    def test_what_is_wrong_in_a_group_is_named_by_its_path(self) -> None:
+        class Grouped(Params):
+            knobs: Knobs = Field(default=Knobs())
+            more: Knobs | None = Field(default=None)
+
+        with pytest.raises(InvalidParams, match=r"^knobs\.steps: .*; more\.stepps: "):
+            check_params(Grouped, {"knobs": {"steps": 0}, "more": {"stepps": 1}})
+        with pytest.raises(pydantic.ValidationError, match="frozen"):
+            Grouped().knobs.steps = 3  # type: ignore[misc]
+
     def test_a_class_without_knobs_takes_none(self) -> None:
         with pytest.raises(InvalidParams, match="x: ") as caught:
             check_params(Params, {"x": 1})
@@ -111,36 +121,16 @@ class TestSchema:
         with pytest.raises(TypeError, match="no option 'min'"):
             Field(default=1, min=1)
 
+    def test_the_default_that_a_factory_makes_is_drawn(self) -> None:
+        assert schema()["tags"]["default"] == []
+        assert Knobs().tags is not Knobs().tags
+
     def test_a_secret_is_a_password(self) -> None:
         class Settings(Params):
             token: Secret = ""
 
         drawn = Settings.model_json_schema()["properties"]["token"]
         assert drawn.items() >= {"type": "string", "format": "password", "writeOnly": True}.items()
-
-
-class TestSeeds:
-    def resolve(self, values: dict[str, Any]) -> dict[str, Any]:
-        return resolve_seeds(Knobs.model_json_schema(), values)
-
-    def test_a_random_seed_is_chosen_once_and_lies_in_the_range(self) -> None:
-        seeds = {self.resolve({})["seed"] for _ in range(20)} | {self.resolve({"seed": -1})["seed"]}
-        assert len(seeds) > 10
-        assert all(0 <= seed <= MAX_SEED for seed in seeds)
-
-    def test_a_given_seed_and_other_params_stay(self) -> None:
-        assert self.resolve({"seed": 7, "steps": 3}) == {"seed": 7, "steps": 3}
-        assert self.resolve({"seed": 0})["seed"] == 0
-
-    def test_each_random_seed_of_a_sweep_is_its_own(self) -> None:
-        each = self.resolve({"seed": {"each": [-1, 5, -1]}})["seed"]["each"]
-        assert each[1] == 5
-        assert -1 not in each
-
-    def test_the_given_values_are_not_changed(self) -> None:
-        values: dict[str, Any] = {}
-        self.resolve(values)
-        assert values == {}
 
 
 @pytest.fixture

@@ -1,0 +1,147 @@
+"""Params against the announced JSON Schema: completed, with concrete seeds, or refused. It knows no params class.
+
+Params may hold groups, which are params themselves, optional ones (null else) and lists of them. `{"each": [...]}` in
+place of any value, however deep, is a sweep.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema_rs
+
+from stable_core.errors import InvalidParams
+from stable_core.sdk.params import MAX_SEED
+
+Schema = dict[str, Any]
+Place = tuple[str | int, ...]
+"""Where a value stands: the names and indexes that lead to it."""
+Change = Callable[[Schema, Any], Any]
+"""Gets the schema of one knob and its value and returns the value to put there."""
+
+
+class ParamsSchema:
+    """Completes and checks params against one JSON Schema and finds what its hints say of them."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = _with_groups(schema, schema.get("$defs", {}))
+        self._validator = jsonschema_rs.Draft202012Validator(self._schema)
+
+    def __call__(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the complete params; of a sweep, every value is checked.
+
+        Raises:
+            InvalidParams: naming every wrong param.
+        """
+        complete = _completed(self._schema, params, _concrete_seed)
+        swept = sweeps_in(complete)
+        if not swept:
+            self._check(complete)
+        first = {place: values[0] for place, values in swept.items() if values}
+        for place, values in swept.items():
+            for value in values:
+                self._check(with_values(complete, {**first, place: value}))
+        return complete
+
+    def _check(self, values: dict[str, Any]) -> None:
+        if self._validator.is_valid(values):
+            return
+        wrong = [
+            f"{'.'.join(map(str, error.instance_path)) or 'params'}: {error.message}"
+            for error in self._validator.iter_errors(values)
+        ]
+        raise InvalidParams("; ".join(wrong), f"Params are {', '.join(self._schema.get('properties', {})) or 'none'}.")
+
+    def models_in(self, params: dict[str, Any]) -> list[tuple[str, str]]:
+        """Return kind and name of each model file that complete params name."""
+        found: list[tuple[str, str]] = []
+
+        def note(field: Schema, value: Any) -> None:
+            kind = field.get("x-ui", {}).get("kind")
+            if kind and isinstance(value, str):
+                found.append((kind, value))
+
+        _completed(self._schema, params, note)
+        return found
+
+    def without_secrets(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the complete params with every secret blanked."""
+        return _completed(self._schema, params, lambda field, value: "" if field.get("writeOnly") else value)
+
+
+def _with_groups(field: Schema, definitions: dict[str, Schema], within: tuple[str, ...] = ()) -> Schema:
+    """Return a schema with the groups it refers to in place, so that schema and values have the same shape.
+
+    A group inside itself stays a reference: its depth has no end.
+    """
+    options = [option for option in field.get("anyOf", ()) if option != {"type": "null"}]
+    if len(options) == 1 < len(field["anyOf"]):
+        group = _with_groups(options[0], definitions, within)
+        if "properties" in group:
+            own = {name: value for name, value in field.items() if name != "anyOf"}
+            return {**group, "type": ["object", "null"], **own}
+    name = field.get("$ref", "").removeprefix("#/$defs/")
+    if name in definitions and name not in within:
+        own = {name: value for name, value in field.items() if name != "$ref"}
+        field, within = {**definitions[name], **own}, (*within, name)
+    if "items" in field:
+        field = {**field, "items": _with_groups(field["items"], definitions, within)}
+    if "properties" in field:
+        inner = {name: _with_groups(inner, definitions, within) for name, inner in field["properties"].items()}
+        field = {**field, "properties": inner}
+    return field
+
+
+def _completed(group: Schema, values: dict[str, Any], change: Change) -> dict[str, Any]:
+    """Return the values of a group with its defaults filled in and each knob's value changed."""
+    fields = group.get("properties", {})
+    defaults = {name: field["default"] for name, field in fields.items() if "default" in field}
+    return {name: _changed(fields.get(name, {}), value, change) for name, value in {**defaults, **values}.items()}
+
+
+def _changed(field: Schema, value: Any, change: Change) -> Any:
+    if is_sweep(value):
+        return {"each": [_changed(field, one, change) for one in value["each"]]}
+    if isinstance(value, dict) and "properties" in field:
+        return _completed(field, value, change)
+    if isinstance(value, list) and "items" in field:
+        return [_changed(field["items"], one, change) for one in value]
+    return change(field, value)
+
+
+def _concrete_seed(field: Schema, value: Any) -> Any:
+    is_random = value == -1 and field.get("x-ui", {}).get("component") == "seed"
+    return random.SystemRandom().randint(0, MAX_SEED) if is_random else value
+
+
+def is_sweep(value: Any) -> bool:
+    """Tell whether a value is {"each": [...]}."""
+    return isinstance(value, dict) and set(value) == {"each"} and isinstance(value["each"], list)
+
+
+def sweeps_in(values: dict[str, Any] | list[Any]) -> dict[Place, list[Any]]:
+    """Return the values of each sweep in params by the place of the sweep; a sweep inside a sweep is none."""
+    found: dict[Place, list[Any]] = {}
+    for name, value in values.items() if isinstance(values, dict) else enumerate(values):
+        if is_sweep(value):
+            found[(name,)] = value["each"]
+        elif isinstance(value, dict | list):
+            found |= {(name, *place): swept for place, swept in sweeps_in(value).items()}
+    return found
+
+
+def with_values(params: dict[str, Any], chosen: dict[Place, Any]) -> dict[str, Any]:
+    """Return params with some places taken by other values; the given ones are not changed."""
+    for place, value in chosen.items():
+        params = _with_value(params, place, value)
+    return params
+
+
+def _with_value(values: Any, place: Place, value: Any) -> Any:
+    if not place:
+        return value
+    copy = values.copy()
+    copy[place[0]] = _with_value(copy[place[0]], place[1:], value)
+    return copy
