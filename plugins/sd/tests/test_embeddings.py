@@ -56,19 +56,19 @@ def test_pickled_files(tmp_path: Path, file: str, content: dict[str, Any], count
     embedding = read_embedding(tmp_path / file)
     assert embedding is not None
     assert (embedding.name, len(embedding)) == ("cat", count)
-    assert embedding.vectors["text_encoder"].shape == (count, 8)
-    assert embedding.vectors["text_encoder"].dtype == torch.float32
+    assert embedding.vectors[8].shape == (count, 8)
+    assert embedding.vectors[8].dtype == torch.float32
 
 
 @pytest.mark.parametrize(
     ("tensors", "widths", "count"),
     [
-        ({"emb_params": vectors(2)}, {"text_encoder": 8}, 2),
-        ({"anything": vectors(1)[0]}, {"text_encoder": 8}, 1),
-        ({"clip_l": vectors(2, 8), "clip_g": vectors(2, 12)}, {"text_encoder": 8, "text_encoder_2": 12}, 2),
+        ({"emb_params": vectors(2)}, [8], 2),
+        ({"anything": vectors(1)[0]}, [8], 1),
+        ({"clip_l": vectors(2, 8), "clip_g": vectors(2, 12)}, [8, 12], 2),
     ],
 )
-def test_safetensors_files(folder: Path, tensors: dict[str, Tensor], widths: dict[str, int], count: int) -> None:
+def test_safetensors_files(folder: Path, tensors: dict[str, Tensor], widths: list[int], count: int) -> None:
     save_file(tensors, folder / "cat.safetensors")
     usable, skipped = usable_embeddings(widths)
     assert skipped == {}
@@ -84,7 +84,7 @@ def test_a_card_holds_its_embedding_in_a_chunk(tmp_path: Path) -> None:
     embedding = read_embedding(tmp_path / "card.png")
     assert embedding is not None
     assert embedding.name == "inner"  # the name in the picture, not of the file
-    assert torch.equal(embedding.vectors["text_encoder"], vectors(2))
+    assert torch.equal(embedding.vectors[8], vectors(2))
 
 
 def plainly_made_card(data: bytes, height: int) -> Image.Image:
@@ -114,13 +114,13 @@ def test_a_card_holds_its_embedding_in_its_pixels() -> None:
 
 def test_a_card_made_here_keeps_the_picture_and_survives_without_its_chunk(tmp_path: Path) -> None:
     picture = Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 50).convert("RGB")
-    embedding = Embedding("cat", {"text_encoder": vectors(2)}, step=9)
+    embedding = Embedding("cat", {8: vectors(2)}, step=9)
     card = make_card(picture, pickled_form(embedding))
     card.save(tmp_path / "bare.png")
     read = read_embedding(tmp_path / "bare.png")
     assert read is not None
     assert (read.name, read.step) == ("cat", 9)
-    assert torch.equal(read.vectors["text_encoder"], vectors(2))
+    assert torch.equal(read.vectors[8], vectors(2))
     side = (card.width - 64) // 2
     assert np.array_equal(np.asarray(card)[:, side : side + 64], np.asarray(picture))
     assert torch.equal(read_card(card)["string_to_param"]["*"], vectors(2))  # type: ignore[index]
@@ -139,7 +139,7 @@ def test_a_preview_beside_a_file_does_not_hide_it(folder: Path) -> None:
     save_file({"emb_params": vectors()}, folder / "cat.safetensors")
     for name in ("cat.png", "cat.preview.png"):
         Image.new("RGB", (8, 8), "red").save(folder / name)
-    assert usable_embeddings({"text_encoder": 8}) == ({"cat": usable_embeddings({"text_encoder": 8})[0]["cat"]}, {})
+    assert usable_embeddings([8]) == ({"cat": usable_embeddings([8])[0]["cat"]}, {})
 
 
 def test_an_empty_file_is_passed_over(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_what_cannot_be_used_is_skipped_with_a_reason(folder: Path) -> None:
     torch.save({"string_to_param": Path("code")}, folder / "evil.pt")
     (folder / "broken.pt").write_bytes(b"PK\x03\x04 no archive")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n no picture")
-    usable, skipped = usable_embeddings({"text_encoder": 8})
+    usable, skipped = usable_embeddings([8])
     assert usable == {}
     assert skipped.keys() == {"other", "two", "evil", "broken"}
     assert "768" in skipped["other"]
@@ -163,36 +163,36 @@ def test_one_of_each_is_used_of_two_with_the_same_name(folder: Path) -> None:
     (folder / "new").mkdir()
     save_file({"emb_params": vectors()}, folder / "cat.safetensors")
     save_file({"emb_params": vectors()}, folder / "new" / "cat.safetensors")
-    assert usable_embeddings({"text_encoder": 8})[0].keys() == {"cat"}
+    assert usable_embeddings([8])[0].keys() == {"cat"}
 
 
 def test_a_changed_file_is_read_again(folder: Path) -> None:
     for count in (1, 3):
         save_file({"emb_params": vectors(count)}, folder / "cat.safetensors")
-        assert len(usable_embeddings({"text_encoder": 8})[0]["cat"]) == count
+        assert len(usable_embeddings([8])[0]["cat"]) == count
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-@pytest.mark.parametrize("widths", [{"text_encoder": 8}, {"text_encoder": 8, "text_encoder_2": 12}])
-def test_what_is_written_is_read_back(tmp_path: Path, suffix: str, widths: dict[str, int]) -> None:
-    written = Embedding("cat", {part: vectors(3, width) for part, width in widths.items()}, 7, "0123456789", "nano")
+@pytest.mark.parametrize("widths", [[8], [8, 12]])
+def test_what_is_written_is_read_back(tmp_path: Path, suffix: str, widths: list[int]) -> None:
+    written = Embedding("cat", {width: vectors(3, width) for width in widths}, 7, "0123456789", "nano")
     write_embedding(written, tmp_path / f"cat{suffix}")
     read = read_embedding(tmp_path / f"cat{suffix}")
     assert read is not None
     assert (read.step, read.checkpoint_hash) == (7, "0123456789")
-    assert all(torch.equal(read.vectors[part], written.vectors[part]) for part in widths)
+    assert all(torch.equal(read.vectors[width], written.vectors[width]) for width in widths)
 
 
 def test_hashes_for_the_generation_data(folder: Path) -> None:
     save_file({"emb_params": vectors()}, folder / "a,b.safetensors")
-    [embedding] = usable_embeddings({"text_encoder": 8})[0].values()
+    [embedding] = usable_embeddings([8])[0].values()
     assert infotext_hashes([embedding]) == f"ab: {embedding.short_hash}"
     assert len(embedding.short_hash) == 12
 
 
 @pytest.mark.parametrize(
     "content",
-    [{"a": torch.zeros(0)}, {"a": torch.zeros(1, 2, 3)}, {"clip_l": vectors(1), "clip_g": vectors(2)}, [1], {}],
+    [{"a": torch.zeros(0)}, {"a": torch.zeros(1, 2, 3)}, {"clip_l": vectors(1), "clip_g": vectors(2, 12)}, [1], {}],
 )
 def test_other_files_are_refused_in_words(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "other.pt")

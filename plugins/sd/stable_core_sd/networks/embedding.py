@@ -6,7 +6,7 @@ Source: Gal et al. 2022, https://arxiv.org/abs/2208.01618.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,14 +20,14 @@ class Embedding:
     """One embedding.
 
     Attributes:
-        vectors: for each text encoder (`text_encoder`, `text_encoder_2`), of which each has as many; float32, of shape
-            (vectors, width).
+        vectors: float32 of shape (vectors, width), by their width: one entry for each text encoder it is for, of which
+            each has as many vectors.
         step: how long it was trained.
         path: the file it was read from.
     """
 
     name: str
-    vectors: Mapping[str, Tensor]
+    vectors: Mapping[int, Tensor]
     step: int = 0
     checkpoint_hash: str | None = None
     checkpoint_name: str | None = None
@@ -37,9 +37,9 @@ class Embedding:
         """Count the vectors: the places it takes in a text."""
         return next(iter(self.vectors.values())).shape[0]
 
-    def fits(self, widths: Mapping[str, int]) -> bool:
-        """Tell whether it is of the widths of a checkpoint's text encoders, given by their name."""
-        return {part: one.shape[1] for part, one in self.vectors.items()} == dict(widths)
+    def fits(self, widths: Collection[int]) -> bool:
+        """Tell whether it is for a checkpoint whose text encoders have these widths."""
+        return self.vectors.keys() == set(widths)
 
     @cached_property
     def short_hash(self) -> str:

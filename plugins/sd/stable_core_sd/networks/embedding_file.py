@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,14 +28,14 @@ from stable_core_sd.networks.tensor_file import read_metadata, read_pickled, rea
 
 PICTURES = (".png", ".webp", ".avif")
 TENSORS = (".safetensors", ".pt", ".bin")
-XL_KEYS = {"clip_l": "text_encoder", "clip_g": "text_encoder_2"}
+XL_KEYS = ("clip_l", "clip_g")
 
 
-def usable_embeddings(widths: Mapping[str, int]) -> tuple[dict[str, Embedding], dict[str, str]]:
+def usable_embeddings(widths: Collection[int]) -> tuple[dict[str, Embedding], dict[str, str]]:
     """Return the embeddings that a checkpoint can use by name, and why others cannot be used.
 
     Args:
-        widths: of the token embeddings of each text encoder: `{"text_encoder": 768}`.
+        widths: of the vectors that its text encoders read, such as 768 for Stable Diffusion 1.x.
     """
     usable: dict[str, Embedding] = {}
     skipped: dict[str, str] = {}
@@ -54,7 +54,7 @@ def usable_embeddings(widths: Mapping[str, int]) -> tuple[dict[str, Embedding], 
         if embedding.fits(widths):
             usable.setdefault(embedding.name, embedding)
         else:
-            found = " and ".join(str(one.shape[1]) for one in embedding.vectors.values())
+            found = " and ".join(map(str, embedding.vectors))
             skipped.setdefault(embedding.name, f"its vectors have {found} numbers, made for another kind of model")
     return usable, skipped
 
@@ -94,9 +94,8 @@ def write_embedding(embedding: Embedding, path: Path) -> None:
     if path.suffix == ".pt":
         torch.save(pickled_form(embedding), path)
         return
-    stored = {name: embedding.vectors[part] for name, part in XL_KEYS.items() if part in embedding.vectors}
-    if len(stored) == 1:
-        stored = {"emb_params": next(iter(stored.values()))}
+    vectors = list(embedding.vectors.values())
+    stored = dict(zip(XL_KEYS, vectors, strict=True)) if len(vectors) > 1 else {"emb_params": vectors[0]}
     facts = {"name": embedding.name, "step": embedding.step, "sd_checkpoint": embedding.checkpoint_hash}
     metadata = {key: str(value) for key, value in facts.items() if value is not None}
     save_file({name: value.detach().cpu().contiguous() for name, value in stored.items()}, path, metadata)
@@ -104,7 +103,7 @@ def write_embedding(embedding: Embedding, path: Path) -> None:
 
 def pickled_form(embedding: Embedding) -> dict[str, Any]:
     """Return the dict that A1111's `.pt` files and cards hold."""
-    vectors = {part: one.detach().cpu() for part, one in embedding.vectors.items()}
+    vectors = [one.detach().cpu() for one in embedding.vectors.values()]
     facts = {
         "name": embedding.name,
         "step": embedding.step,
@@ -112,8 +111,8 @@ def pickled_form(embedding: Embedding) -> dict[str, Any]:
         "sd_checkpoint_name": embedding.checkpoint_name,
     }
     if len(vectors) > 1:
-        return {key: vectors[part] for key, part in XL_KEYS.items()} | facts
-    return {"string_to_token": {"*": 265}, "string_to_param": {"*": next(iter(vectors.values()))}} | facts
+        return dict(zip(XL_KEYS, vectors, strict=True)) | facts
+    return {"string_to_token": {"*": 265}, "string_to_param": {"*": vectors[0]}} | facts
 
 
 def _read_content(path: Path) -> dict[str, Any] | None:
@@ -137,12 +136,11 @@ def _from_content(content: Mapping[str, Any], name: str) -> Embedding:
         tensors = _tensors_in(getattr(content["string_to_param"], "_parameters", content["string_to_param"]))
     else:
         tensors = _tensors_in(content)
-    if XL_KEYS.keys() <= tensors.keys():
-        vectors = {part: _as_vectors(tensors[key]) for key, part in XL_KEYS.items()}
-    elif len(tensors) == 1:
-        vectors = {"text_encoder": _as_vectors(next(iter(tensors.values())))}
-    else:
+    if set(XL_KEYS) <= tensors.keys():
+        tensors = {key: tensors[key] for key in XL_KEYS}
+    elif len(tensors) != 1:
         raise ValueError(f"it holds {len(tensors)} tensors")
+    vectors = {one.shape[1]: one for one in map(_as_vectors, tensors.values())}
     if len({one.shape[0] for one in vectors.values()}) != 1:
         raise ValueError("it has more vectors for one text encoder than for the other")
     return Embedding(

@@ -6,7 +6,7 @@ Source: the hypernetworks of A1111's web UI; the idea is NovelAI's, 2022.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -107,9 +107,10 @@ def attached(unet: nn.Module, networks: Sequence[tuple[Modules, float]]) -> Iter
     try:
         for name, layer in unet.named_modules():
             side = {"to_k": 0, "to_v": 1}.get(name.rpartition(".")[2])
-            width = getattr(layer, "in_features", None)
-            chosen = [(modules[width][side], by) for modules, by in networks if side is not None and width in modules]
-            if chosen:
+            width = getattr(layer, "in_features", 0)
+            if side is None:
+                continue
+            if chosen := [(modules[width][side], by) for modules, by in networks if width in modules]:
                 handles.append(layer.register_forward_pre_hook(partial(_change_context, chosen)))
         yield len(handles)
     finally:
@@ -145,7 +146,7 @@ def initialise(module: HypernetworkModule, how: str, activation: str) -> None:
             nn.init.zeros_(layer.bias)
 
 
-_INITIALISATIONS = {
+_INITIALISATIONS: dict[str, Callable[[Tensor, str], Any]] = {
     "Normal": lambda weight, _: nn.init.normal_(weight, 0.0, 0.01),
     "XavierUniform": lambda weight, _: nn.init.xavier_uniform_(weight),
     "XavierNormal": lambda weight, _: nn.init.xavier_normal_(weight),
