@@ -57,10 +57,8 @@ def apply_loras(checkpoint: Any, calls: Sequence[LoraCall], patch: WeightPatch) 
     """Put LoRAs into a checkpoint, one after the other; `patch.undo()` takes them out.
 
     Returns:
-        the hash of each LoRA by the name it was called, and notes on what was not found or does not fit.
-
-    Raises:
-        InvalidParams: a file is broken or could run code.
+        the hash of each LoRA by the name it was called, and notes on what was not found, cannot be read or does not
+        fit; the others work all the same.
     """
     layers = _layers_of(checkpoint)
     index = LayerIndex(layers, checkpoint.unet.config)
@@ -72,8 +70,12 @@ def apply_loras(checkpoint: Any, calls: Sequence[LoraCall], patch: WeightPatch) 
         if lora is None:
             missing.append(call.name)
             continue
+        try:
+            tensors = lora.tensors()
+        except InvalidParams as error:
+            notes.append(error.message)
+            continue
         hashes[call.name] = lora.short_hash
-        tensors = lora.tensors()
         targets = {stem: index.find(stem) for stem in tensors}
         left_out = sum(
             target is None or not _change_layer(layers[target.part][target.name], tensors[stem], call, target, patch)
