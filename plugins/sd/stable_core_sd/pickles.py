@@ -151,6 +151,12 @@ def _allowed() -> dict[tuple[str, str], Any]:
 
         def __setstate__(self, state: Any) -> None: ...
 
+    class NamedParameters(dict[str, Any]):
+        """What stands in for a list of named parameters, as old textual inversion files have it."""
+
+        def __setstate__(self, state: Any) -> None:
+            self.update(state["_parameters"])
+
     def tensor(storage: torch.Tensor, offset: int, shape: Any, stride: Any, *_: Any) -> torch.Tensor:
         if math.prod(shape) > storage.numel():
             raise ValueError(f"a tensor of shape {list(shape)} is larger than its storage")
@@ -185,6 +191,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
         ("torch._utils", "_rebuild_tensor_v3"): typed_tensor,
         ("torch._utils", "_rebuild_parameter"): parameter,
         ("pytorch_lightning.utilities.parsing", "AttributeDict"): dict,
+        ("torch.nn.modules.container", "ParameterDict"): NamedParameters,
         **{("torch", name): dtype for name, dtype in _DTYPES.items()},
         **{("torch.storage", name): dtype for name, dtype in _DTYPES.items()},
         **{("torch", name): getattr(torch, name) for name in dtypes},

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from stable_core_sd.model_kinds import SD1
 from stable_core_sd.networks.activation import activated
 from stable_core_sd.networks.hypernetwork import HypernetworkModule, Structure
 from stable_core_sd.networks.hypernetwork_file import Hypernetwork, write_hypernetwork
@@ -35,7 +36,9 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         pair = HypernetworkModule(width, Structure()), HypernetworkModule(width, Structure())
         write_hypernetwork(Hypernetwork(name, Structure(), {width: pair}), tmp_path / "hypernetworks" / f"{name}.pt")
     (tmp_path / "hypernetworks" / "broken.pt").write_bytes(b"nothing")
-    return SimpleNamespace(**tiny.make_models())
+    models = tiny.make_models()
+    text_encoders = [SimpleNamespace(model=models["text_encoder"], rule=SD1.texts[0])]
+    return SimpleNamespace(unet=models["unet"], text_encoders=text_encoders)
 
 
 def run(checkpoint: Any) -> torch.Tensor:

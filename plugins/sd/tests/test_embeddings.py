@@ -60,6 +60,14 @@ def test_pickled_files(tmp_path: Path, file: str, content: dict[str, Any], count
     assert embedding.vectors[8].dtype == torch.float32
 
 
+def test_the_files_of_the_first_textual_inversion_hold_an_object_of_torch(tmp_path: Path) -> None:
+    parameters = torch.nn.ParameterDict({"*": torch.nn.Parameter(vectors(2))})
+    torch.save({"string_to_token": {"*": torch.tensor(265)}, "string_to_param": parameters}, tmp_path / "cat.pt")
+    embedding = read_embedding(tmp_path / "cat.pt")
+    assert embedding is not None
+    assert torch.equal(embedding.vectors[8], vectors(2))
+
+
 @pytest.mark.parametrize(
     ("tensors", "widths", "count"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from stable_core.sdk import InvalidParams
 from stable_core_sd import ldm_keys
+from stable_core_sd.model_kinds import SD1, SDXL
 from stable_core_sd.networks import lora_file
 from stable_core_sd.networks.lora import LoraCall, apply_loras, read_call
 from stable_core_sd.networks.lora_changes import change
@@ -30,6 +32,7 @@ class TinyCheckpoint:
 
         models = tiny.make_models(seed)
         self.unet, self.text_encoder = models["unet"], models["text_encoder"]
+        self.text_encoders = [SimpleNamespace(model=self.text_encoder, rule=SD1.texts[0])]
 
     def weights(self) -> dict[str, Tensor]:
         parts = {"unet": self.unet, "text_encoder": self.text_encoder}
@@ -135,7 +138,8 @@ def test_the_text_encoder_is_found_under_every_name(loras: Path, up_name: str, l
 
 def test_a_second_text_encoder_has_names_of_its_own(loras: Path) -> None:
     checkpoint: Any = TinyCheckpoint()
-    checkpoint.text_encoder_2 = TinyCheckpoint(seed=1).text_encoder
+    large = TinyCheckpoint(seed=1).text_encoder
+    checkpoint.text_encoders.append(SimpleNamespace(model=large, rule=SDXL.texts[1]))
     save_file(
         {
             "lora_te2_text_model_encoder_layers_0_mlp_fc2.lora_up.weight": random(32, 2),
@@ -143,7 +147,7 @@ def test_a_second_text_encoder_has_names_of_its_own(loras: Path) -> None:
         },
         loras / "xl.safetensors",
     )
-    second = checkpoint.text_encoder_2.get_parameter("encoder.layers.0.mlp.fc2.weight")
+    second = large.get_parameter("encoder.layers.0.mlp.fc2.weight")
     before, patch = second.clone(), WeightPatch()
     apply_loras(checkpoint, [LoraCall("xl")], patch)
     assert len(patch) == 1

@@ -24,7 +24,8 @@ from torch import Tensor
 from stable_core.sdk import InvalidParams, model_files
 from stable_core_sd.networks.embedding import Embedding
 from stable_core_sd.networks.embedding_card import read_card
-from stable_core_sd.networks.tensor_file import read_metadata, read_pickled, read_tensors
+from stable_core_sd.networks.tensor_file import read_metadata, read_tensors
+from stable_core_sd.pickles import read_pickle
 
 PICTURES = (".png", ".webp", ".avif")
 TENSORS = (".safetensors", ".pt", ".bin")
@@ -125,17 +126,14 @@ def _read_content(path: Path) -> dict[str, Any] | None:
             raise ValueError(str(error)) from None
     if suffix == ".safetensors":
         return {**read_metadata(path), **read_tensors(path)}
-    content = read_pickled(path)
+    content = read_pickle(path)
     if not isinstance(content, dict):
         raise TypeError("it holds no dict")
     return content
 
 
 def _from_content(content: Mapping[str, Any], name: str) -> Embedding:
-    if "string_to_param" in content:
-        tensors = _tensors_in(getattr(content["string_to_param"], "_parameters", content["string_to_param"]))
-    else:
-        tensors = _tensors_in(content)
+    tensors = _tensors_in(content.get("string_to_param", content))
     if set(XL_KEYS) <= tensors.keys():
         tensors = {key: tensors[key] for key in XL_KEYS}
     elif len(tensors) != 1:

@@ -17,7 +17,7 @@ from stable_core_sd.networks.hypernetwork import (
     Structure,
     dropout_structure,
 )
-from stable_core_sd.networks.tensor_file import read_pickled
+from stable_core_sd.pickles import read_pickle
 
 _OLD_LAYERS = {"linear1.": "linear.0.", "linear2.": "linear.1."}
 
@@ -53,7 +53,7 @@ def read_hypernetwork(path: Path) -> Hypernetwork:
     Raises:
         InvalidParams: it is no hypernetwork, broken, or could run code.
     """
-    stored = read_pickled(path)
+    stored = read_pickle(path)
     try:
         structure = _read_structure(stored)
         modules = {

@@ -19,8 +19,6 @@ from stable_core_sd.networks.lora_file import find_lora
 from stable_core_sd.networks.lora_names import Layer, LayerIndex
 from stable_core_sd.networks.weight_patch import WeightPatch
 
-TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
-
 
 @dataclass(frozen=True)
 class LoraCall:
@@ -90,11 +88,10 @@ def apply_loras(checkpoint: Any, calls: Sequence[LoraCall], patch: WeightPatch) 
 
 def _layers_of(checkpoint: Any) -> dict[str, dict[str, nn.Module]]:
     """Return the layers that have a weight, by part and dotted name."""
-    parts = {part: getattr(checkpoint, part, None) for part in ("unet", *TEXT_ENCODERS)}
+    parts = {"unet": checkpoint.unet} | {encoder.rule.part: encoder.model for encoder in checkpoint.text_encoders}
     return {
         part: {name: layer for name, layer in model.named_modules() if getattr(layer, "weight", None) is not None}
         for part, model in parts.items()
-        if model is not None
     }
 
 
@@ -102,7 +99,7 @@ def _change_layer(
     layer: nn.Module, stored: Mapping[str, Tensor], call: LoraCall, target: Layer, patch: WeightPatch
 ) -> bool:
     """Add what a LoRA says to one layer; False when it does not fit."""
-    multiplier = call.text_multiplier if target.part in TEXT_ENCODERS else call.unet_multiplier
+    multiplier = call.unet_multiplier if target.part == "unet" else call.text_multiplier
     if not multiplier:
         return True
     weight = patch.value(layer, "weight")
