@@ -33,6 +33,7 @@ for plugin in plugins/*/; do
     venv=$here/.venv/plugins/$name
     locks="--requirements $plugin/requirements.lock"
     [ -f "$plugin/requirements.lock" ] || locks=
+    [ ! -f "$plugin/requirements.excludes" ] || locks="$locks --excludes $plugin/requirements.excludes"
     made_from="$locks $tools $(cat "$plugin/requirements.lock" 2>/dev/null || true)"
     if [ "$made_from" != "$(cat "$venv/made-from" 2>/dev/null)" ]; then
         say "environment of $name"

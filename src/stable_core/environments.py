@@ -93,7 +93,8 @@ class Environments:
         return spec.lock or self.home / "locks" / f"{_digest(*_requirements(spec), _interpreter(spec))}.lock"
 
     def _folder_of(self, spec: EnvironmentSpec) -> Path:
-        lines = self._lock_of(spec).read_text("utf-8").splitlines()
+        lock = self._lock_of(spec)
+        lines = [line for file in (lock, *_excludes(lock)) for line in file.read_text("utf-8").splitlines()]
         pins = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
         return self.home / "environments" / _digest(*pins, _interpreter(spec))
 
@@ -112,6 +113,8 @@ class Environments:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         await run_uv(self.home, report, "venv", "--quiet", "--python", _interpreter(spec), str(folder))
         command = ["pip", "install", "--python", str(_python_in(folder)), "--requirements", str(lock)]
+        for excludes in _excludes(lock):
+            command += ["--excludes", str(excludes)]
         await run_uv(self.home, report, *command, *RUNTIME_NEEDS)
         (folder / MARKER).touch()
 
@@ -277,6 +280,12 @@ def try_lock(file: IO[str]) -> bool:
 def _digest(*parts: str) -> str:
     known = (*parts, *RUNTIME_NEEDS, sys.implementation.cache_tag, sysconfig.get_platform())
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
+
+
+def _excludes(lock: Path) -> list[Path]:
+    """Return the file, if there is one, that names packages which others ask for and the plugin never imports."""
+    path = lock.with_suffix(".excludes")
+    return [path] if path.is_file() else []
 
 
 def _requirements(spec: EnvironmentSpec) -> list[str]:

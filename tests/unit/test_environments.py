@@ -110,6 +110,16 @@ def test_a_shipped_lock_is_obeyed_and_completed(home: Path, tmp_path: Path) -> N
     assert ask(python, "import importlib.metadata as m, pydantic, PIL; print(m.version('markupsafe'))") == "2.1.4"
 
 
+def test_excluded_packages_are_left_out_although_others_ask_for_them(home: Path, tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("jinja2==3.1.6\n")
+    whole = ensure(home, EnvironmentSpec((), lock))
+    lock.with_suffix(".excludes").write_text("markupsafe\n")
+    without = ensure(home, EnvironmentSpec((), lock))
+    question = "import importlib.util as u; print(bool(u.find_spec('jinja2')), bool(u.find_spec('markupsafe')))"
+    assert (ask(whole, question), ask(without, question)) == ("True True", "True False")
+
+
 def test_resolved_versions_stay(home: Path) -> None:
     ensure(home, EnvironmentSpec())
     (lock,) = home.glob("locks/*.lock")
