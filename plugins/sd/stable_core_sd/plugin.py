@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Literal
 
 from stable_core.sdk import Field, Image, Params, Plugin, Progress, Text
-from stable_core_sd.params import Txt2ImgParams
+from stable_core_sd.params import Txt2ImgParams, UpscaleParams
 
 
 class SdSettings(Params):
@@ -30,18 +30,27 @@ plugin = Plugin("sd", settings=SdSettings, models=Path(__file__).parent / "model
 def txt2img(prompt: Text, params: Txt2ImgParams, progress: Progress) -> Iterator[Image]:
     """Make pictures from a text prompt."""
     progress(0, params.steps, "Starting PyTorch")
-    yield from _engine().generate(prompt, params, progress, plugin.settings.precision)
+    yield from _module("engine").generate(prompt, params, progress, plugin.settings.precision)
+
+
+@plugin.job
+def upscale(image: Image, params: UpscaleParams, progress: Progress) -> Image:
+    """Enlarge a finished picture."""
+    progress(0, 1, "Starting PyTorch")
+    made: Image = _module("extras").upscale_picture(image, params, progress)
+    return made
 
 
 @plugin.unload
 def free_memory() -> None:
-    """Give the memory of the loaded checkpoint back."""
-    if "stable_core_sd.engine" in sys.modules:
-        _engine().unload()
+    """Give the memory of the loaded models back."""
+    for name in ("engine", "upscale_models"):
+        if f"{__package__}.{name}" in sys.modules:
+            _module(name).unload()
 
 
-def _engine() -> ModuleType:
-    """Import all that stands on PyTorch, after the settings that have to be there before it."""
+def _module(name: str) -> ModuleType:
+    """Import a module that stands on PyTorch, after the settings that have to be there before it."""
     # OpenMP's threads wait in busy loops by default, which makes a run many times slower on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    return importlib.import_module("stable_core_sd.engine")
+    return importlib.import_module(f"{__package__}.{name}")

@@ -1,0 +1,76 @@
+"""Enlarging a finished picture with one or two upscalers. The upscalers themselves are in upscale_models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from stable_core.sdk import Progress
+from stable_core_sd.infotext import write_infotext
+from stable_core_sd.upscale_models import NONE, upscaler
+
+if TYPE_CHECKING:
+    from stable_core_sd.params import UpscaleParams
+
+
+def upscale_picture(image: Image.Image, params: UpscaleParams, progress: Progress) -> Image.Image:
+    """Return the picture enlarged as the params say, with what was done in its info.
+
+    Source: A1111 1.10, the extras tab.
+
+    Raises:
+        InvalidParams: an upscaler is unknown or cannot be used.
+    """
+    opaque = image.convert("RGB")
+    factor = scale_of(opaque.size, params)
+    made = enlarge_with(params.upscaler, opaque, factor, params, progress)
+    if params.second_upscaler != NONE and params.second_visibility > 0:
+        second = enlarge_with(params.second_upscaler, opaque, factor, params, progress)
+        made = Image.blend(made, second.resize(made.size, Image.Resampling.LANCZOS), params.second_visibility)
+    if "A" in image.getbands() or "transparency" in image.info:
+        alpha = image.convert("RGBA").getchannel("A")
+        made.putalpha(alpha.resize(made.size, Image.Resampling.LANCZOS))
+    if params.width and params.height and params.crop:
+        made = centre_crop(made, (params.width, params.height))
+    progress(1, 1)
+    made.info["parameters"] = write_infotext("", "", pairs(params))
+    return made
+
+
+def scale_of(size: tuple[int, int], params: UpscaleParams) -> float:
+    """Return how many times larger a picture of `size` gets."""
+    factor = params.scale
+    if params.width or params.height:
+        factor = max(params.width / size[0], params.height / size[1])
+    longer = max(size) * factor
+    return factor * params.max_side / longer if params.max_side and longer > params.max_side else factor
+
+
+def enlarge_with(
+    name: str, image: Image.Image, factor: float, params: UpscaleParams, progress: Progress
+) -> Image.Image:
+    """Return the picture enlarged by one upscaler; progress counts the tiles of a network."""
+
+    def on_tile(index: int, count: int) -> None:
+        progress(index, count, f"Upscaling with {name}")
+
+    return upscaler(name, params.tile, params.tile_overlap, on_tile)(image, factor)
+
+
+def centre_crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return the middle of a picture; where it is smaller than `size`, the rest is black or transparent."""
+    left, top = image.width // 2 - size[0] // 2, image.height // 2 - size[1] // 2
+    return image.crop((left, top, left + size[0], top + size[1]))
+
+
+def pairs(params: UpscaleParams) -> dict[str, object]:
+    """Return the generation data of an enlarged picture, under A1111's names."""
+    to_size = f"{params.width}x{params.height}" if params.width or params.height else None
+    return {
+        "Postprocess upscale to": to_size,
+        "Postprocess upscale by": None if to_size else params.scale,
+        "Postprocess crop to": to_size if params.crop and params.width and params.height else None,
+        "Postprocess upscaler": params.upscaler,
+        "Postprocess upscaler 2": params.second_upscaler if params.second_visibility > 0 else None,
+    }
