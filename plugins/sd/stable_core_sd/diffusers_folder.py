@@ -61,11 +61,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_part(folder: Path) -> Part:
-    tensors = TensorFiles(_weight_files(folder))
+    tensors = TensorFiles(weight_files(folder))
     return Part(read_json(folder / "config.json"), tensors, _stored_name(tensors))
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
     """Return the files with the weights of one part.
 
     Safetensors come before pickles, the precision of the folder before fp16, whole files before sharded ones.

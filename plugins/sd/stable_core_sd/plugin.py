@@ -10,8 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from stable_core.sdk import Field, Image, Params, Plugin, Progress, Text
+from stable_core.sdk import Data, Field, Image, Params, Plugin, Progress, Text
 from stable_core_sd.params import Txt2ImgParams, UpscaleParams
+from stable_core_sd.params_models import MergeParams
 
 
 class SdSettings(Params):
@@ -39,6 +40,13 @@ def upscale(image: Image, params: UpscaleParams, progress: Progress) -> Image:
     progress(0, 1, "Starting PyTorch")
     made: Image = _module("extras").upscale_picture(image, params, progress)
     return made
+
+
+@plugin.job(cached=False)
+def merge(params: MergeParams, progress: Progress) -> Data:
+    """Make a new checkpoint out of up to three."""
+    progress(0, 1, "Starting PyTorch")
+    return Data(_module("merge_files").merge(params, progress))
 
 
 @plugin.unload

@@ -8,6 +8,26 @@ from typing import Any
 
 import pytest
 
+from stable_core.sdk.jobs import JobSignature
+
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "merge": {"primary": "nano", "method": "No interpolation", "name": "example", "overwrite": True},
+}
+"""Params for the jobs that do nothing useful with their defaults."""
+
+
+def pytest_stable_core_example(signature: JobSignature) -> dict[str, Any]:
+    """Tell the contract checks how to run a job quickly."""
+    return {"params": _EXAMPLES.get(signature.name, {})}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the whole suite a models folder that jobs may write to."""
+    folder = tmp_path_factory.mktemp("home") / "models"
+    os.environ.setdefault("STABLE_CORE_MODELS", str(folder))
+    return folder
+
 
 @pytest.fixture(scope="session")
 def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
