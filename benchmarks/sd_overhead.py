@@ -39,11 +39,14 @@ def bare_loop(checkpoint: Any, steps: int, size: int) -> Any:
     """Return clean latents the way a diffusers pipeline makes them, without the pipeline."""
     import torch
 
-    from stable_core_sd.conditioning import encode_text
+    from stable_core_sd.params import TextParams
+    from stable_core_sd.prompt.editing import StepCount
+    from stable_core_sd.text_schedule import ScheduleEncoder
 
     scheduler = euler_of_diffusers()
     with torch.inference_mode():
-        text = torch.cat([encode_text(checkpoint, NEGATIVE), encode_text(checkpoint, PROMPT)])
+        encode = ScheduleEncoder(checkpoint, TextParams(), {})
+        text = torch.stack([encode(prompt, StepCount(steps)).at(0).hidden for prompt in (NEGATIVE, PROMPT)])
         scheduler.set_timesteps(steps)
         generator = torch.Generator().manual_seed(7)
         latents = torch.randn(1, 4, size // 8, size // 8, generator=generator) * scheduler.init_noise_sigma

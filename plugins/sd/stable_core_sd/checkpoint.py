@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from stable_core_sd import model_classes, preview, single_file
 from stable_core_sd.clip import ClipTextModel, Placed
 from stable_core_sd.diffusers_folder import read_folder
 from stable_core_sd.model_kinds import SD1, SD2, TASKS, Kind
+from stable_core_sd.recent import Recent
 from stable_core_sd.schedules import SigmaTable, training_betas
 from stable_core_sd.text_encoding import EncodedRows, TextEncoder, encode_rows
 from stable_core_sd.tokenizer import ClipTokenizer
@@ -41,6 +42,8 @@ class Checkpoint:
     prediction_type: str
     device: torch.device
     kind: Kind = SD1
+    encodings: Recent[Any] = field(default_factory=lambda: Recent(16))
+    """What was made of prompts lately."""
     _hashing: threading.Thread | None = None
     _hash: str = ""
 
@@ -53,6 +56,11 @@ class Checkpoint:
     def text_encoder(self) -> ClipTextModel:
         """Return the first text encoder; older kinds have no other."""
         return self.text_encoders[0].model
+
+    @property
+    def text_widths(self) -> list[int]:
+        """Return the width of each text encoder."""
+        return [one.model.embeddings["token_embedding"].weight.shape[1] for one in self.text_encoders]
 
     @property
     def latent_channels(self) -> int:

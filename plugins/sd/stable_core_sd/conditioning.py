@@ -1,24 +1,178 @@
-"""From text to the embeddings that the UNet reads: tokens, chunks of 75, CLIP. It knows no prompt language."""
+"""What the UNet is told at each call about every picture of a batch. Encoding texts and guiding are elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import torch
+from torch import Tensor
 
 from stable_core_sd.checkpoint import Checkpoint
+from stable_core_sd.model_kinds import Kind
+from stable_core_sd.names import Sampler
+from stable_core_sd.networks.embedding import Embedding
+from stable_core_sd.networks.embedding_file import usable_embeddings
+from stable_core_sd.params import RunParams
+from stable_core_sd.prompt.composition import split_parts
+from stable_core_sd.prompt.editing import StepCount
+from stable_core_sd.prompt.extra_networks import take_batch_networks
+from stable_core_sd.size_conditions import SizeConditions, added_conditions
+from stable_core_sd.text_schedule import EncodedSchedule, EncodedText, ScheduleEncoder
 
-CHUNK = 75
-"""Tokens of text in one pass of CLIP; a start and an end token make it 77."""
+if TYPE_CHECKING:
+    from stable_core_sd.engine import Batch
 
 
-def encode_text(checkpoint: Checkpoint, text: str) -> torch.Tensor:
-    """Return the embeddings of a text of any length, of shape (1, 77 * chunks, width)."""
-    tokenizer = checkpoint.tokenizer
-    rows = chunk_tokens(tokenizer(text), tokenizer.start_token, tokenizer.end_token)
-    embedded = torch.cat(checkpoint.encode_tokens(rows).hidden, -1)  # (chunks, 77, width)
-    return embedded.reshape(1, -1, embedded.shape[-1])
+@dataclass(frozen=True)
+class Told:
+    """One text for each row of a UNet's batch.
+
+    Attributes:
+        hidden: of shape (rows, tokens, width).
+        added: what some kinds of models are told beside it, by diffusers' names; tensors with as many rows.
+    """
+
+    hidden: Tensor
+    added: Mapping[str, Tensor]
+
+    @classmethod
+    def join(cls, some: Sequence[Told]) -> Told:
+        """Return the rows of several, which are equally long, one after the other."""
+        added = {name: torch.cat([one.added[name] for one in some]) for name in some[0].added}
+        return cls(torch.cat([one.hidden for one in some]), added)
 
 
-def chunk_tokens(tokens: list[int], start: int, end: int) -> list[list[int]]:
-    """Cut tokens into rows of 77: start, 75 of the text, end; the last row is filled up with end tokens."""
-    rows = [tokens[first : first + CHUNK] for first in range(0, max(len(tokens), 1), CHUNK)]
-    return [[start, *row, *[end] * (CHUNK - len(row)), end] for row in rows]
+@dataclass(frozen=True)
+class Part:
+    """A text that guides one picture of the batch, with its weight."""
+
+    image: int
+    schedule: EncodedSchedule
+    weight: float
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """The texts of a batch over the calls of one pass.
+
+    Attributes:
+        kind: of the model that is told.
+        parts: the prompts' parts, in the order of the pictures.
+        negatives: the negative prompt of each picture.
+        sizes: what kinds that ask for it are told about the picture's size.
+        empty: one chunk without text, to make prompts equally long with; None leaves them as they are.
+        fits_negative: make the negative prompt as long as the prompt by its last token or by cutting it instead.
+    """
+
+    kind: Kind
+    parts: Sequence[Part]
+    negatives: Sequence[EncodedSchedule]
+    sizes: SizeConditions
+    empty: Tensor | None = None
+    fits_negative: bool = False
+
+    @property
+    def images(self) -> list[int]:
+        """Return which picture each part belongs to."""
+        return [part.image for part in self.parts]
+
+    @property
+    def weights(self) -> list[float]:
+        """Return the weight of each part."""
+        return [part.weight for part in self.parts]
+
+    @property
+    def is_composed(self) -> bool:
+        """Return whether a picture has several parts, or one of another weight than 1."""
+        return len(self.parts) != len(self.negatives) or any(weight != 1 for weight in self.weights)
+
+    @property
+    def schedules(self) -> list[EncodedSchedule]:
+        """Return all different schedules."""
+        schedules = [part.schedule for part in self.parts] + list(self.negatives)
+        return list({id(schedule): schedule for schedule in schedules}.values())
+
+    @property
+    def dropped(self) -> list[tuple[int, ...]]:
+        """Return the tokens for which there was no room, for each text that has any."""
+        return [tokens for schedule in self.schedules for tokens in schedule.dropped]
+
+    @property
+    def embeddings(self) -> list[Embedding]:
+        """Return the embeddings that stand in the texts, each once."""
+        used = [embedding for schedule in self.schedules for embedding in schedule.embeddings]
+        return list({embedding.name: embedding for embedding in used}.values())
+
+    def at(self, call: int) -> tuple[Told, Told]:
+        """Return what the model call with this number, from 0, is told: a row for each part, and for each picture."""
+        prompt = self._told([part.schedule.at(call) for part in self.parts], is_negative=False)
+        negative = self._told([schedule.at(call) for schedule in self.negatives], is_negative=True)
+        missing = prompt.hidden.shape[1] - negative.hidden.shape[1]
+        if self.fits_negative and missing:
+            negative = Told(fit_length(negative.hidden, prompt.hidden.shape[1]), negative.added)
+        elif self.empty is not None and missing > 0:
+            negative = Told(self._pad(negative.hidden, missing), negative.added)
+        elif self.empty is not None and missing < 0:
+            prompt = Told(self._pad(prompt.hidden, -missing), prompt.added)
+        return prompt, negative
+
+    def _told(self, texts: Sequence[EncodedText], is_negative: bool) -> Told:
+        length = max(len(text.hidden) for text in texts)
+        hidden = torch.stack([fit_length(text.hidden[None], length)[0] for text in texts])
+        pooled = [text.pooled for text in texts if text.pooled is not None]
+        added = added_conditions(self.kind, torch.stack(pooled) if pooled else None, self.sizes, is_negative)
+        return Told(hidden, added)
+
+    def _pad(self, hidden: Tensor, missing: int) -> Tensor:
+        assert self.empty is not None
+        padding = self.empty.repeat(missing // len(self.empty), 1)
+        return torch.cat([hidden, padding.expand(len(hidden), -1, -1)], 1)
+
+
+def fit_length(hidden: Tensor, length: int) -> Tensor:
+    """Return texts of shape (rows, tokens, width) made `length` tokens long, by repeating the last or by cutting."""
+    missing = length - hidden.shape[1]
+    if missing <= 0:
+        return hidden[:, :length]
+    return torch.cat([hidden, hidden[:, -1:].expand(-1, missing, -1)], 1)
+
+
+def count_steps(sampler: Sampler, steps: int, second_pass_steps: int | None = None, old: bool = False) -> StepCount:
+    """Return the steps that edits of prompts are counted in: samplers that call the model twice a step have twice.
+
+    Args:
+        sampler: that of the pass that the texts are for.
+        steps: of the first pass, as they were asked for, also where only some of them are made.
+        second_pass_steps: of the second pass, for its texts.
+        old: read numbers as before A1111 1.6.
+    """
+    calls = 2 if sampler.is_second_order else 1
+    return StepCount(steps * calls, second_pass_steps and second_pass_steps * calls, old)
+
+
+def condition(
+    checkpoint: Checkpoint, params: RunParams, batch: Batch, count: StepCount, networks: Hashable = ()
+) -> Conditioning:
+    """Return what a batch is told over a pass; equal texts are encoded once.
+
+    Args:
+        checkpoint: encodes, with the networks of the batch applied.
+        params: say how texts are read and made equally long.
+        batch: the pictures; networks in their prompts are left out.
+        count: the steps that edits are counted in.
+        networks: something that tells which networks are applied.
+    """
+    embeddings, _ = usable_embeddings(checkpoint.text_widths)
+    encode = ScheduleEncoder(checkpoint, params.text, embeddings, networks)
+    prompts, _ = take_batch_networks(batch.prompts)
+    parts = [
+        Part(image, encode(part.text, count), part.weight)
+        for image, prompt in enumerate(prompts)
+        for part in split_parts(prompt)
+    ]
+    negatives = [encode(prompt, count, is_negative=True) for prompt in batch.negative_prompts]
+    pads, fits = params.guidance.pad_texts, params.guidance.pad_texts_old
+    padding = encode("", count).at(0).hidden if pads and not fits else None
+    return Conditioning(checkpoint.kind, parts, negatives, SizeConditions(*batch.size), padding, fits)

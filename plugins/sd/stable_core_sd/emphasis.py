@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -16,7 +17,8 @@ def apply_weights(embedded: Tensor, weights: Tensor, mode: str = "Original", cou
     weighted = embedded * weights.unsqueeze(-1)
     if mode == "No norm":
         return weighted
-    return weighted * (_mean(embedded, counts) / _mean(weighted, counts))
+    mean, new_mean = _mean(embedded, counts), _mean(weighted, counts)
+    return weighted * torch.where(new_mean == 0, 1.0, mean / new_mean)
 
 
 def _mean(embedded: Tensor, counts: Tensor | None) -> Tensor:

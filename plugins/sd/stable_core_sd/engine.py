@@ -15,7 +15,7 @@ from PIL import Image
 from stable_core.sdk import Progress, find_model_file
 from stable_core_sd import __version__, device, preview
 from stable_core_sd.checkpoint import Checkpoint, load_checkpoint
-from stable_core_sd.conditioning import encode_text
+from stable_core_sd.conditioning import condition, count_steps
 from stable_core_sd.denoiser import Denoiser
 from stable_core_sd.infotext import write_infotext
 from stable_core_sd.noise import ImageNoise, image_seeds
@@ -119,8 +119,8 @@ def sample_latents(checkpoint: Checkpoint, batch: Batch, params: RunParams, repo
     width, height = batch.size
     shape = (checkpoint.latent_channels, height // checkpoint.factor, width // checkpoint.factor)
     noise = ImageNoise(shape, batch.seeds, checkpoint.device)
-    texts = encode_text(checkpoint, batch.prompts[0]), encode_text(checkpoint, batch.negative_prompts[0])
-    denoise = Denoiser(checkpoint, *texts, params.cfg_scale, len(batch))
+    texts = condition(checkpoint, params, batch, count_steps(plan.sampler, params.steps, old=params.text.old_editing))
+    denoise = Denoiser(checkpoint, texts, params.cfg_scale)
     on_step = partial(report.step, checkpoint, plan.steps, params.steps)
     return sample(plan, denoise, start_from_noise(plan, noise), noise, on_step)
 

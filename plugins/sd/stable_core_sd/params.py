@@ -63,6 +63,11 @@ class TextParams(Params):
         advanced=True,
         description="A chunk of a long prompt may end at a comma this far back; 0 cuts anywhere",
     )
+    one_chunk: bool = Field(
+        default=False,
+        advanced=True,
+        description="Read as in early 2022: 75 tokens, the rest is cut off; each bracket weighs all that follows it",
+    )
     comments: bool = Field(default=True, advanced=True, description="Leave out what follows a # in the prompt")
     old_editing: bool = Field(
         default=False, advanced=True, description="Read [from:to:0.5] as before 1.6: fractions below 1, same in hires"
@@ -84,6 +89,9 @@ class GuidanceParams(Params):
     )
     pad_texts: bool = Field(
         default=False, description="Make prompt and negative prompt equally long, so that both run as one batch"
+    )
+    pad_texts_old: bool = Field(
+        default=False, advanced=True, description="Fit the negative prompt to the length of the prompt, as before 1.6"
     )
 
 

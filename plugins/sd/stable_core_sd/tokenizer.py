@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -37,8 +38,21 @@ class ClipTokenizer:
             ]
         )
         self._tokenizer.add_special_tokens([START, END])
-        self.start_token, self.end_token = vocabulary[START], vocabulary[END]
+        self.start_token, self.end_token, self.comma_token = (
+            vocabulary[START],
+            vocabulary[END],
+            vocabulary.get(",</w>", -1),
+        )
 
     def __call__(self, text: str) -> list[int]:
         """Return the tokens of a text, without start and end."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def token_text(self, token: int) -> str:
+        """Return a token as the vocabulary has it; `</w>` marks the end of a word."""
+        return str(self._tokenizer.id_to_token(token))
+
+    def text_of(self, tokens: Iterable[int]) -> str:
+        """Return the text of tokens, in lower case and with single spaces, as the model sees it."""
+        written = decoders.ByteLevel().decode([self.token_text(token) for token in tokens])
+        return str(written).replace("</w>", " ").strip()

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from stable_core.sdk import Progress
-from stable_core_sd.conditioning import encode_text
 from stable_core_sd.engine import Batch, StepReport, get_checkpoint, sample_latents
-from stable_core_sd.plugin import Txt2ImgParams
+from stable_core_sd.params import TextParams, Txt2ImgParams
+from stable_core_sd.prompt.editing import StepCount
+from stable_core_sd.text_schedule import ScheduleEncoder
 
 PROMPT, NEGATIVE, SIZE = "a red circle", "a blue square", (64, 48)
 
@@ -24,7 +25,8 @@ def latents_of_diffusers(checkpoint: Any, steps: int, **options: Any) -> torch.T
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", **options
     )
     scheduler.set_timesteps(steps)
-    text = torch.cat([encode_text(checkpoint, NEGATIVE), encode_text(checkpoint, PROMPT)])
+    encode = ScheduleEncoder(checkpoint, TextParams(), {})
+    text = torch.stack([encode(prompt, StepCount(steps)).at(0).hidden for prompt in (NEGATIVE, PROMPT)])
     noise = torch.randn(1, 4, SIZE[1] // 8, SIZE[0] // 8, generator=torch.Generator().manual_seed(7))
     latents = noise * scheduler.sigmas[0]
     for timestep in scheduler.timesteps:

@@ -9,12 +9,30 @@ from typing import Any
 import pytest
 import torch
 
+from stable_core_sd.conditioning import Conditioning, Part
 from stable_core_sd.denoiser import Denoiser
+from stable_core_sd.model_kinds import SD1
+from stable_core_sd.prompt.editing import ScheduledText
 from stable_core_sd.schedules import SigmaTable, training_betas
+from stable_core_sd.size_conditions import SizeConditions
+from stable_core_sd.text_schedule import EncodedSchedule, EncodedText
 
 TABLE = SigmaTable(training_betas("scaled_linear", 0.00085, 0.012, 1000))
 X = torch.linspace(-2, 2, 2 * 4 * 3 * 3).reshape(2, 4, 3, 3)
-PROMPT, NEGATIVE = torch.full((1, 77, 8), 2.0), torch.full((1, 77, 8), 0.5)
+
+
+def text(value: float, chunks: int = 1) -> EncodedSchedule:
+    """Return a text of one value for all steps."""
+    return edited([(99, value)], chunks)
+
+
+def edited(entries: list[tuple[int, float]], chunks: int = 1) -> EncodedSchedule:
+    """Return texts of one value each, up to the steps given."""
+    encoded = {str(value): EncodedText(torch.full((77 * chunks, 8), value), None) for _, value in entries}
+    return EncodedSchedule([ScheduledText(end, str(value)) for end, value in entries], encoded, [], [])
+
+
+PROMPT, NEGATIVE = text(2.0), text(0.5)
 
 
 class FormulaUNet:
@@ -25,17 +43,34 @@ class FormulaUNet:
     def __init__(self) -> None:
         self.calls: list[tuple[tuple[int, ...], float]] = []
 
-    def __call__(self, x: Any, timestep: Any, encoder_hidden_states: Any, return_dict: bool) -> tuple[Any]:
+    def __call__(self, x: Any, timestep: Any, encoder_hidden_states: Any, **others: Any) -> tuple[Any]:
         self.calls.append((tuple(x.shape), float(timestep)))
         return (x * encoder_hidden_states.mean((1, 2))[:, None, None, None],)
 
 
-def denoise(
-    sigma: float, cfg_scale: float = 7.0, prediction: str = "epsilon", negative: Any = NEGATIVE
-) -> tuple[Any, FormulaUNet]:
-    unet = FormulaUNet()
-    checkpoint: Any = SimpleNamespace(unet=unet, sigma_table=TABLE, prediction_type=prediction)
-    return Denoiser(checkpoint, PROMPT, negative, cfg_scale, batch_size=2)(X, sigma), unet
+def denoiser(
+    parts: list[Part] | None = None,
+    negatives: list[EncodedSchedule] | None = None,
+    cfg_scale: float = 7.0,
+    prediction: str = "epsilon",
+    **options: Any,
+) -> Denoiser:
+    """Return a denoiser of two pictures with the usual prompts, unless others are given."""
+    checkpoint: Any = SimpleNamespace(unet=FormulaUNet(), sigma_table=TABLE, prediction_type=prediction)
+    parts = parts or [Part(0, PROMPT, 1.0), Part(1, PROMPT, 1.0)]
+    texts = Conditioning(SD1, parts, negatives or [NEGATIVE, NEGATIVE], SizeConditions(24, 24), **options)
+    return Denoiser(checkpoint, texts, cfg_scale)
+
+
+def strength(found: torch.Tensor, sigma: float) -> list[float]:
+    """Return, for each picture, the factor that a result says the UNet predicted."""
+    factors = (X - found) / (X / math.sqrt(sigma**2 + 1)) / sigma
+    return [round(float(factor.mean()), 3) for factor in factors]
+
+
+def denoise(sigma: float, **options: Any) -> tuple[Any, FormulaUNet]:
+    one = denoiser(**options)
+    return one(X, sigma), one.unet
 
 
 @pytest.mark.parametrize("sigma", [0.05, 1.0, 14.0])
@@ -60,6 +95,53 @@ def test_the_negative_prompt_is_not_run_at_cfg_scale_1() -> None:
 
 def test_texts_of_different_length_run_one_after_the_other() -> None:
     together, unet = denoise(2.0)
-    apart, split = denoise(2.0, negative=torch.full((1, 154, 8), 0.5))
+    apart, split = denoise(2.0, negatives=[text(0.5, chunks=2)] * 2)
     assert torch.allclose(together, apart, atol=1e-5)
     assert ([shape[0] for shape, _ in unet.calls], [shape[0] for shape, _ in split.calls]) == ([4], [2, 2])
+
+
+def test_parts_of_a_prompt_are_added_up_by_their_weights() -> None:
+    parts = [Part(0, text(2.0), 1.0), Part(0, text(3.0), -0.5), Part(1, text(1.0), 2.0)]
+    found, unet = denoise(2.0, parts=parts, cfg_scale=3.0)
+    first = 0.5 + 3 * (2.0 - 0.5) - 1.5 * (3.0 - 0.5)
+    assert strength(found, 2.0) == [first, 0.5 + 6 * (1.0 - 0.5)]
+    assert [shape[0] for shape, _ in unet.calls] == [5]
+
+
+def test_a_weight_counts_at_a_cfg_scale_of_1() -> None:
+    found, _ = denoise(2.0, parts=[Part(0, PROMPT, 2.0), Part(1, PROMPT, 1.0)], cfg_scale=1)
+    assert strength(found, 2.0) == [0.5 + 2 * 1.5, 2.0]
+
+
+def test_each_call_is_told_the_text_of_its_step() -> None:
+    one = denoiser([Part(0, edited([(1, 1.0), (4, 3.0)]), 1.0), Part(1, PROMPT, 1.0)], cfg_scale=1)
+    assert [strength(one(X, 2.0), 2.0) for _ in range(4)] == [[1, 2], [1, 2], [3, 2], [3, 2]]
+
+
+def test_parts_of_different_length_repeat_their_last_token() -> None:
+    parts = [Part(0, text(2.0, chunks=2), 1.0), Part(0, text(3.0), 1.0), Part(1, PROMPT, 1.0)]
+    found, unet = denoise(2.0, parts=parts, negatives=[text(0.5, chunks=2), NEGATIVE], cfg_scale=2.0)
+    assert strength(found, 2.0) == [0.5 + 2 * 1.5 + 2 * 2.5, 0.5 + 2 * 1.5]
+    assert len(unet.calls) == 1
+
+
+def test_the_shorter_text_is_filled_up_on_demand() -> None:
+    empty = torch.full((77, 8), 9.0)
+    for parts, negatives in (
+        (None, [text(0.5, chunks=3)] * 2),
+        ([Part(0, text(2.0, chunks=3), 1.0), Part(1, PROMPT, 1.0)], None),
+    ):
+        one = denoiser(parts, negatives, empty=empty)
+        prompt, negative = one.conditioning.at(0)
+        assert prompt.hidden.shape[1] == negative.hidden.shape[1] == 231
+        shorter = negative if parts else prompt
+        assert torch.equal(shorter.hidden[0, 77:], torch.full((154, 8), 9.0))
+        one(X, 2.0)
+        assert len(one.unet.calls) == 1
+
+
+def test_the_negative_prompt_is_cut_or_repeated_on_demand() -> None:
+    for chunks in (1, 3):
+        one = denoiser(negatives=[text(0.5, chunks=chunks)] * 2, fits_negative=True)
+        one(X, 2.0)
+        assert [shape[0] for shape, _ in one.unet.calls] == [4]

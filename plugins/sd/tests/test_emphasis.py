@@ -19,3 +19,9 @@ def test_weights_of_one_change_nothing() -> None:
     embedded = torch.randn(1, 77, 8, generator=torch.Generator().manual_seed(2))
     for mode in ("Original", "No norm", "Ignore", "None"):
         assert torch.equal(apply_weights(embedded, torch.ones(1, 77), mode), embedded)
+
+
+def test_a_mean_of_zero_does_no_harm() -> None:
+    embedded = torch.tensor([[[1.0], [-1.0]]])
+    for weights in ([1.0, 1.0], [2.0, 2.0]):
+        assert apply_weights(embedded, torch.tensor([weights])).isfinite().all()

@@ -8,7 +8,7 @@ import pytest
 
 from stable_core_sd.parity.prompts import WordTokenizer
 from stable_core_sd.prompt.attention import parse_attention
-from stable_core_sd.prompt.chunks import ROOM, ChunkedText, EmbeddingNames, chunk_pieces, fill_after_end, limit_of
+from stable_core_sd.prompt.chunks import ROOM, ChunkedText, EmbeddingNames, chunk_pieces, limit_of
 from stable_core_sd.prompt.legacy import bracket_factor, cut_text
 
 
@@ -57,10 +57,6 @@ def test_every_word_is_in_exactly_one_row() -> None:
         assert kept == [token for token in tokenizer(" ".join(pieces)) if tokenizer.words[token] != "emb"]
         assert all(len(one.tokens) == len(one.weights) == 77 for one in text.chunks)
         assert limit_of(text.count) == ROOM * len(text.chunks)
-
-
-def test_openclip_fills_rows_with_another_token() -> None:
-    assert fill_after_end([1, 7, 8, 2, 2, 2], end=2, filling=0) == [1, 7, 8, 2, 0, 0]
 
 
 @pytest.mark.parametrize(("token", "factor"), [("((", 1.21), ("]", 1.1), ("[", 1 / 1.1), ("()", 1), ("cat", 1)])

@@ -106,12 +106,6 @@ def wrap(payload: Sequence[int], weights: Sequence[float], tokenizer: Tokenizer)
     )
 
 
-def fill_after_end(tokens: Sequence[int], end: int, filling: int) -> list[int]:
-    """Return a row in which another token than `end` follows the first `end`: OpenCLIP fills rows up with 0."""
-    length = list(tokens).index(end) + 1
-    return [*tokens[:length], *[filling] * (len(tokens) - length)]
-
-
 def limit_of(count: int) -> int:
     """Return how many tokens fit before a text of `count` tokens needs another row."""
     return ROOM * max(1, -(-count // ROOM))
