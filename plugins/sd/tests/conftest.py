@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,11 @@ def pytest_stable_core_example(signature: JobSignature) -> dict[str, Any]:
     return {"params": _EXAMPLES.get(signature.name, {})}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def home_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pytest_configure(config: pytest.Config) -> None:
     """Give the whole suite a models folder that jobs may write to."""
-    folder = tmp_path_factory.mktemp("home") / "models"
-    os.environ.setdefault("STABLE_CORE_MODELS", str(folder))
-    return folder
+    folder = tempfile.TemporaryDirectory(prefix="sd-models-")
+    os.environ["STABLE_CORE_MODELS"] = folder.name
+    config.add_cleanup(folder.cleanup)
 
 
 @pytest.fixture(scope="session")
