@@ -30,7 +30,7 @@ class ServerProcess:
         self.home = home
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "stable_core.cli", "serve", "--home", str(home), "--port", "0"],
+            [sys.executable, "-m", "stable_core_cli", "serve", "--home", str(home), "--port", "0"],
             env={**{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}, **environment},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

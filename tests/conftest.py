@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import select
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from stable_core.client import Client
 from stable_core.config import Config
 from stable_core.core import Core
 from stable_core.environments import Environments, EnvironmentSpec
+from stable_core_cli.connection import embedded, published
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +90,19 @@ class Lab:
         if settings:
             config.update(settings)
         return Core(home, config, [home / "plugins"])
+
+    @staticmethod
+    @contextlib.contextmanager
+    def served(home: Path) -> Iterator[Client]:
+        """Serve a home, so that commands for it find the server; gives a client."""
+        with contextlib.ExitStack() as stack:
+            with pytest.MonkeyPatch.context() as patch:
+                for name in [name for name in os.environ if name.startswith("STABLE_CORE_")]:
+                    patch.delenv(name)
+                client = stack.enter_context(embedded(home))
+            url, token = f"http://{client._netloc}", client._headers["Authorization"].removeprefix("Bearer ")
+            stack.enter_context(published(home, url, token))
+            yield client
 
     def gate(self) -> Gate:
         """Return a gate that jobs wait at."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
-import os
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -516,60 +515,36 @@ class Server(uvicorn.Server):
             self._captured_signals.clear()
 
 
-def open_server(core: Core, host: str, port: int, token: str) -> tuple[Server, socket.socket, str]:
-    """Return a server for a started core, the socket to serve on and its URL.
+def run_server(
+    config: Config, host: str, port: int, token: str, serving: Callable[[Server, str], AbstractContextManager[None]]
+) -> None:
+    """Run the core and the server of a home folder until a signal comes or the server's `should_exit` is set.
+
+    Args:
+        token: what clients must send; with an empty one nothing.
+        serving: is given the server and its URL, and entered for as long as requests are answered.
 
     Raises:
         ConfigError: `host` can be reached from other machines and there is no token.
-        Conflict: the port is taken.
+        Conflict: another core uses this home, or the port is taken.
     """
     check_bind(host, token)
-    listening = _listen(host, port)
-    shown = f"[{host}]" if ":" in host else host
-    config = uvicorn.Config(
+    core = Core(config.home, config)
+    options = uvicorn.Config(
         make_app(core, host, token), log_level="warning", access_log=False, server_header=False, lifespan="off",
         timeout_graceful_shutdown=2, timeout_keep_alive=60, ws_ping_interval=EVENT_SECONDS,
         ws_per_message_deflate=False, proxy_headers=False,
     )  # fmt: skip
-    return Server(config), listening, f"http://{shown}:{listening.getsockname()[1]}"
-
-
-async def serve(core: Core, host: str, port: int, token: str, on_ready: Callable[[str], None]) -> None:
-    """Serve a started core until a signal comes; `<home>/server.json` says where, for the CLI.
-
-    Raises:
-        ConfigError, Conflict: as open_server.
-    """
-    server, listening, url = open_server(core, host, port, token)
-    file = core.home / "server.json"
-    local_url = url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
-    _write_private(file, json.dumps({"url": local_url, "pid": os.getpid(), "token": token}))
-    try:
-        on_ready(url)
-        await server.serve(sockets=[listening])
-    finally:
-        file.unlink(missing_ok=True)
-
-
-def serve_home(home: Path, config: Config, host: str, port: int, on_ready: Callable[[str], None]) -> None:
-    """Run the server of a home folder until a signal comes.
-
-    Raises:
-        ConfigError, Conflict: it cannot start.
-    """
-    check_bind(host, config.settings.token)
 
     async def run() -> None:
-        async with Core(home, config) as core:
-            await serve(core, host, port, config.settings.token, on_ready)
+        async with core:
+            with _listen(host, port) as listening:
+                server = Server(options)
+                url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+                with serving(server, url):
+                    await server.serve(sockets=[listening])
 
-    try:
-        import uvloop
-
-        loop_factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    except ImportError:  # Windows
-        loop_factory = asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
+    with asyncio.Runner(loop_factory=options.get_loop_factory()) as runner:
         runner.run(run())
 
 
@@ -584,9 +559,3 @@ def _listen(host: str, port: int) -> socket.socket:
     # of head and body would then wait 40 ms for the client's acknowledgement in between.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)

@@ -26,6 +26,7 @@ from stable_core import protocol
 from stable_core.sdk.jobs import TRANSITIONS
 
 PACKAGE = Path(stable_core.__file__).parent
+CLI = PACKAGE.with_name("stable_core_cli")
 ROOT = PACKAGE.parent.parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 TOUR_MINUTES = 60
@@ -51,7 +52,7 @@ def load(path: Path) -> ModuleType:
 
 def resolve(dotted: str) -> Any:
     """Import the longest module in a dotted name and follow the attributes behind it."""
-    names = ["stable_core", *dotted.split(".")]
+    names = dotted.split(".") if dotted.startswith("stable_core_cli.") else ["stable_core", *dotted.split(".")]
     for end in range(len(names), 1, -1):
         if importlib.util.find_spec(".".join(names[:2])) is None:
             break
@@ -65,7 +66,7 @@ def resolve(dotted: str) -> Any:
     raise AttributeError(dotted)
 
 
-NAMED = sorted(set(re.findall(r"`((?!stable_core)[a-z_]+(?:\.(?!(?:py|md|json|lock|db)`)\w+)+)`", PAGE)))
+NAMED = sorted(set(re.findall(r"`((?!stable_core\.)[a-z_]+(?:\.(?!(?:py|md|json|lock|db)`)\w+)+)`", PAGE)))
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -80,10 +81,11 @@ def test_a_wrong_name_would_be_found() -> None:
 
 
 def code_lines() -> dict[str, int]:
-    """Return the code lines of every module and of the teaching plugin."""
+    """Return the code lines of every module, of the command line too, and of the teaching plugin."""
     lines_of = load(ROOT / "tests" / "unit" / "test_budget.py").lines_of
     modules = [path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
     counted = {name: lines_of(PACKAGE / name) for name in modules}
+    counted |= {f"stable_core_cli/{path.name}": lines_of(path) for path in CLI.glob("[!_]*.py")}
     return counted | {"plugins/invert/plugin.py": lines_of(ROOT / "plugins" / "invert" / "plugin.py")}
 
 

@@ -20,8 +20,8 @@ from typing import Any
 import PIL.Image
 import pytest
 
-from stable_core.cli import main
 from stable_core.client import Client, check_job
+from stable_core_cli.app import main
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -83,25 +83,13 @@ def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "photo.png"
 
 
-SERVE = """
-import asyncio, sys
-from pathlib import Path
-from stable_core.core import Core
-from stable_core.server import serve
-async def main(home):
-    async with Core(home) as core:
-        await serve(core, "127.0.0.1", 0, "", lambda url: print(url, flush=True))
-asyncio.run(main(Path(sys.argv[1])))
-"""
-
-
 @pytest.fixture(scope="module")
 def server(docs_home: Path) -> Iterator[str]:
     """Serve the shared home and return where."""
-    command = [sys.executable, "-c", SERVE, str(docs_home)]
+    command = [sys.executable, "-m", "stable_core_cli", "serve", "--home", str(docs_home), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        yield process.stdout.readline().strip()
+        yield process.stdout.readline().split()[3]
         process.terminate()
 
 

@@ -9,14 +9,14 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import pytest
 import typer
 
-from stable_core import cli
-from stable_core.cli_core import EmbeddedServer
 from stable_core.server import OPERATIONS
+from stable_core_cli import app
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 HTTP = (DOCS / "http_api.md").read_text("utf-8")
@@ -46,7 +46,7 @@ def test_every_route_has_its_heading() -> None:
 
 
 def test_every_command_has_its_heading() -> None:
-    assert sorted(headings(CLI)) == sorted(commands(typer.main.get_command(cli.app), "stable-core"))
+    assert sorted(headings(CLI)) == sorted(commands(typer.main.get_command(app.app), "stable-core"))
 
 
 def test_every_status_is_in_the_table_of_errors() -> None:
@@ -55,24 +55,16 @@ def test_every_status_is_in_the_table_of_errors() -> None:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def home(lab: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Serve a home with the bundled plugins; the folder has what the examples use."""
     home = tmp_path_factory.mktemp("docs")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("STABLE_CORE_")]:
-            patch.delenv(name)
-        embedded = EmbeddedServer(home)
-    # The settings' own token is empty, so anyone who has this file may come in; as `serve` writes it.
-    (home / "server.json").write_text(json.dumps({"url": embedded.url, "token": embedded.token, "pid": os.getpid()}))
-    PIL.Image.radial_gradient("L").convert("RGB").resize((96, 64)).save(home / "photo.png")
-    resize = {"job": "image.resize", "inputs": {"image": {"job": "a"}}, "params": {"width": 16}}
-    invert = {
-        "job": "invert.invert",
-        "inputs": {"image": {"artifact": embedded.client.upload(home / "photo.png")["id"]}},
-    }
-    (home / "graph.json").write_text(json.dumps({"version": 1, "jobs": {"a": invert, "b": resize}}))
-    yield home
-    embedded.close()
+    with lab.served(home) as client:
+        PIL.Image.radial_gradient("L").convert("RGB").resize((96, 64)).save(home / "photo.png")
+        resize = {"job": "image.resize", "inputs": {"image": {"job": "a"}}, "params": {"width": 16}}
+        photo = {"artifact": client.upload(home / "photo.png")["id"]}
+        invert = {"job": "invert.invert", "inputs": {"image": photo}}
+        (home / "graph.json").write_text(json.dumps({"version": 1, "jobs": {"a": invert, "b": resize}}))
+        yield home
 
 
 def test_the_curl_examples_run(home: Path) -> None:
@@ -97,6 +89,6 @@ def test_the_commands_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(lines) > 12
     for line in lines:
         with pytest.raises(SystemExit) as ended:
-            cli.main(shlex.split(line)[1:])
+            app.main(shlex.split(line)[1:])
         assert not ended.value.code, line
     assert list((home / "results").iterdir())

@@ -71,7 +71,7 @@ class RunningServer:
 
     def try_start(self) -> bool:
         """Start the process and tell whether it serves; if not, it has ended, and `output` says why."""
-        command = ["-m", "stable_core.cli", "serve", "--home", str(self.home), "--port", str(self.port)]
+        command = ["-m", "stable_core_cli", "serve", "--home", str(self.home), "--port", str(self.port)]
         self.process = subprocess.Popen(
             [sys.executable, *command],
             env=self._environment,

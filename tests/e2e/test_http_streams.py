@@ -216,7 +216,7 @@ def test_other_machines_are_let_in_only_with_a_token(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "stable_core.cli",
+        "stable_core_cli",
         "serve",
         "--home",
         str(tmp_path),

@@ -10,14 +10,18 @@ from pathlib import Path
 import pytest
 
 import stable_core
+import stable_core_cli
 
 PACKAGE = Path(stable_core.__file__).parent
-MODULES = sorted(PACKAGE.rglob("*.py"))
+CLI = Path(stable_core_cli.__file__).parent
+MODULES = sorted([*PACKAGE.rglob("*.py"), *CLI.rglob("*.py")])
 MAIN_PATH = ("sdk/jobs", "sdk/plugin", "protocol", "worker", "worker_process", "job_queue", "job_states", "core")
 """What a job passes from its submission to its stored result."""
 
-CORE_LINES = 5701
+CORE_LINES = 4908
 """It may only shrink from here; the aim is 4,000 (docs/decisions.md)."""
+CLI_LINES = 755
+"""The command line, which is a client and no part of the core; it may only shrink too."""
 MAIN_PATH_LINES = 1500
 MODULE_LINES = 400
 FUNCTION_LINES = 60
@@ -54,10 +58,11 @@ def test_code_lines_are_counted_right() -> None:
     assert code_lines(source) == {5, 8, 11, 12, 15}
 
 
-def test_the_core_stays_small() -> None:
-    sizes = {path.relative_to(PACKAGE).as_posix(): lines_of(path) for path in MODULES}
+@pytest.mark.parametrize(("package", "most"), [(PACKAGE, CORE_LINES), (CLI, CLI_LINES)], ids=["core", "cli"])
+def test_core_and_command_line_stay_small(package: Path, most: int) -> None:
+    sizes = {path.relative_to(package).as_posix(): lines_of(path) for path in package.rglob("*.py")}
     print(table(sizes))
-    assert sum(sizes.values()) <= CORE_LINES, f"{sum(sizes.values())} code lines:\n{table(sizes)}"
+    assert sum(sizes.values()) <= most, f"{sum(sizes.values())} code lines:\n{table(sizes)}"
 
 
 def test_the_main_path_stays_short() -> None:
@@ -65,7 +70,7 @@ def test_the_main_path_stays_short() -> None:
     assert sum(sizes.values()) <= MAIN_PATH_LINES, f"{sum(sizes.values())} code lines:\n{table(sizes)}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE.parent).as_posix())
 def test_modules_and_functions_stay_short(path: Path) -> None:
     source = path.read_text("utf-8")
     lines = code_lines(source)
@@ -81,6 +86,6 @@ def test_modules_and_functions_stay_short(path: Path) -> None:
     assert not long, f"longer than {FUNCTION_LINES} code lines:\n{table(long)}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE.parent).as_posix())
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text("utf-8")))

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from stable_core import client, errors
-from stable_core.cli_core import EmbeddedServer
 from stable_core.client import Client
+from stable_core_cli.connection import embedded
 
 WAIT_SECONDS = 30
 
@@ -24,9 +24,8 @@ WAIT_SECONDS = 30
 @pytest.fixture(scope="module")
 def served(lab: Any) -> Iterator[Client]:
     """Return a client of a server in this process."""
-    embedded = EmbeddedServer(lab.home())
-    yield embedded.client
-    embedded.close()
+    with embedded(lab.home()) as client:
+        yield client
 
 
 def test_it_needs_the_standard_library_only() -> None:

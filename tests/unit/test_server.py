@@ -18,6 +18,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from stable_core import server, server_security
+from stable_core.config import Config
 from stable_core.core import Core
 from stable_core.errors import ConfigError, Conflict
 from stable_core.server import OPERATIONS, make_app
@@ -522,9 +523,9 @@ def test_this_machine_needs_none(host: str) -> None:
     server_security.check_bind(host, "")
 
 
-async def test_a_taken_port_is_named(core: Core) -> None:
+def test_a_taken_port_is_named(lab: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Conflict, match=str(taken.getsockname()[1])):
-        server.open_server(core, "127.0.0.1", taken.getsockname()[1], "")
+        server.run_server(Config(lab.home()), "127.0.0.1", taken.getsockname()[1], "", contextlib.nullcontext)
 
 
 # -- events ------------------------------------------------------------------------------------------------------------

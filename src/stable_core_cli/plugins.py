@@ -18,10 +18,10 @@ from typing import Annotated
 
 import typer
 
-from stable_core.cli_console import note, out, out_json, table
-from stable_core.cli_core import connected, home_folder
 from stable_core.client import Json
 from stable_core.errors import BadRequest, Conflict, NotFound
+from stable_core_cli.connection import core_of, home_folder
+from stable_core_cli.console import note, out, show
 
 plugin_app = typer.Typer(help="Make, install and list plugins.", no_args_is_help=True)
 
@@ -47,18 +47,14 @@ def new_plugin(
         single_file = single_file or not typer.confirm("With its own folder, README and test?", default=True)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise BadRequest(f"{name!r} is no name for a plugin.", "Use lowercase letters, digits and underscores.")
-    plugins = home_folder() / "plugins"
     _check_free(name)
-    made = plugins / (f"{name}.py" if single_file else name)
-    files = {"plugin.py": made} if single_file else {
-        file: made / file for file in ("plugin.py", "pyproject.toml", "README.md", "tests/test_hello.py")
-    }  # fmt: skip
-    names = {"name": name, "title": name.replace("_", " ").capitalize()}
-    for file, target in files.items():
+    made = home_folder() / "plugins" / (f"{name}.py" if single_file else name)
+    words = {"name": name, "title": name.replace("_", " ").capitalize()}
+    words["dependencies"] = INLINE_DEPENDENCIES if single_file else ""
+    for file in [TEMPLATE / "plugin.py.txt"] if single_file else TEMPLATE.rglob("*.txt"):
+        target = made if single_file else made / file.relative_to(TEMPLATE).with_suffix("")
         target.parent.mkdir(parents=True, exist_ok=True)
-        template = string.Template((TEMPLATE / f"{Path(file).name}.txt").read_text("utf-8"))
-        filled = template.substitute(names, dependencies=INLINE_DEPENDENCIES if single_file else "")
-        target.write_text(filled, "utf-8")
+        target.write_text(string.Template(file.read_text("utf-8")).substitute(words), "utf-8")
     out(str(made))
     note(f"Try it: stable-core run {name}.hello you --times 2")
 
@@ -67,49 +63,41 @@ def new_plugin(
 
 
 @plugin_app.command("list")
-def list_plugins(as_json: AsJson = False) -> None:
+def list_plugins(context: typer.Context, as_json: AsJson = False) -> None:
     """List the plugins there are."""
-    _show(_plugins(), as_json)
+    _show(_plugins(context), as_json)
 
 
 @plugin_app.command("search")
-def search_plugins(words: Annotated[list[str], typer.Argument(metavar="WORD...")], as_json: AsJson = False) -> None:
+def search_plugins(
+    context: typer.Context, words: Annotated[list[str], typer.Argument(metavar="WORD...")], as_json: AsJson = False
+) -> None:
     """List the plugins there are that have these words in their names or jobs; an online index comes later."""
-    found = [plugin for plugin in _plugins() if all(word.lower() in json.dumps(plugin).lower() for word in words)]
+    wanted = [word.lower() for word in words]
+    found = [one for one in _plugins(context) if all(word in json.dumps(one).lower() for word in wanted)]
     _show(found, as_json)
     if not found:
         note("No installed or bundled plugin has these words. There is no online index yet.")
 
 
 @plugin_app.command("info")
-def plugin_info(name: Name, as_json: AsJson = False) -> None:
+def plugin_info(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """Show one plugin: where it is, where it came from, what it can run."""
-    found = next((plugin for plugin in _plugins() if plugin["name"] == name), None)
+    found = next((plugin for plugin in _plugins(context) if plugin["name"] == name), None)
     if found is None:
         raise NotFound(f"There is no plugin {name!r}.", "`stable-core plugin list` shows those there are.")
     source = _kept(name) / "source.txt"
-    found = {**found, "came_from": source.read_text("utf-8") if source.is_file() else None}
-    if as_json:
-        out_json(found)
-    else:
-        table([[key, value if isinstance(value, str) else json.dumps(value)] for key, value in found.items()])
+    show({**found, "came_from": source.read_text("utf-8") if source.is_file() else None}, as_json)
 
 
-def _plugins() -> list[Json]:
-    with connected(home_folder(), note) as core:
-        plugins = core.plugins()
-        jobs = core.signatures()
-    return [
-        {**one, "jobs": [job["name"] for job in jobs if job["name"].startswith(one["name"] + ".")]} for one in plugins
-    ]
+def _plugins(context: typer.Context) -> list[Json]:
+    return [{**plugin, "jobs": plugin["signatures"]} for plugin in core_of(context).plugins()]
 
 
 def _show(plugins: list[Json], as_json: bool) -> None:
-    if as_json:
-        out_json(plugins)
-    elif plugins:
-        remarks = [one["error"]["message"] if one.get("error") else " ".join(one["jobs"]) for one in plugins]
-        table([[one["name"], str(one["version"]), remark] for one, remark in zip(plugins, remarks, strict=True)])
+    remarks = [one["error"]["message"] if one["error"] else " ".join(one["jobs"]) for one in plugins]
+    rows = [[one["name"], one["version"], remark] for one, remark in zip(plugins, remarks, strict=True)]
+    show(plugins, as_json, rows)
 
 
 # -- fetch, swap, drop -------------------------------------------------------------------------------------------------

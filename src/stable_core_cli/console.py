@@ -7,9 +7,11 @@ import sys
 import time
 from typing import Any
 
-from stable_core.client import StableCoreError
+from stable_core import client, errors
+from stable_core.client import Json
 
-Json = dict[str, Any]
+Failure = client.StableCoreError | errors.StableCoreError
+"""What went wrong, as a server said it or as it happened in this process."""
 
 EXIT_CODES = {"RequestError": 2, "ConfigError": 2, "JobCancelled": 130}
 """By error class; every other error gives 1."""
@@ -24,21 +26,34 @@ def out(text: str) -> None:
     sys.stdout.flush()
 
 
-def out_json(value: Any) -> None:
-    """Write a result as JSON."""
-    out(json.dumps(value, indent=2, ensure_ascii=False))
-
-
 def note(text: str) -> None:
     """Write one line for a person to read."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
-def report(error: StableCoreError, as_json: bool = False) -> int:
+def out_json(value: Any) -> None:
+    """Write a result as JSON."""
+    out(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show(found: Any, as_json: bool, rows: list[list[str]] | None = None) -> None:
+    """Write what was found as JSON, or as rows in columns; without rows there is one for each fact of an object."""
+    if as_json:
+        out_json(found)
+        return
+    if rows is None:
+        rows = [[name, value if isinstance(value, str) else json.dumps(value)] for name, value in found.items()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        out("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def report(error: Failure, as_json: bool = False) -> int:
     """Write an error and return the exit code that goes with it."""
     if as_json:
-        out_json({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
+        code = error.code if isinstance(error, client.StableCoreError) else error.code()
+        out_json({"error": {"code": code, "message": error.message, "hint": error.hint}})
     else:
         if error.traceback:
             note(error.traceback.rstrip())
@@ -48,17 +63,10 @@ def report(error: StableCoreError, as_json: bool = False) -> int:
     return exit_code(error)
 
 
-def exit_code(error: StableCoreError) -> int:
+def exit_code(error: Failure) -> int:
     """Return the exit code that goes with an error."""
     names = {cls.__name__ for cls in type(error).__mro__}
     return next((code for name, code in EXIT_CODES.items() if name in names), 1)
-
-
-def table(rows: list[list[str]]) -> None:
-    """Write rows in columns, two spaces apart."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        out("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 class ProgressDisplay:
@@ -77,12 +85,8 @@ class ProgressDisplay:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-            )
+            text = TextColumn("{task.description}", markup=False)
+            columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
             self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
 
     def __enter__(self) -> ProgressDisplay:
@@ -96,15 +100,12 @@ class ProgressDisplay:
 
     def show(self, event: Json) -> None:
         """Take one event of a job."""
-        kind, facts = event["type"].removeprefix("job."), event["data"]
-        if kind == "progress":
-            step, total, text = facts["step"], facts["total"], facts["message"]
-        elif kind == "running":
-            step, total, text = 0, 0, "running"
-        else:
+        if event["type"] not in ("job.running", "job.progress"):
             return
+        facts = {"step": 0, "total": 0, "message": "", **(event["data"] or {})}
+        step, total = facts["step"], facts["total"]
         name = self._names.get(event["job"], "")
-        label = ": ".join(part for part in (name, text or "running") if part)
+        label = ": ".join(part for part in (name, facts["message"] or "running") if part)
         if self._bars:
             if event["job"] not in self._bar_of:
                 self._bar_of[event["job"]] = self._bars.add_task(label, total=None)

@@ -8,43 +8,33 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from stable_core import errors
-from stable_core.cli_console import note, report
-from stable_core.cli_core import connected
-from stable_core.client import Client, StableCoreError, error_from
+from stable_core.client import Client
+from stable_core_cli.connection import connected
+from stable_core_cli.console import note
+from stable_core_cli.run import job_command
 
 COMMANDS = ("run", "signatures", "jobs", "graph", "plugin", "help", "exit")
 
 
-def run_shell(home: Path, run: Callable[[list[str]], None]) -> None:
+def run_shell(home: Path, run: Callable[[list[str], Client], int]) -> None:
     """Read lines until the end of input or `exit` and run each; a line may also begin with a job's name.
 
     Args:
-        run: runs the words of one command.
+        run: runs the words of one command on a core.
     """
-    with connected(home, note, keep=True) as core:
+    with connected(home) as core:
         names = {one["name"] for one in core.signatures()}
         if sys.stdin.isatty():
             _set_up_completion(core)
             note("Commands are those of stable-core; a job's name runs it. Tab completes, exit leaves.")
         for words in _lines():
-            try:
-                run(["--help"] if words == ["help"] else ["run", *words] if words[0] in names else words)
-            except SystemExit:
-                pass
-            except StableCoreError as error:
-                report(error)
-            except errors.StableCoreError as error:
-                report(error_from(error.to_dict()))
-            except KeyboardInterrupt:
-                note("")
+            run(["--help"] if words == ["help"] else ["run", *words] if words[0] in names else words, core)
 
 
 def _lines() -> Iterator[list[str]]:
     while True:
         try:
-            line = input("stable-core> " if sys.stdin.isatty() else "")
-            words = shlex.split(line)
+            words = shlex.split(input("stable-core> " if sys.stdin.isatty() else ""))
         except EOFError:
             return
         except KeyboardInterrupt:
@@ -74,13 +64,12 @@ def _set_up_completion(core: Client) -> None:
 
 
 def completions(core: Client, words: list[str], text: str) -> list[str]:
-    """Return what `text` may become after these words: commands and jobs first, then the knobs of the job."""
+    """Return what `text` may become after these words: commands and jobs first, then the options of the job."""
     signatures = {one["name"]: one for one in core.signatures()}
     job = next((word for word in words if word in signatures), None)
-    if job is None:
-        known = [*signatures] if words[:1] in (["run"], ["signatures"]) else [*COMMANDS, *signatures]
+    if job is not None:
+        parameters = job_command(core, signatures[job]).params
+        known = [option for one in parameters for option in (*one.opts, *one.secondary_opts)]
     else:
-        ports = [port["name"] for port in signatures[job]["inputs"]]
-        known = [f"--{name.replace('_', '-')}" for name in (*ports, *signatures[job]["params"].get("properties", {}))]
-        known += ["--out", "--json"]
+        known = [*signatures] if words[:1] in (["run"], ["signatures"]) else [*COMMANDS, *signatures]
     return sorted(f"{one} " for one in known if one.startswith(text))

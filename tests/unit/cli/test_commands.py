@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +17,13 @@ from typing import Any, NamedTuple
 import PIL.Image
 import pytest
 
-from stable_core import cli, cli_plugins, cli_shell
-from stable_core.cli_core import EmbeddedServer, connected, running_server
+from stable_core.client import Client
+from stable_core_cli import app, connection, shell
+from stable_core_cli import plugins as plugin_commands
+from stable_core_cli.connection import connected, embedded, running_server
 
 WAIT_SECONDS = 60
+GROUPED = Path(__file__).parent / "plugins" / "grouped.py"
 
 
 class Done(NamedTuple):
@@ -43,7 +48,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
     def run(*words: str) -> Done:
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
-            cli.main(list(words))
+            app.main(list(words))
         return Done(int(ended.value.code or 0), *capfd.readouterr())
 
     return run
@@ -53,10 +58,8 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
 def served_home(lab: Any) -> Iterator[Path]:
     """Return a home that a server runs for."""
     home: Path = lab.home()
-    embedded = EmbeddedServer(home)
-    (home / "server.json").write_text(json.dumps({"url": embedded.url, "token": embedded.token, "pid": os.getpid()}))
-    yield home
-    embedded.close()
+    with lab.served(home):
+        yield home
 
 
 @pytest.fixture
@@ -200,6 +203,92 @@ def test_no_cache_runs_it_again(served: Path, run: Run, lab: Any) -> None:
     assert tally.read_text().count("ran") == 2
 
 
+# -- groups of knobs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def grouped(served: Path) -> Path:
+    """Put a plugin there whose knobs stand in groups."""
+    if not (served / "plugins" / GROUPED.name).exists():
+        shutil.copy(GROUPED, served / "plugins")
+    return served
+
+
+@pytest.mark.usefixtures("grouped")
+class TestGroups:
+    @pytest.mark.parametrize(
+        ("words", "changed"),
+        [
+            ([], {}),
+            (["--hires.scale", "3", "--hires.upscaler", "Lanczos"], {"hires": {"scale": 3.0, "upscaler": "Lanczos"}}),
+            (["--no-hires.is-tiled"], {"hires": {"is_tiled": False}}),
+            (["--hires.mask.blur", "9"], {"hires": {"mask": {"blur": 9}}}),
+            (["--hires", '{"scale": 3}', "--hires.is-tiled"], {"hires": {"scale": 3, "is_tiled": True}}),
+            (["--hires.scale", "4", "--hires", '{"scale": 3}'], {"hires": {"scale": 4.0}}),
+            (["--params", '{"hires.scale": 3, "steps": 5}'], {"hires": {"scale": 3}, "steps": 5}),
+            (["--params", '{"hires": {"scale": 3}}', "--hires.scale", "4"], {"hires": {"scale": 4.0}}),
+            (
+                ["--params", '{"hires.scale": {"each": [1, 2]}}', "--hires.is_tiled"],
+                {"hires": {"scale": {"each": [1, 2]}, "is_tiled": True}},
+            ),
+            (["--refiner.scale", "3"], {"refiner": {"scale": 3.0}}),
+            (["--refiner", "null", "--refiner.scale", "3"], {"refiner": {"scale": 3.0}}),
+            (["--refiner", "null", "--sizes", "[1, 2]"], {"refiner": None, "sizes": [1, 2]}),
+            (["--clip-skip", "2"], {"clip_skip": 2}),
+        ],
+    )
+    def test_a_path_of_dots_sets_a_knob_in_a_group(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str], changed: dict[str, Any]
+    ) -> None:
+        asked: list[Any] = []
+
+        def submit(core: Client, request: Any) -> Any:
+            asked.append(request["params"])
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Client, "submit", submit)
+        assert run("run", "grouped.show", *words).code == 130
+        assert asked == [changed]
+
+    def test_the_job_gets_the_group_whole(self, run: Run) -> None:
+        done = run("run", "grouped.show", "--hires.scale", "3", "--json")
+        assert done.json["outputs"]["data"][0]["value"]["hires"] == {
+            **{"scale": 3.0, "upscaler": "Latent", "is_tiled": True},
+            "mask": {"blur": 4},
+        }
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("--hires.scale", "9"),
+            ("--hires.upscaler", "Nearest"),
+            ("--hires.mask.blur", "x"),
+            ("--hires.nothing", "1"),
+            ("--hires", "[1]"),
+            ("--clip-skip", "0"),
+        ],
+    )
+    def test_a_wrong_knob_in_a_group_is_2(self, run: Run, words: tuple[str, ...]) -> None:
+        assert run("run", "grouped.show", *words).code == 2
+
+    def test_help_shows_each_knob_under_its_group(self, run: Run) -> None:
+        shown = run("run", "grouped.show", "--help").out
+        sections = dict(re.findall(r"(?m)^([\w.]+):\n((?:  .*\n?)+)", shown))
+        assert "--hires JSON" in sections["hires"]
+        assert re.search(r"--hires.scale .* How much larger .*1<=x<=4", " ".join(sections["hires"].split()))
+        assert "--hires.mask.blur" in sections["hires.mask"]
+        assert "--refiner.scale" in sections["refiner"]
+        assert "--steps" in sections["Sampling"]
+        assert "--hires.is-tiled / --no-hires.is-tiled (default: false)" in " ".join(sections["hires"].split())
+        assert "--clip-skip <int range>" in sections["Options"]
+
+    def test_names_with_dots_are_completed(self, grouped: Path) -> None:
+        assert complete("run", "grouped.show", "--hires.s") == ["--hires.scale"]
+        with connected(grouped) as core:
+            assert shell.completions(core, ["grouped.show"], "--hires.m") == ["--hires.mask ", "--hires.mask.blur "]
+            assert shell.completions(core, ["grouped.show"], "--no-h") == ["--no-hires.is-tiled "]
+
+
 # -- the other commands, against a server ------------------------------------------------------------------------------
 
 
@@ -213,7 +302,7 @@ def test_signatures(served: Path, run: Run) -> None:
 
 
 def test_jobs_are_listed_shown_cancelled_and_retried(served: Path, run: Run, gate: Any) -> None:
-    with connected(served, print) as core:
+    with connected(served) as core:
         job = core.submit({"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
     assert run("jobs").out.startswith(job["id"])
     assert run("jobs", "list", "--job", "probe.hold", "--limit", "1", "--json").json[0]["id"] == job["id"]
@@ -221,7 +310,7 @@ def test_jobs_are_listed_shown_cancelled_and_retried(served: Path, run: Run, gat
     assert "probe.hold" in run("jobs", "show", job["id"]).out
     assert run("jobs", "show", job["id"], "--json").json["id"] == job["id"]
     assert run("jobs", "cancel", job["id"]).code == 0
-    with connected(served, print) as core:
+    with connected(served) as core:
         assert core.wait(job["id"], WAIT_SECONDS)["state"] == "cancelled"
     gate.open()
     again = run("jobs", "retry", job["id"])
@@ -275,9 +364,19 @@ def test_a_server_of_a_dead_process_is_not_used(served: Path, tmp_path: Path) ->
     server.close()
 
 
-def test_completion_knows_the_jobs(served: Path) -> None:
-    assert "probe.echo" in cli._complete_job("probe.e")
-    assert cli._complete_job("x") == []
+def complete(*words: str) -> list[str]:
+    """Return what bash would show when Tab is pressed after these words."""
+    told = {"COMP_WORDS": " ".join(["stable-core", *words]), "COMP_CWORD": str(len(words))}
+    environ = {**os.environ, **told, "_STABLE_CORE_COMPLETE": "complete_bash"}
+    script = [sys.executable, "-m", "stable_core_cli"]
+    return subprocess.run(script, env=environ, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_completion_knows_jobs_and_knobs(served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert complete("run", "probe.ech") == ["probe.echo"]
+    assert complete("run", "probe.echo", "--su") == ["--suffix"]
+    monkeypatch.setenv("STABLE_CORE_HOME", str(tmp_path))
+    assert complete("run", "probe.ech") == []
 
 
 # -- without a server --------------------------------------------------------------------------------------------------
@@ -289,23 +388,26 @@ def test_run_without_a_server_does_the_same(lab: Any, run: Run) -> None:
     assert run("run", "probe.echo", f"--home={lab.home()}", "--json").code == 2
 
 
-def test_two_commands_take_turns_at_one_home(lab: Any, run: Run) -> None:
+def test_two_commands_take_turns_at_one_home(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     home = lab.home()
-    other = EmbeddedServer(home)
+    other = contextlib.ExitStack()
+    other.enter_context(embedded(home))
     notes: list[str] = []
 
     def let_go(line: str) -> None:
         notes.append(line)
-        threading.Thread(target=other.close).start()
+        other.close()
 
-    with connected(home, let_go) as core:
+    monkeypatch.setattr(connection, "note", let_go)
+    with connected(home) as core:
         assert core.health()["status"] == "ok"
-    assert "waiting" in notes[0]
+    [line] = notes
+    assert "waiting" in line
 
 
 def command(*words: str, **more: Any) -> subprocess.Popen[str]:
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
-    return subprocess.Popen([sys.executable, "-m", "stable_core.cli", *words], text=True, **pipes)
+    return subprocess.Popen([sys.executable, "-m", "stable_core_cli", *words], text=True, **pipes)
 
 
 def test_ctrl_c_cancels_the_job_and_is_130(served: Path, gate: Any) -> None:
@@ -317,7 +419,7 @@ def test_ctrl_c_cancels_the_job_and_is_130(served: Path, gate: Any) -> None:
         out, err = running.communicate(timeout=WAIT_SECONDS)
     assert (running.returncode, out) == (130, "")
     assert "Traceback" not in err
-    with connected(served, print) as core:
+    with connected(served) as core:
         assert core.jobs(job="probe.hold", limit=1)[0]["state"] == "cancelled"
 
 
@@ -329,7 +431,7 @@ def test_ctrl_c_cancels_the_job_and_is_130(served: Path, gate: Any) -> None:
     ],
 )
 def test_the_command_line_is_light(served: Path, words: list[str], never: set[str]) -> None:
-    script = f"import sys\nfrom stable_core import cli\ntry: cli.main({words!r})\nfinally: print(*sys.modules)"
+    script = f"import sys\nfrom stable_core_cli import app\ntry: app.main({words!r})\nfinally: print(*sys.modules)"
     variables = {**os.environ, "STABLE_CORE_HOME": str(served)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=variables)
     assert not never & set(done.stdout.split())
@@ -359,12 +461,12 @@ def test_the_shell_runs_commands_and_jobs_on_one_core(lab: Any) -> None:
 
 
 def test_the_shell_completes_jobs_and_knobs(served: Path) -> None:
-    with connected(served, print) as core:
-        assert "run " in cli_shell.completions(core, [], "r")
-        assert cli_shell.completions(core, [], "probe.ech") == ["probe.echo "]
-        assert cli_shell.completions(core, ["run"], "probe.ech") == ["probe.echo "]
-        assert cli_shell.completions(core, ["run", "probe.echo"], "--su") == ["--suffix "]
-        assert cli_shell.completions(core, ["probe.echo", "hi"], "--n") == ["--number "]
+    with connected(served) as core:
+        assert "run " in shell.completions(core, [], "r")
+        assert shell.completions(core, [], "probe.ech") == ["probe.echo "]
+        assert shell.completions(core, ["run"], "probe.ech") == ["probe.echo "]
+        assert shell.completions(core, ["run", "probe.echo"], "--su") == ["--suffix "]
+        assert shell.completions(core, ["probe.echo", "hi"], "--nu") == ["--number "]
 
 
 # -- plugins -----------------------------------------------------------------------------------------------------------
@@ -377,8 +479,8 @@ def plugins(served: Path) -> Iterator[Path]:
     before = set(folder.iterdir())
     yield folder
     for path in set(folder.iterdir()) - before:
-        cli_plugins._delete(path)
-    cli_plugins._delete(served / "plugin_versions")
+        plugin_commands._delete(path)
+    plugin_commands._delete(served / "plugin_versions")
 
 
 @pytest.mark.parametrize("option", [[], ["--single-file"]])

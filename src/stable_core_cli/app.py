@@ -1,0 +1,223 @@
+"""The command line: `stable-core serve`, `run`…. What jobs do is the core's, what is shown the console's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stable_core import __version__, client, errors
+from stable_core.client import Client, Json
+from stable_core_cli.connection import core_of, home_folder, published
+from stable_core_cli.console import out, report, show
+from stable_core_cli.plugins import plugin_app
+from stable_core_cli.run import Jobs, follow_graph, job_command, show_results
+from stable_core_cli.shell import run_shell
+
+if TYPE_CHECKING:
+    from stable_core.server import Server
+
+app = typer.Typer(
+    help="A backend for AI art.", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+run_app = typer.Typer(cls=Jobs, no_args_is_help=True, subcommand_metavar="JOB [INPUTS] [OPTIONS]")
+jobs_app = typer.Typer(help="List, show, cancel and retry jobs.", invoke_without_command=True)
+graph_app = typer.Typer(help="Run graph documents.", no_args_is_help=True)
+app.add_typer(run_app, name="run")
+app.add_typer(jobs_app, name="jobs")
+app.add_typer(graph_app, name="graph")
+app.add_typer(plugin_app, name="plugin")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON")]
+OutFolder = Annotated[Path | None, typer.Option("--out", help="Also write the results here")]
+JobId = Annotated[str, typer.Argument(metavar="ID")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; the process ends with 0, 1 failed, 2 bad input or 130 cancelled."""
+    sys.exit(invoke(_take_home(sys.argv[1:] if arguments is None else arguments)))
+
+
+def invoke(words: list[str], core: Client | None = None) -> int:
+    """Run one command, on this core if one is given, and return its exit code."""
+    try:
+        app(words, prog_name="stable-core", obj=core)
+    except SystemExit as end:
+        return int(end.code or 0)
+    except (client.StableCoreError, errors.StableCoreError) as error:
+        return report(error, "--json" in words)
+    return 0
+
+
+def _take_home(words: list[str]) -> list[str]:
+    """Take `--home FOLDER` out of the words, wherever it stands, and set it for this process."""
+    for index, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == "--home" and (equals or index + 1 < len(words)):
+            os.environ["STABLE_CORE_HOME"] = value if equals else words[index + 1]
+            return words[:index] + words[index + (1 if equals else 2) :]
+    return words
+
+
+@app.callback()
+def options(
+    home: Annotated[Path | None, typer.Option(help="Folder of settings, plugins, models and results")] = None,
+) -> None:
+    """A backend for AI art."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one", min=0, max=65535)] = None,
+) -> None:
+    """Start the server and the web client."""
+    from stable_core.config import Config
+    from stable_core.server import run_server
+
+    home = home_folder()
+    config = Config(home)
+    settings = config.settings
+
+    @contextlib.contextmanager
+    def tell(server: Server, url: str) -> Iterator[None]:
+        with published(home, url, settings.token):
+            out(f"stable-core {__version__} on {url} (home: {home})")
+            yield
+
+    run_server(config, host or settings.host, settings.port if port is None else port, settings.token, tell)
+
+
+@run_app.callback()
+def run() -> None:
+    """Run a job and print where its results are; `run JOB --help` shows its knobs, `signatures` lists the jobs.
+
+    Inputs are positional or --NAME VALUE; @FILE reads a file. Every job takes --out DIR and --json.
+    """
+
+
+@app.command()
+def signatures(context: typer.Context, name: Annotated[str, typer.Argument()] = "", as_json: AsJson = False) -> None:
+    """List what can run, or show one signature with its knobs."""
+    core = core_of(context)
+    if not name:
+        found = core.signatures()
+        show(found, as_json, [[one["name"], _wires(one), one["title"]] for one in found])
+    elif as_json:
+        show(core.signature(name), as_json)
+    else:
+        job_command(core, core.signature(name))(["--help"], prog_name=f"stable-core run {name}")
+
+
+def _wires(signature: Json) -> str:
+    ends = [
+        ", ".join(port["type"] + ("[]" if port["list"] else "") for port in signature[side])
+        for side in ("inputs", "outputs")
+    ]
+    return " -> ".join(ends)
+
+
+@app.command()
+def shell() -> None:
+    """Open a prompt that keeps one core: faster, and with completion of jobs and knobs."""
+    run_shell(home_folder(), invoke)
+
+
+# -- jobs --------------------------------------------------------------------------------------------------------------
+
+
+@jobs_app.callback()
+def jobs(context: typer.Context) -> None:
+    """List, show, cancel and retry jobs."""
+    if context.invoked_subcommand is None:
+        list_jobs(context)
+
+
+@jobs_app.command("list")
+def list_jobs(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state")] = None,
+    job: Annotated[str | None, typer.Option(help="Only jobs of this signature")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the last jobs, newest first."""
+    found = core_of(context).jobs(state=state, job=job, limit=limit)
+    show(found, as_json, [[one["id"], one["state"], one["job"], _remark(one)] for one in found])
+
+
+def _remark(job: Json) -> str:
+    if job["error"]:
+        return str(job["error"]["message"]).partition("\n")[0][:80]
+    progress = job["progress"]
+    steps = f"{progress['step']}/{progress['total']} " if progress["total"] and job["state"] == "running" else ""
+    places = [str(made.get("path", made["id"][:12])) for made in client.results_of(job)]
+    return steps + (progress["message"] if job["state"] in ("queued", "running") else ", ".join(places))
+
+
+@jobs_app.command("show")
+def show_job(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Show one job."""
+    show(core_of(context).job(job_id), as_json)
+
+
+@jobs_app.command("cancel")
+def cancel_jobs(
+    context: typer.Context,
+    job_ids: Annotated[list[str] | None, typer.Argument(metavar="ID...")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every job that has not finished")] = False,
+) -> None:
+    """Cancel jobs."""
+    if not job_ids and not every:
+        raise typer.BadParameter("Give the ids of jobs, or --all.")
+    core = core_of(context)
+    if every:
+        out(f"{core.cancel_all()} cancelled")
+    for job_id in job_ids or []:
+        out(f"{job_id} {core.cancel(job_id)['state']}")
+
+
+@jobs_app.command("retry")
+def retry_job(context: typer.Context, job_id: JobId, out_folder: OutFolder = None, as_json: AsJson = False) -> None:
+    """Run a failed or cancelled job again and print its results."""
+    core = core_of(context)
+    job = core.wait(core.retry(job_id)["id"])
+    raise typer.Exit(show_results(core, {"": job}, out_folder, job if as_json else None))
+
+
+@jobs_app.command("logs")
+def job_log(context: typer.Context, job_id: JobId) -> None:
+    """Print what the plugin wrote while the job ran."""
+    out(core_of(context).log(job_id).rstrip("\n"))
+
+
+# -- graphs ------------------------------------------------------------------------------------------------------------
+
+
+@graph_app.command("run")
+def run_graph(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE.json", exists=True, dir_okay=False)],
+    out_folder: OutFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a graph document and print the results of each of its jobs."""
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise errors.BadRequest(f"{file} is no JSON: {error}", "docs/http_api.md describes graph documents.") from None
+    core = core_of(context)
+    graph = core.graph(document)
+    graph["jobs"] = {key: graph["jobs"][key] for key in document["jobs"]}
+    try:
+        finished = follow_graph(core, graph)
+    except KeyboardInterrupt:
+        core.cancel_all(graph=graph["id"])
+        raise
+    raise typer.Exit(show_results(core, finished, out_folder, {**graph, "jobs": finished} if as_json else None))

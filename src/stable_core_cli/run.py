@@ -1,0 +1,299 @@
+"""`stable-core run`: a signature becomes a command, the command a job, the job its results. It knows no one job."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import mimetypes
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from stable_core.client import ERRORS, FINAL_STATES, Client, Json, StableCoreError, check_job, results_of
+from stable_core_cli.connection import core_of, home_folder, running_server
+from stable_core_cli.console import ProgressDisplay, exit_code, note, out, out_json, report
+
+INPUT_HELP = "text, or @FILE"
+GROUP_DEPTH = 5
+"""How deep groups of knobs get options of their own; what is deeper is given as JSON."""
+
+Place = tuple[str, ...]
+"""Where a knob is: its name, behind those of the groups around it."""
+
+
+class Jobs(TyperGroup):
+    """The jobs as commands of `run`, each made of its signature when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the jobs; for completion, which starts no core."""
+        core = running_server(home_folder())
+        return [one["name"] for one in core.signatures()] if core else []
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command of a job.
+
+        Raises:
+            StableCoreError: there is none of this name.
+        """
+        core = running_server(home_folder()) if ctx.resilient_parsing else core_of(ctx)
+        return job_command(core, core.signature(cmd_name)) if core else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Leave the jobs out of the help of `run`: they are many, and `signatures` lists them."""
+
+
+class JobCommand(TyperCommand):
+    """A command whose help shows the knobs under their groups."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write one section for each group."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if record := parameter.get_help_record(ctx):
+                kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or kind, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+# -- a signature as a command ------------------------------------------------------------------------------------------
+
+
+def job_command(core: Client, signature: Json) -> TyperCommand:
+    """Return a command with one argument per input and one option per knob, with ranges, choices and help."""
+    ports = signature["inputs"]
+    metavar = " ".join(_metavar(port) for port in ports)
+    parameters = [_parameter("inputs", list[str], typer.Argument(None, metavar=metavar, help=_ports_help(ports)))]
+    parameters += [
+        _parameter(f"input_{port['name']}", list[str], typer.Option(None, f"--{_dashed(port['name'])}", hidden=True))
+        for port in ports
+    ]
+    taken = {port["name"] for port in ports} | {name for name, *_ in OWN_OPTIONS} | {"help", "home", "cache"}
+    found = {f"knob_{number}": knob for number, knob in enumerate(knobs(signature["params"]))}
+    for name, (path, field) in found.items():
+        option = f"param-{path[0]}" if path[0] in taken and len(path) == 1 else ".".join(path)
+        parameters.append(_parameter(name, *_option(core, _dashed(option), path, field)))
+    parameters += [_parameter(*own) for own in OWN_OPTIONS]
+
+    def run(**given: Any) -> None:
+        params: Json = {}
+        for name, value in given["params"].items():
+            _put(params, tuple(name.split(".")), value)
+        for name, (path, field) in found.items():
+            if (value := given[name]) is not None:
+                _put(params, path, _json_value(value) if _kind(field) is object else value)
+        request = {
+            "job": signature["name"],
+            "inputs": _inputs(core, ports, given),
+            "params": params,
+            "priority": given["priority"],
+            "cache": not given["no_cache"],
+        }
+        raise typer.Exit(_run(core, request, given["out"], given["json"]))
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    made = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    # `--cfg_scale` means `--cfg-scale`
+    made.command(help=signature["description"], cls=JobCommand, context_settings={"token_normalize_func": _dashed})(run)
+    command = typer.main.get_command(made)
+    assert isinstance(command, TyperCommand)
+    return command
+
+
+def knobs(
+    schema: Json, path: tuple[str, ...] = (), named: Json | None = None
+) -> Iterator[tuple[tuple[str, ...], Json]]:
+    """Yield each knob of a params schema with its path: a group of knobs first, then those inside it."""
+    named = schema.get("$defs", {}) if named is None else named
+    preset = schema.get("default") or {}
+    for name, field in schema.get("properties", {}).items():
+        found = _resolved(field, named)
+        found = {**found, "default": preset[name]} if name in preset else found
+        yield (*path, name), found
+        if len(path) < GROUP_DEPTH:
+            yield from knobs(found, (*path, name), named)
+
+
+def _resolved(field: Json, named: Json) -> Json:
+    """Return a field with what it refers to filled in; of one that may also be null, what it is otherwise."""
+    choices = [one for one in field.get("anyOf") or field.get("allOf") or [] if one != {"type": "null"}]
+    inner = choices[0] if len(choices) == 1 else field
+    return {**named.get(inner.get("$ref", "").rpartition("/")[2], {}), **inner, **field}
+
+
+def _put(params: Json, path: Place, value: Any) -> None:
+    """Set a value at its path; a group that is not there yet, or is no group, is made."""
+    for name in path[:-1]:
+        if not isinstance(params.get(name), dict):
+            params[name] = {}
+        params = params[name]
+    params[path[-1]] = value
+
+
+def _option(core: Client, option: str, path: Place, field: Json) -> tuple[Any, Any]:
+    """Return the type and the declaration of the option for a knob."""
+    ui = field.get("x-ui", {})
+    text = field.get("description", "")
+    if ui.get("component") == "model":
+        text = f"{text} [{', '.join(core.models(ui['kind'])) or 'none found'}]".lstrip()
+    if "default" in field and "properties" not in field:
+        text = f"{text} (default: {json.dumps(field['default'])})".lstrip()
+    kind = _kind(field)
+    form = f"--{option}/--no-{option}" if kind is bool else f"--{option}"
+    metavar = "JSON" if kind is object else None
+    group = ".".join(path if "properties" in field else path[:-1]) or ui.get("group")
+    low, high = field.get("minimum"), field.get("maximum")
+    declared = typer.Option(None, form, help=text, metavar=metavar, rich_help_panel=group, min=low, max=high)
+    return (str if kind is object else kind) | None, declared
+
+
+def _kind(field: Json) -> Any:
+    """Return the type of a knob's values; that of a group, a list or anything else in JSON is `object`."""
+    if "enum" in field and all(isinstance(choice, str) for choice in field["enum"]):
+        return Literal[tuple(field["enum"])]
+    return {"integer": int, "number": float, "boolean": bool, "string": str}.get(field.get("type", ""), object)
+
+
+def _parameter(name: str, kind: Any, declared: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=declared, annotation=kind)
+
+
+def _json_value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _json_object(text: str) -> Any:
+    found = _json_value(text)
+    if not isinstance(found, dict):
+        raise typer.BadParameter("not a JSON object")
+    return found
+
+
+OWN_OPTIONS: tuple[tuple[str, Any, Any], ...] = (
+    (
+        "params",
+        _json_object,
+        typer.Option("{}", parser=_json_object, metavar="JSON", help='{"x": {"each": [1, 2]}} sweeps'),
+    ),
+    ("out", Path | None, typer.Option(None, help="Also write the results here")),
+    ("json", bool, typer.Option(False, "--json", help="Write the job as JSON")),
+    ("priority", int, typer.Option(0, help="Higher runs earlier")),
+    ("no_cache", bool, typer.Option(False, "--no-cache", help="Run it even if the result is known")),
+)
+"""What every job takes beside its own knobs; a knob of the same name becomes `--param-NAME`."""
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _metavar(port: Json) -> str:
+    name = port["name"].upper() + ("..." if port["list"] else "")
+    return f"[{name}]" if port["optional"] else name
+
+
+def _ports_help(ports: list[Json]) -> str:
+    told = ", ".join(f"{port['name']} ({port['type']})" for port in ports)
+    return f"{told}: {INPUT_HELP}; or by name: --{_dashed(ports[0]['name'])} VALUE" if ports else "none"
+
+
+# -- from words to inputs ----------------------------------------------------------------------------------------------
+
+
+def _inputs(core: Client, ports: list[Json], given: Json) -> Json:
+    """Return the inputs: those by name, then those by position, of which a last list port takes all that is left."""
+    values: list[str] = given["inputs"] or []
+    inputs: dict[str, list[str]] = {port["name"]: given[f"input_{port['name']}"] or [] for port in ports}
+    free = [port for port in ports if not inputs[port["name"]]]
+    for port in free:
+        count = len(values) if port["list"] and port is free[-1] else 1
+        inputs[port["name"]], values = values[:count], values[count:]
+    if values:
+        known = ", ".join(port["name"] for port in ports) or "none"
+        raise ERRORS["invalid_input"](f"Too many inputs: {' '.join(values)}", f"The inputs are: {known}.")
+    read = {port["name"]: [_input(core, port, value) for value in inputs[port["name"]]] for port in ports}
+    return {name: found[0] if len(found) == 1 else found for name, found in read.items() if found}
+
+
+def _input(core: Client, port: Json, value: str) -> Any:
+    if re.fullmatch(r"[0-9a-f]{64}", value):
+        return {"artifact": value}
+    path = Path(value.removeprefix("@")).expanduser()
+    is_file = value.startswith("@") or port["type"] not in ("text", "data")
+    try:
+        if port["type"] == "data":
+            return {"data": json.loads(path.read_text("utf-8") if is_file else value)}
+        if not is_file:
+            return value
+        return path.read_text("utf-8") if port["type"] == "text" else {"artifact": core.upload(path)["id"]}
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ERRORS["invalid_input"](f"{port['name']}: {value}: {reason}", "Name a file as @FILE.") from None
+
+
+# -- from jobs to results ----------------------------------------------------------------------------------------------
+
+
+def _run(core: Client, request: Json, folder: Path | None, as_json: bool) -> int:
+    job = core.submit(request)
+    try:
+        with ProgressDisplay() as display:
+            job = core.follow(job, display.show)
+    except KeyboardInterrupt:
+        note("cancelling")
+        core.cancel(job["id"])
+        job = core.wait(job["id"], 10)
+    return show_results(core, {"": job}, folder, job if as_json else None)
+
+
+def follow_graph(core: Client, graph: Json) -> dict[str, Json]:
+    """Show the events of a graph until all of its jobs have finished, and return the jobs by key."""
+    ids = {job["id"]: key for key, job in graph["jobs"].items()}
+    left = {job["id"] for job in graph["jobs"].values() if job["state"] not in FINAL_STATES}
+    with ProgressDisplay(ids) as display:
+        for event in core.events(after=0, graph=graph["id"]) if left else ():
+            display.show(event)
+            if event["type"].removeprefix("job.") in FINAL_STATES:
+                left.discard(event["job"])
+            if not left:
+                break
+    return {key: core.wait(job["id"]) for key, job in graph["jobs"].items()}
+
+
+def show_results(core: Client, jobs: dict[str, Json], folder: Path | None, as_json: Any = None) -> int:
+    """Write the results of finished jobs, each behind its key; return the exit code."""
+    if as_json is not None:
+        out_json(as_json)
+    code = 0
+    for key, job in jobs.items():
+        try:
+            places = [_place(core, artifact, folder) for artifact in results_of(check_job(job))]
+            for place in places if as_json is None else ():
+                out(f"{key}\t{place}" if key else place)
+        except StableCoreError as error:
+            code = max(code, report(error) if as_json is None else exit_code(error))
+    return code
+
+
+def _place(core: Client, artifact: Json, folder: Path | None) -> str:
+    """Return where a result is, after writing it to `folder` when one is given; a text that is nowhere is itself."""
+    saved = artifact.get("path")
+    if folder is None:
+        is_text = artifact["type"] in ("text", "data")
+        return str(saved or (core.download(artifact).decode() if is_text else artifact["id"]))
+    folder.mkdir(parents=True, exist_ok=True)
+    if saved and Path(saved).is_file():
+        return str(shutil.copy(saved, folder))  # the saved file has the generation data inside
+    path = folder / (artifact["id"][:16] + (mimetypes.guess_extension(artifact["media_type"]) or ".bin"))
+    core.download(artifact, path)
+    return str(path)
