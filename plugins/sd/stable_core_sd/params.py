@@ -154,6 +154,9 @@ class RunParams(Params):
     negative_prompt: str = Field(
         default="", component="textarea", group="Prompt", description="What the picture should not show"
     )
+    styles: list[str] = Field(
+        default=[], group="Prompt", description="Names of styles that are added to both prompts; sd.styles lists them"
+    )
     checkpoint: Annotated[str, ModelFile("checkpoints")] = Field(
         default="nano", description="The model that draws; nano comes with the plugin and draws simple shapes"
     )

@@ -6,13 +6,17 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
 from stable_core.sdk import Data, Field, Image, Params, Plugin, Progress, Text
+from stable_core_sd import style_files
 from stable_core_sd.params import Txt2ImgParams, UpscaleParams
 from stable_core_sd.params_models import MergeParams
+from stable_core_sd.params_prompts import StyleListParams, StyleNameParams, StyleParams, TokenizeParams
+from stable_core_sd.prompt.styles import Style
 
 
 class SdSettings(Params):
@@ -47,6 +51,36 @@ def merge(params: MergeParams, progress: Progress) -> Data:
     """Make a new checkpoint out of up to three."""
     progress(0, 1, "Starting PyTorch")
     return Data(_module("merge_files").merge(params, progress))
+
+
+@plugin.job(cached=False)
+def tokenize(prompt: Text, params: TokenizeParams, progress: Progress) -> Data:
+    """Tell how long a prompt is, where it is divided into chunks, and what of it would be cut off."""
+    progress(1, 1)
+    return Data(importlib.import_module(f"{__package__}.token_count").count_tokens(prompt, params))
+
+
+@plugin.job(cached=False)
+def styles(params: StyleListParams, progress: Progress) -> Data:
+    """List the styles in the styles.csv files of the models folders."""
+    progress(1, 1)
+    known = style_files.known_styles().values()
+    wanted = params.search.lower()
+    return Data([{**asdict(style), "file": str(path)} for style, path in known if wanted in style.name.lower()])
+
+
+@plugin.job(cached=False)
+def save_style(params: StyleParams, progress: Progress) -> Data:
+    """Keep a style in styles.csv of the models folder; what was there is kept in styles.csv.bak."""
+    progress(1, 1)
+    return Data({"file": str(style_files.save_style(Style(params.name, params.prompt, params.negative_prompt)))})
+
+
+@plugin.job(cached=False)
+def delete_style(params: StyleNameParams, progress: Progress) -> Data:
+    """Take a style out of styles.csv of the models folder; what was there is kept in styles.csv.bak."""
+    progress(1, 1)
+    return Data({"file": str(style_files.delete_style(params.name))})
 
 
 @plugin.unload

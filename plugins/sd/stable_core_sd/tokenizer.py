@@ -54,5 +54,9 @@ class ClipTokenizer:
 
     def text_of(self, tokens: Iterable[int]) -> str:
         """Return the text of tokens, in lower case and with single spaces, as the model sees it."""
-        written = decoders.ByteLevel().decode([self.token_text(token) for token in tokens])
-        return str(written).replace("</w>", " ").strip()
+        return self.plain_text("".join(map(self.token_text, tokens)))
+
+    @staticmethod
+    def plain_text(written: str) -> str:
+        """Return the text of tokens that are written one after the other as the vocabulary has them."""
+        return str(decoders.ByteLevel().decode([written])).replace("</w>", " ").strip()

@@ -13,12 +13,16 @@ from stable_core.sdk.jobs import JobSignature
 
 _EXAMPLES: dict[str, dict[str, Any]] = {
     "merge": {"primary": "nano", "method": "No interpolation", "name": "example", "overwrite": True},
+    "save_style": {"name": "example"},
+    "delete_style": {"name": "example"},
 }
 """Params for the jobs that do nothing useful with their defaults."""
 
 
 def pytest_stable_core_example(signature: JobSignature) -> dict[str, Any]:
     """Tell the contract checks how to run a job quickly."""
+    if signature.name == "delete_style":
+        (Path(os.environ["STABLE_CORE_MODELS"]) / "styles.csv").write_text("name,prompt\nexample,an example\n")
     return {"params": _EXAMPLES.get(signature.name, {})}
 
 
