@@ -119,9 +119,10 @@ def _encode_image(image: Image) -> Encoded:
     if 0 in image.size:
         raise InvalidInput(f"An image of {image.width} x {image.height} pixels is empty.")
     buffer = io.BytesIO()
-    standard = _standard_mode(image)  # without `transparency`, Pillow would write one that may not fit the mode
-    standard.save(buffer, "PNG", compress_level=COMPRESS_LEVEL, transparency=None)
-    return Encoded(buffer.getvalue(), "image/png", _image_details(image))
+    # Without `transparency`, Pillow would write one that may not fit the mode.
+    _standard_mode(image).save(buffer, "PNG", compress_level=COMPRESS_LEVEL, transparency=None)
+    notes = {name: told for name, told in image.info.items() if name == "notes" and isinstance(told, list)}
+    return Encoded(buffer.getvalue(), "image/png", _image_details(image) | notes)
 
 
 def _decode_image(path: Path) -> Image:

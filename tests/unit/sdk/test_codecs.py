@@ -161,6 +161,15 @@ class TestImagesOut:
         assert encoded.content == encode("image", solid()).content
         assert encoded.details["parameters"] == "a red circle\nSteps: 20"
 
+    def test_what_a_job_notes_about_a_picture_is_a_detail_of_the_result(self) -> None:
+        noted = solid()
+        noted.info["notes"] = ["The prompt is too long"]
+        encoded = encode("image", noted)
+        assert encoded.details["notes"] == ["The prompt is too long"]
+        assert encoded.content == encode("image", solid()).content
+        noted.info["notes"] = "a text chunk of some file"
+        assert "notes" not in encode("image", noted).details
+
     def test_transparency_that_does_not_fit_the_mode_is_dropped(self) -> None:
         deep = solid("I;16", 9)
         deep.info["transparency"] = (1, 2, 3)
