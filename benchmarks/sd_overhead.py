@@ -174,7 +174,7 @@ def main() -> None:
     except ModuleNotFoundError:
         print(json.dumps({"skipped": "this Python has no PyTorch; use that of the sd plugin's environment"}))
         return
-    from stable_core_sd.engine import get_checkpoint
+    from stable_core_sd.checkpoint_store import get_checkpoint
 
     torch.set_num_threads(options.threads)
     results: dict[str, Any] = {"threads": options.threads, "runs": options.runs, "load_before": os.getloadavg()}

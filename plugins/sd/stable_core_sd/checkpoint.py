@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from stable_core.sdk import InvalidParams
-from stable_core_sd import model_classes, preview, single_file
+from stable_core_sd import hashes, model_classes, preview, single_file
 from stable_core_sd.clip import ClipTextModel, Placed
 from stable_core_sd.diffusers_folder import read_folder
 from stable_core_sd.model_kinds import SD1, SD2, TASKS, Kind
@@ -21,6 +21,7 @@ from stable_core_sd.recent import Recent
 from stable_core_sd.schedules import SigmaTable, training_betas
 from stable_core_sd.text_encoding import EncodedRows, TextEncoder, encode_rows
 from stable_core_sd.tokenizer import ClipTokenizer
+from stable_core_sd.vae_file import read_vae
 from stable_core_sd.weights import Part, fill_model
 
 BUNDLED_TOKENIZER = Path(__file__).parent / "models" / "nano" / "tokenizer"
@@ -42,6 +43,8 @@ class Checkpoint:
     prediction_type: str
     device: torch.device
     kind: Kind = SD1
+    vae_path: Path | None = None
+    """The file that the VAE comes from, or None for the one inside the checkpoint."""
     encodings: Recent[Any] = field(default_factory=lambda: Recent(16))
     """What was made of prompts lately."""
     _hashing: threading.Thread | None = None
@@ -51,6 +54,10 @@ class Checkpoint:
     def name(self) -> str:
         """Return the file's or folder's name without its ending: `Model` in the generation data."""
         return self.path.name if self.path.is_dir() else self.path.stem
+
+    def __post_init__(self) -> None:
+        """Keep the VAE that came with the checkpoint, so that another can stand in for it."""
+        self.baked_vae = self.vae
 
     @property
     def text_encoder(self) -> ClipTextModel:
@@ -134,12 +141,41 @@ class Checkpoint:
             return self.decode(latents)
         return pixels.float()
 
+    @property
+    def vae_name(self) -> str | None:
+        """Return the name of the VAE's own file, if it has one: `VAE` in the generation data."""
+        return self.vae_path.name if self.vae_path else None
+
+    @property
+    def vae_hash(self) -> str | None:
+        """Return the first 10 digits of the SHA-256 of the VAE's own file, if it has one."""
+        return hashes.sha256_of(self.vae_path)[:10] if self.vae_path else None
+
+    def use_vae(self, vae: Any, path: Path | None) -> None:
+        """Take another VAE, which comes from the file `path`, or the baked one back."""
+        if vae is not self.vae:
+            self.vae = vae
+            self.__dict__.pop("rgb_factors", None)
+        self.vae_path = path
+
+    def park(self) -> None:
+        """Move all weights to main memory, until `unpark`."""
+        self._move(torch.device("cpu"))
+
+    def unpark(self) -> None:
+        """Move all weights to the device that they run on."""
+        self._move(self.device)
+
+    def _move(self, target: torch.device) -> None:
+        for model in (self.unet, self.vae, self.baked_vae, *(encoder.model for encoder in self.text_encoders)):
+            model.to(target)
+
     def start_hashing(self) -> None:
         """Find the hash of a single file while the first picture is made."""
 
         def find_hash() -> None:
-            with self.path.open("rb") as file:
-                self._hash = hashlib.file_digest(file, "sha256").hexdigest()
+            with contextlib.suppress(OSError):
+                self._hash = hashes.sha256_of(self.path)
 
         if self.path.is_file():
             self._hashing = threading.Thread(target=find_hash, daemon=True)
@@ -154,14 +190,10 @@ def load_checkpoint(path: Path, device: torch.device, dtype: torch.dtype) -> Che
     """
     kind, parts, scheduler = read_folder(path) if path.is_dir() else single_file.read_single_file(path)
     check_widths(path.name, kind, parts)
-    needs_range = dtype == torch.float16 and parts["vae"].config.get("force_upcast", False)
-    vae_dtype = torch.float32 if device.type == "mps" or needs_range else dtype
     unet = fill_model(
         lambda: model_classes.UNet2DConditionModel.from_config(parts["unet"].config), parts["unet"], device, dtype
     )
-    vae = fill_model(
-        lambda: model_classes.AutoencoderKL.from_config(parts["vae"].config), parts["vae"], device, vae_dtype
-    )
+    vae = fill_vae(parts["vae"], device, dtype)
     texts = [(rule, parts[rule.part]) for rule in kind.texts]
     checkpoint = Checkpoint(
         path=path,
@@ -176,6 +208,22 @@ def load_checkpoint(path: Path, device: torch.device, dtype: torch.dtype) -> Che
     )
     checkpoint.start_hashing()
     return checkpoint
+
+
+def load_vae(path: Path, config: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Any:
+    """Read a VAE in a file of its own; `config` describes the one that it replaces.
+
+    Raises:
+        InvalidParams: it is no VAE, unsafe or cut off.
+    """
+    return fill_vae(read_vae(path, config), device, dtype)
+
+
+def fill_vae(part: Part, device: torch.device, dtype: torch.dtype) -> Any:
+    """Return a VAE with the weights of `part`, in 32 bits where 16 are known to be too few for it."""
+    needs_range = dtype == torch.float16 and part.config.get("force_upcast", False)
+    vae_dtype = torch.float32 if device.type == "mps" or needs_range else dtype
+    return fill_model(lambda: model_classes.AutoencoderKL.from_config(part.config), part, device, vae_dtype)
 
 
 def fill_text_model(part: Part, device: torch.device, dtype: torch.dtype) -> ClipTextModel:

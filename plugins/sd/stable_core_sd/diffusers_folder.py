@@ -62,7 +62,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _read_part(folder: Path) -> Part:
     tensors = TensorFiles(weight_files(folder))
-    return Part(read_json(folder / "config.json"), tensors, _stored_name(tensors))
+    return Part(read_json(folder / "config.json"), tensors, current_name(tensors))
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -84,7 +84,7 @@ def weight_files(folder: Path) -> list[Path]:
     return [path for path in found if path.suffix == first.suffix and (".fp16" in path.name) == (".fp16" in first.name)]
 
 
-def _stored_name(tensors: TensorFiles) -> Callable[[str], str]:
+def current_name(tensors: TensorFiles) -> Callable[[str], str]:
     """Return what finds a weight under the names that older versions of the libraries gave it."""
 
     def stored_name(name: str) -> str:

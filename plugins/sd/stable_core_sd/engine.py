@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 
-from stable_core.sdk import Progress, find_model_file
-from stable_core_sd import __version__, device, preview
-from stable_core_sd.checkpoint import Checkpoint, load_checkpoint
+from stable_core.sdk import Progress
+from stable_core_sd import __version__, preview
+from stable_core_sd.checkpoint import Checkpoint
+from stable_core_sd.checkpoint_store import open_checkpoint
 from stable_core_sd.conditioning import condition, count_steps
 from stable_core_sd.denoiser import Denoiser
 from stable_core_sd.infotext import write_infotext
 from stable_core_sd.noise import ImageNoise, image_seeds
 from stable_core_sd.sampling import plan_sampling, sample, start_from_noise
+from stable_core_sd.settings import SdSettings
 
 if TYPE_CHECKING:
     from stable_core_sd.params import RunParams, Txt2ImgParams
     from stable_core_sd.samplers import Step
-
-_loaded: dict[tuple[object, ...], Checkpoint] = {}
-"""The last checkpoint, under the file it came from as it was then; a worker runs one job at a time."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,9 @@ class StepReport:
         self.progress(done, self.total, preview=shown)
 
 
-def generate(prompt: str, params: Txt2ImgParams, progress: Progress, precision: str = "auto") -> Iterator[Image.Image]:
+def generate(
+    prompt: str, params: Txt2ImgParams, progress: Progress, settings: SdSettings | None = None
+) -> Iterator[Image.Image]:
     """Yield the pictures of one run as they are decoded.
 
     Raises:
@@ -70,7 +69,7 @@ def generate(prompt: str, params: Txt2ImgParams, progress: Progress, precision: 
     """
     report = StepReport(progress, params.steps * params.batch_count, params.preview)
     report.say(f"Loading {params.checkpoint}")
-    checkpoint = get_checkpoint(find_model_file("checkpoints", params.checkpoint), precision)
+    checkpoint = open_checkpoint(params.checkpoint, params.vae, settings or SdSettings())
     for batch in batches(prompt, params, checkpoint):
         latents = sample_latents(checkpoint, batch, params, report)
         report.done += params.steps
@@ -89,27 +88,6 @@ def batches(prompt: str, params: RunParams, checkpoint: Checkpoint) -> Iterator[
     for first in range(0, len(seeds), params.batch_size):
         chosen = seeds[first : first + params.batch_size]
         yield Batch([prompt] * len(chosen), [params.negative_prompt] * len(chosen), chosen, size)
-
-
-def get_checkpoint(path: Path, precision: str = "auto") -> Checkpoint:
-    """Return the checkpoint at `path`; the last one stays loaded until its file changes or another is asked for."""
-    chosen = device.choose_device()
-    dtype = device.choose_dtype(precision, chosen)
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    key = (path, chosen, dtype, *((file.stat().st_mtime_ns, file.stat().st_size) for file in files))
-    if key not in _loaded:
-        unload()
-        _loaded[key] = load_checkpoint(path, chosen, dtype)
-    return _loaded[key]
-
-
-def unload() -> None:
-    """Forget the loaded checkpoint and give its memory back."""
-    devices = {checkpoint.device for checkpoint in _loaded.values()}
-    _loaded.clear()
-    gc.collect()
-    for used in devices:
-        device.free_memory(used)
 
 
 @torch.inference_mode()

@@ -160,6 +160,13 @@ class RunParams(Params):
     checkpoint: Annotated[str, ModelFile("checkpoints")] = Field(
         default="nano", description="The model that draws; nano comes with the plugin and draws simple shapes"
     )
+    vae: Annotated[str, ModelFile("vae")] = Field(
+        default="Automatic",
+        title="VAE",
+        advanced=True,
+        examples=["Automatic", "None"],
+        description="What turns latents into pictures: Automatic takes a file named like the checkpoint, None its own",
+    )
     sampler: SamplerLabel = Field(
         default="DPM++ 2M", group="Sampling", description="How noise is turned into a picture; DPM++ 2M needs few steps"
     )

@@ -65,3 +65,17 @@ class MergeParams(Params):
         description="More metadata as a JSON object; it counts over what is copied",
     )
     overwrite: bool = Field(default=False, group="Output", description="Replace a file of that name")
+
+
+class CheckpointsParams(Params):
+    """The knobs of the list of checkpoints."""
+
+    find_hashes: bool = Field(
+        default=False, description="Read every file whose hash is not known yet; the first time it takes long"
+    )
+
+
+class CheckpointInfoParams(Params):
+    """The knobs of the facts about a checkpoint."""
+
+    checkpoint: Checkpoint = Field(default="nano", description="The model to look at")

@@ -9,24 +9,15 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
-from stable_core.sdk import Data, Field, Image, Params, Plugin, Progress, Text
+from stable_core.sdk import Data, Image, Plugin, Progress, Text
 from stable_core_sd import style_files
+from stable_core_sd.checkpoint_list import list_models
 from stable_core_sd.params import Txt2ImgParams, UpscaleParams
-from stable_core_sd.params_models import MergeParams
+from stable_core_sd.params_models import CheckpointInfoParams, CheckpointsParams, MergeParams
 from stable_core_sd.params_prompts import StyleListParams, StyleNameParams, StyleParams, TokenizeParams
 from stable_core_sd.prompt.styles import Style
-
-
-class SdSettings(Params):
-    """What holds for all runs on this machine."""
-
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
-        default="auto",
-        description="Number format of the models: auto is fp32 on a CPU and fp16 on a GPU; bf16 needs a newer GPU",
-    )
-
+from stable_core_sd.settings import SdSettings
 
 plugin = Plugin("sd", settings=SdSettings, models=Path(__file__).parent / "models")
 
@@ -35,7 +26,7 @@ plugin = Plugin("sd", settings=SdSettings, models=Path(__file__).parent / "model
 def txt2img(prompt: Text, params: Txt2ImgParams, progress: Progress) -> Iterator[Image]:
     """Make pictures from a text prompt."""
     progress(0, params.steps, "Starting PyTorch")
-    yield from _module("engine").generate(prompt, params, progress, plugin.settings.precision)
+    yield from _module("engine").generate(prompt, params, progress, plugin.settings)
 
 
 @plugin.job
@@ -44,6 +35,21 @@ def upscale(image: Image, params: UpscaleParams, progress: Progress) -> Image:
     progress(0, 1, "Starting PyTorch")
     made: Image = _module("extras").upscale_picture(image, params, progress)
     return made
+
+
+@plugin.job(cached=False)
+def checkpoints(params: CheckpointsParams, progress: Progress) -> Data:
+    """List the checkpoints and VAEs, as A1111 names them."""
+    return Data(list_models(params.find_hashes, progress))
+
+
+@plugin.job(cached=False)
+def checkpoint_info(params: CheckpointInfoParams, progress: Progress) -> Data:
+    """Tell the kind of one checkpoint, what it is for, its hashes and what its file says about itself."""
+    progress(0, 1, "Starting PyTorch")
+    found = _module("checkpoint_facts").describe_checkpoint(params.checkpoint)
+    progress(1, 1)
+    return Data(found)
 
 
 @plugin.job(cached=False)
@@ -86,7 +92,7 @@ def delete_style(params: StyleNameParams, progress: Progress) -> Data:
 @plugin.unload
 def free_memory() -> None:
     """Give the memory of the loaded models back."""
-    for name in ("engine", "upscale_models"):
+    for name in ("checkpoint_store", "upscale_models"):
         if f"{__package__}.{name}" in sys.modules:
             _module(name).unload()
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from stable_core.sdk import Progress
-from stable_core_sd.engine import Batch, StepReport, get_checkpoint, sample_latents
+from stable_core_sd.checkpoint_store import get_checkpoint
+from stable_core_sd.engine import Batch, StepReport, sample_latents
 from stable_core_sd.params import TextParams, Txt2ImgParams
 from stable_core_sd.prompt.editing import StepCount
 from stable_core_sd.text_schedule import ScheduleEncoder

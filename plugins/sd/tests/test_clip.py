@@ -7,7 +7,6 @@ import torch
 
 from stable_core_sd.checkpoint import BUNDLED_TOKENIZER
 from stable_core_sd.clip import ClipTextModel
-from stable_core_sd.conditioning import chunk_tokens
 from stable_core_sd.tokenizer import ClipTokenizer
 
 CONFIG = {
@@ -56,11 +55,3 @@ def test_text_encoder_equals_transformers(activation: str) -> None:
 )
 def test_tokens_equal_those_of_transformers(text: str, expected: list[int]) -> None:
     assert ClipTokenizer(BUNDLED_TOKENIZER)(text) == expected
-
-
-def test_chunks_have_77_tokens_with_start_and_end() -> None:
-    rows = chunk_tokens(list(range(100)), start=-1, end=-2)
-    assert rows[0] == [-1, *range(75), -2]
-    assert rows[1] == [-1, *range(75, 100), *[-2] * 51]
-    assert chunk_tokens([], start=-1, end=-2) == [[-1, *[-2] * 76]]
-    assert len(chunk_tokens(list(range(75)), start=-1, end=-2)) == 1

@@ -187,12 +187,12 @@ def test_wrong_knobs_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_unload_forgets_the_checkpoint_and_the_next_run_loads_it_again() -> None:
-    from stable_core_sd import engine
+    from stable_core_sd import checkpoint_store
 
     first = make()[0]
-    assert len(engine._loaded) == 1
+    assert checkpoint_store._kept
     plugin.run_unload()
-    assert engine._loaded == {}
+    assert not checkpoint_store._kept
     assert difference(first, make()[0]) == 0
 
 

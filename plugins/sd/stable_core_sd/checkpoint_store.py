@@ -1,0 +1,107 @@
+"""The checkpoints that stay in memory between runs, and the VAE that each runs with. How they are read is elsewhere."""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stable_core_sd import device
+from stable_core_sd.checkpoint import Checkpoint, load_checkpoint, load_vae
+from stable_core_sd.checkpoint_list import AUTOMATIC, find_checkpoint, find_vae
+from stable_core_sd.settings import SdSettings
+
+Key = tuple[object, ...]
+
+_kept: OrderedDict[Key, Checkpoint] = OrderedDict()
+"""Loaded checkpoints, the one used last at the end; all but that one wait in main memory. A worker runs one job at a
+time."""
+
+_vaes: dict[Key, Any] = {}
+"""The VAE file used last."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """Where a checkpoint runs, and in which format its numbers are."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def chosen(cls, settings: SdSettings) -> Format:
+        """Return what the settings ask for on this machine."""
+        chosen = device.choose_device()
+        return cls(chosen, device.choose_dtype(settings.precision, chosen))
+
+
+def open_checkpoint(name: str, vae: str, settings: SdSettings) -> Checkpoint:
+    """Return the checkpoint and the VAE that two texts mean, loaded and on their device.
+
+    Raises:
+        InvalidParams: there is none of that name, or it cannot be used.
+    """
+    return get_checkpoint(find_checkpoint(name).path, settings, vae)
+
+
+def get_checkpoint(path: Path, settings: SdSettings | None = None, vae: str = AUTOMATIC) -> Checkpoint:
+    """Return the checkpoint at `path`, from memory if it is there and its file has not changed."""
+    settings = settings or SdSettings()
+    form = Format.chosen(settings)
+    key = (path, form, *_stamps(path))
+    if key not in _kept:
+        _make_room(settings.checkpoints_in_memory)
+        _kept[key] = load_checkpoint(path, form.device, form.dtype)
+    elif next(reversed(_kept)) != key:
+        _park()
+    _kept.move_to_end(key)
+    checkpoint = _kept[key]
+    checkpoint.unpark()
+    _choose_vae(checkpoint, find_vae(vae, path), form)
+    return checkpoint
+
+
+def unload() -> None:
+    """Forget all checkpoints and give their memory back."""
+    devices = {checkpoint.device for checkpoint in _kept.values()}
+    _kept.clear()
+    _vaes.clear()
+    gc.collect()
+    for used in devices:
+        device.free_memory(used)
+
+
+def _make_room(limit: int) -> None:
+    """Keep one checkpoint less than `limit`, and free the device for another."""
+    while len(_kept) >= limit:
+        _kept.popitem(last=False)
+    _park()
+    gc.collect()
+
+
+def _park() -> None:
+    """Move the checkpoint used last to main memory."""
+    for checkpoint in _kept.values():
+        checkpoint.park()
+        device.free_memory(checkpoint.device)
+
+
+def _choose_vae(checkpoint: Checkpoint, path: Path | None, form: Format) -> None:
+    if path is None:
+        checkpoint.use_vae(checkpoint.baked_vae, None)
+        return
+    key = (path, form, checkpoint.kind, *_stamps(path))
+    if key not in _vaes:
+        _vaes.clear()
+        config = {**checkpoint.baked_vae.config, "force_upcast": checkpoint.kind.size_numbers > 0}
+        _vaes[key] = load_vae(path, config, form.device, form.dtype)
+    checkpoint.use_vae(_vaes[key], path)
+
+
+def _stamps(path: Path) -> list[tuple[int, int]]:
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [(file.stat().st_mtime_ns, file.stat().st_size) for file in files]
