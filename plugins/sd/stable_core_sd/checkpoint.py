@@ -14,13 +14,16 @@ import torch
 
 from stable_core.sdk import InvalidParams
 from stable_core_sd import hashes, model_classes, preview, single_file
+from stable_core_sd.borrowed import Hooks
 from stable_core_sd.clip import ClipTextModel, Placed
 from stable_core_sd.diffusers_folder import read_folder
+from stable_core_sd.memory import MemoryPlan
 from stable_core_sd.model_kinds import SD1, SD2, TASKS, Kind
 from stable_core_sd.recent import Recent
 from stable_core_sd.schedules import SigmaTable, training_betas
 from stable_core_sd.text_encoding import EncodedRows, TextEncoder, encode_rows
 from stable_core_sd.tokenizer import ClipTokenizer
+from stable_core_sd.unet_sizes import resize_after_upsampling
 from stable_core_sd.vae_file import read_vae
 from stable_core_sd.weights import Part, fill_model
 
@@ -58,6 +61,8 @@ class Checkpoint:
     def __post_init__(self) -> None:
         """Keep the VAE that came with the checkpoint, so that another can stand in for it."""
         self.baked_vae = self.vae
+        self.plan = MemoryPlan()
+        self.hooks = Hooks()
 
     @property
     def text_encoder(self) -> ClipTextModel:
@@ -112,7 +117,7 @@ class Checkpoint:
         self, rows: Sequence[Sequence[int]], clip_skip: int = 1, placed: Sequence[Placed] = ()
     ) -> EncodedRows:
         """Return what the text encoders make of rows of 77 tokens: start, 75 of a text, filled up with end tokens."""
-        return encode_rows(self.text_encoders, rows, self.tokenizer.end_token, clip_skip, placed)
+        return encode_rows(self.text_encoders, rows, self.tokenizer.end_token, clip_skip, placed, self.device)
 
     def encode(self, pixels: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
         """Return a latent for pixels in -1..1 of shape (batch, 3, height, width); as A1111, a random one of the likely.
@@ -154,17 +159,20 @@ class Checkpoint:
     def use_vae(self, vae: Any, path: Path | None) -> None:
         """Take another VAE, which comes from the file `path`, or the baked one back."""
         if vae is not self.vae:
-            self.vae = vae
+            self.hooks.remove()
+            self.vae, self.plan = vae, MemoryPlan()
             self.__dict__.pop("rgb_factors", None)
         self.vae_path = path
 
     def park(self) -> None:
         """Move all weights to main memory, until `unpark`."""
+        self.hooks.rest()
         self._move(torch.device("cpu"))
 
     def unpark(self) -> None:
-        """Move all weights to the device that they run on."""
-        self._move(self.device)
+        """Move all weights to the device that they run on, unless each goes there when it runs."""
+        if self.plan.offload == "nothing":
+            self._move(self.device)
 
     def _move(self, target: torch.device) -> None:
         for model in (self.unet, self.vae, self.baked_vae, *(encoder.model for encoder in self.text_encoders)):
@@ -182,24 +190,28 @@ class Checkpoint:
             self._hashing.start()
 
 
-def load_checkpoint(path: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
-    """Read a diffusers folder or a single file.
+def load_checkpoint(
+    path: Path, device: torch.device, dtype: torch.dtype, rests_on: torch.device | None = None
+) -> Checkpoint:
+    """Read a diffusers folder or a single file to run on `device`; its weights are put there, or where they rest.
 
     Raises:
         InvalidParams: it is no checkpoint of a kind that runs here, or unsafe, or cut off.
     """
     kind, parts, scheduler = read_folder(path) if path.is_dir() else single_file.read_single_file(path)
     check_widths(path.name, kind, parts)
+    place = rests_on or device
     unet = fill_model(
-        lambda: model_classes.UNet2DConditionModel.from_config(parts["unet"].config), parts["unet"], device, dtype
+        lambda: model_classes.UNet2DConditionModel.from_config(parts["unet"].config), parts["unet"], place, dtype
     )
-    vae = fill_vae(parts["vae"], device, dtype)
+    resize_after_upsampling(unet)
+    vae = fill_vae(parts["vae"], place, dtype)
     texts = [(rule, parts[rule.part]) for rule in kind.texts]
     checkpoint = Checkpoint(
         path=path,
         unet=unet,
         vae=vae,
-        text_encoders=tuple(TextEncoder(fill_text_model(part, device, dtype), rule) for rule, part in texts),
+        text_encoders=tuple(TextEncoder(fill_text_model(part, place, dtype), rule) for rule, part in texts),
         tokenizer=ClipTokenizer(path / "tokenizer" if (path / "tokenizer").is_dir() else BUNDLED_TOKENIZER),
         sigma_table=read_sigma_table(scheduler),
         prediction_type=scheduler.get("prediction_type", "epsilon") or try_prediction_type(unet),

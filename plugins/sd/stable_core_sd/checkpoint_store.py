@@ -13,6 +13,7 @@ import torch
 from stable_core_sd import device
 from stable_core_sd.checkpoint import Checkpoint, load_checkpoint, load_vae
 from stable_core_sd.checkpoint_list import AUTOMATIC, find_checkpoint, find_vae
+from stable_core_sd.memory import MemoryPlan, apply_plan
 from stable_core_sd.settings import SdSettings
 
 Key = tuple[object, ...]
@@ -31,12 +32,13 @@ class Format:
 
     device: torch.device
     dtype: torch.dtype
+    has_fp8: bool = False
 
     @classmethod
     def chosen(cls, settings: SdSettings) -> Format:
         """Return what the settings ask for on this machine."""
         chosen = device.choose_device()
-        return cls(chosen, device.choose_dtype(settings.precision, chosen))
+        return cls(chosen, device.choose_dtype(settings.precision, chosen), settings.storage == "fp8")
 
 
 def open_checkpoint(name: str, vae: str, settings: SdSettings) -> Checkpoint:
@@ -52,16 +54,19 @@ def get_checkpoint(path: Path, settings: SdSettings | None = None, vae: str = AU
     """Return the checkpoint at `path`, from memory if it is there and its file has not changed."""
     settings = settings or SdSettings()
     form = Format.chosen(settings)
+    plan = MemoryPlan.chosen(settings, form.device)
+    rests_on = form.device if plan.offload == "nothing" else torch.device("cpu")
     key = (path, form, *_stamps(path))
     if key not in _kept:
         _make_room(settings.checkpoints_in_memory)
-        _kept[key] = load_checkpoint(path, form.device, form.dtype)
+        _kept[key] = load_checkpoint(path, form.device, form.dtype, rests_on)
     elif next(reversed(_kept)) != key:
         _park()
     _kept.move_to_end(key)
     checkpoint = _kept[key]
     checkpoint.unpark()
     _choose_vae(checkpoint, find_vae(vae, path), form)
+    apply_plan(checkpoint, plan)
     return checkpoint
 
 

@@ -6,6 +6,10 @@ from typing import Literal
 
 from stable_core.sdk import Field, Params
 
+Offload = Literal["nothing", "models", "layers"]
+Attention = Literal["SDPA", "xformers", "Sliced", "Sub-quadratic"]
+VaeMode = Literal["whole", "slices", "tiles"]
+
 
 class SdSettings(Params):
     """What holds for all runs on this machine."""
@@ -19,4 +23,22 @@ class SdSettings(Params):
         ge=1,
         le=16,
         description="Checkpoints that stay in main memory, so that changing back to one takes no time",
+    )
+    offload: Offload = Field(
+        default="nothing",
+        description="What waits in main memory until it runs: models keeps one model on the GPU, layers a part of it, "
+        "which is slow",
+    )
+    attention: Attention = Field(
+        default="SDPA",
+        description="How attention is computed: all make the same picture; Sliced and Sub-quadratic need less memory",
+    )
+    vae_mode: VaeMode = Field(
+        default="whole", description="How pictures are decoded: slices one by one, tiles also large ones in parts"
+    )
+    storage: Literal["full", "fp8"] = Field(
+        default="full", description="fp8 keeps the UNet in half the memory of fp16 and changes pictures a little"
+    )
+    retry_with_less: bool = Field(
+        default=True, description="When memory runs out, run again in a way that needs less instead of failing"
     )

@@ -44,15 +44,15 @@ def encode_rows(
     end_token: int,
     clip_skip: int = 1,
     placed: Sequence[Placed] = (),
+    device: torch.device | str = "cpu",
 ) -> EncodedRows:
-    """Return what all text encoders make of rows of tokens that are filled up with end tokens.
+    """Return what all text encoders, which run on `device`, make of rows of tokens that are filled up with end tokens.
 
     `clip_skip` 1 takes the last layer, 2 the one before; kinds that have a fixed layer ignore it, as A1111 does.
     """
     hidden: list[Tensor] = []
     pooled = None
     for encoder in encoders:
-        device = encoder.model.final_layer_norm.weight.device
         numbers = [zero_padded(row, end_token) if encoder.rule.pads_with_zero else row for row in rows]
         states, vector = encoder(torch.tensor(numbers, device=device), clip_skip, placed)
         hidden.append(states)
