@@ -180,6 +180,17 @@ def test_a_changed_file_is_read_again(folder: Path) -> None:
         assert len(usable_embeddings([8])[0]["cat"]) == count
 
 
+def test_an_embedding_stays_the_same_when_its_file_is_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "cat.safetensors"
+    save_file({"emb_params": vectors(2)}, path)
+    embedding = read_embedding(path)
+    content = path.read_bytes()
+    with path.open("r+b") as file:
+        file.write(content[:-64] + bytes(64))
+    assert embedding is not None
+    assert torch.equal(embedding.vectors[8], vectors(2))
+
+
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @pytest.mark.parametrize("widths", [[8], [8, 12]])
 def test_what_is_written_is_read_back(tmp_path: Path, suffix: str, widths: list[int]) -> None:

@@ -157,4 +157,5 @@ def _tensors_in(content: Mapping[str, Any]) -> dict[str, Tensor]:
 def _as_vectors(tensor: Tensor) -> Tensor:
     if tensor.ndim not in (1, 2) or not tensor.numel() or not tensor.is_floating_point():
         raise ValueError(f"a tensor of shape {list(tensor.shape)} is no list of vectors")
-    return tensor.detach().float().reshape(-1, tensor.shape[-1])
+    # A copy, because what is read from a mapped file would change with the file.
+    return tensor.detach().to(torch.float32, copy=True).reshape(-1, tensor.shape[-1])

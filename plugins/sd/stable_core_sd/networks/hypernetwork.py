@@ -82,8 +82,9 @@ class HypernetworkModule(nn.Module):
         self.linear = nn.Sequential(*built)
 
     def forward(self, x: Tensor, multiplier: float = 1.0) -> Tensor:
-        """Return the changed context, of the same shape (batch, tokens, width)."""
-        return x + self.linear(x) * multiplier
+        """Return the changed context, of the same shape (batch, tokens, width) and format."""
+        made = self.linear(x.to(self.linear[0].weight.dtype))  # in training these weights have 32 bits, others may not
+        return x + made.to(x.dtype) * multiplier
 
 
 def _activation(name: str) -> nn.Module:
