@@ -73,7 +73,7 @@ def own_loop(checkpoint: Any, steps: int, size: int) -> Any:
     from stable_core_sd.plugin import Txt2ImgParams
 
     params = Txt2ImgParams(cfg_scale=CFG_SCALE, sampler="Euler", steps=steps, seed=7)
-    batch = Batch([PROMPT], [NEGATIVE], [7], (size, size))
+    batch = Batch([PROMPT], [NEGATIVE], [7], [0], (size, size))
     return sample_latents(checkpoint, batch, params, StepReport(Progress(), params.steps, shows_preview=False))
 
 

@@ -9,34 +9,58 @@ from torch import Tensor
 
 from stable_core_sd.checkpoint import Checkpoint
 from stable_core_sd.conditioning import Conditioning, Told
+from stable_core_sd.guidance import Guidance
+from stable_core_sd.schedules import SigmaTable
 
 
 class Denoiser:
     """Guess the clean latents in noisy ones, guided by prompts.
 
     Prompts and negative prompts run as one batch when they are equally long, else one after the other. With a
-    `cfg_scale` of 1 negative prompts have no effect and are left out.
+    guidance of 1 negative prompts have no effect and are left out.
 
     Sources: classifier-free guidance, Ho and Salimans 2022, https://arxiv.org/abs/2207.12598; several prompts, Liu et
     al. 2022, https://arxiv.org/abs/2206.01714.
     """
 
-    def __init__(self, checkpoint: Checkpoint, conditioning: Conditioning, cfg_scale: float) -> None:
-        """Take the texts of one pass; they are looked up by the number of calls so far."""
-        self.unet, self.table = checkpoint.unet, checkpoint.sigma_table
+    def __init__(
+        self, checkpoint: Checkpoint, conditioning: Conditioning, guidance: Guidance, table: SigmaTable | None = None
+    ) -> None:
+        """Take the texts of one pass; they are looked up by the number of calls so far.
+
+        Args:
+            table: the timesteps that the model is asked about, if they are not those of the checkpoint.
+        """
+        self.unet, self.table = checkpoint.unet, table or checkpoint.sigma_table
         self.dtype = checkpoint.unet.dtype  # asking a model for it looks at every weight
         self.predicts_v = checkpoint.prediction_type == "v_prediction"
-        self.conditioning, self.cfg_scale = conditioning, cfg_scale
-        self.is_guided = cfg_scale != 1 or conditioning.is_composed
+        self.conditioning, self.guidance = conditioning, guidance
+        self.is_guided = guidance.scale != 1 or conditioning.is_composed
         self.calls = 0
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """Return the guess for float32 `x`, (batch, 4, height / 8, width / 8), with noise of strength `sigma`."""
+        prompted, negative = self.outputs(x, sigma, needs_negative=self.is_guided)
+        return self.clean(x, sigma, self.guide(prompted, negative))
+
+    def both(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """Return the guess and the one that the negative prompt alone leads to, for samplers that need it."""
+        prompted, negative = self.outputs(x, sigma, needs_negative=True)
+        unguided = self.first_parts(prompted) if negative is None else negative
+        return self.clean(x, sigma, self.guide(prompted, negative)), self.clean(x, sigma, unguided)
+
+    def outputs(self, x: Tensor, sigma: float, needs_negative: bool) -> tuple[Tensor, Tensor | None]:
+        """Return what the model makes of each part of the prompts and, unless it is left out, of the negative ones."""
         prompt, negative = self.conditioning.at(self.calls)
+        if self.guidance.does_without_negative(self.calls, sigma, self.table.timestep(sigma)):
+            needs_negative = False
         self.calls += 1
-        output = self.predict(x, sigma, [prompt, negative] if self.is_guided else [prompt])
-        if self.is_guided:
-            output = self.guide(output[: len(prompt.hidden)], output[len(prompt.hidden) :])
+        output = self.predict(x, sigma, [prompt, negative] if needs_negative else [prompt])
+        parts = len(prompt.hidden)
+        return output[:parts], output[parts:] if needs_negative else None
+
+    def clean(self, x: Tensor, sigma: float, output: Tensor) -> Tensor:
+        """Return the clean latents that a prediction of the model means."""
         if self.predicts_v:
             return x / (sigma**2 + 1) - output * (sigma / math.sqrt(sigma**2 + 1))
         return x - output * sigma
@@ -61,11 +85,21 @@ class Denoiser:
         images = self.conditioning.images
         return x if images == list(range(len(x))) else x[images]
 
-    def guide(self, prompted: Tensor, negative: Tensor) -> Tensor:
-        """Return the negative prompt's prediction for each picture, moved towards those of the prompt's parts."""
+    def guide(self, prompted: Tensor, negative: Tensor | None) -> Tensor:
+        """Return the negative prompt's prediction for each picture, moved towards those of the prompt's parts.
+
+        Without one, the first part of each prompt stands for it and the others count by their weights alone.
+        """
+        scale = 1.0 if negative is None else self.guidance.scale
         if not self.conditioning.is_composed:
-            return torch.lerp(negative, prompted, self.cfg_scale)
-        output = negative.clone()
+            return prompted if negative is None else torch.lerp(negative, prompted, scale)
+        base = self.first_parts(prompted) if negative is None else negative
+        output = base.clone()
         for row, image, weight in zip(prompted, self.conditioning.images, self.conditioning.weights, strict=True):
-            output[image] += (row - negative[image]) * (weight * self.cfg_scale)
+            output[image] += (row - base[image]) * (weight * scale)
         return output
+
+    def first_parts(self, prompted: Tensor) -> Tensor:
+        """Return the prediction of the first part of each picture's prompt."""
+        images = self.conditioning.images
+        return prompted[[images.index(image) for image in range(len(self.conditioning.negatives))]]

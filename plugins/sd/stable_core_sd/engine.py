@@ -16,8 +16,11 @@ from stable_core_sd.checkpoint import Checkpoint
 from stable_core_sd.checkpoint_store import open_checkpoint
 from stable_core_sd.conditioning import condition, count_steps
 from stable_core_sd.denoiser import Denoiser
+from stable_core_sd.facts import sampling_facts
+from stable_core_sd.guidance import plan_guidance
 from stable_core_sd.infotext import write_infotext
-from stable_core_sd.noise import ImageNoise, image_seeds
+from stable_core_sd.names import find_sampler
+from stable_core_sd.noise import image_noise, image_seeds, variation_seeds
 from stable_core_sd.sampling import plan_sampling, sample, start_from_noise
 from stable_core_sd.settings import SdSettings
 
@@ -28,11 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """The pictures that are made at once: one prompt, negative prompt and seed each."""
+    """The pictures that are made at once: one prompt, negative prompt, seed and seed of a variation each."""
 
     prompts: list[str]
     negative_prompts: list[str]
     seeds: list[int]
+    subseeds: list[int]
     size: tuple[int, int]
 
     def __len__(self) -> int:
@@ -51,9 +55,9 @@ class StepReport:
         """Report what happens between two steps."""
         self.progress(self.done, self.total, message)
 
-    def step(self, checkpoint: Checkpoint, planned: int, counted: int, index: int, step: Step) -> None:
-        """Report one step of a pass of `planned` steps that counts for `counted`; samplers may round their steps."""
-        done = self.done + counted * (index + 1) // planned
+    def step(self, checkpoint: Checkpoint, counted: int, index: int, step: Step) -> None:
+        """Report one step of a pass that counts for `counted`; samplers may make more or fewer."""
+        done = self.done + int(counted * step.done + 1e-6)
         shown = partial(show, checkpoint, step.denoised) if self.shows_preview else None
         self.progress(done, self.total, preview=shown)
 
@@ -84,10 +88,15 @@ def generate(
 def batches(prompt: str, params: RunParams, checkpoint: Checkpoint) -> Iterator[Batch]:
     """Yield what is made at once; picture `i` of the run has the seed `seed + i` however it is cut into batches."""
     size = params.width or checkpoint.native_size, params.height or checkpoint.native_size
-    seeds = image_seeds(params.seed, params.batch_size * params.batch_count)
-    for first in range(0, len(seeds), params.batch_size):
-        chosen = seeds[first : first + params.batch_size]
-        yield Batch([prompt] * len(chosen), [params.negative_prompt] * len(chosen), chosen, size)
+    count, variation = params.batch_size * params.batch_count, params.variation
+    seeds = image_seeds(params.seed, count, variation.strength)
+    subseeds = variation_seeds(variation.seed, count)
+    sampler = find_sampler(params.sampler)
+    at_once = 1 if sampler and sampler.is_adaptive else params.batch_size
+    for first in range(0, count, at_once):
+        chosen = slice(first, first + at_once)
+        prompts = [prompt] * len(seeds[chosen])
+        yield Batch(prompts, [params.negative_prompt] * len(prompts), seeds[chosen], subseeds[chosen], size)
 
 
 @torch.inference_mode()
@@ -96,10 +105,11 @@ def sample_latents(checkpoint: Checkpoint, batch: Batch, params: RunParams, repo
     plan = plan_sampling(params, checkpoint.sigma_table)
     width, height = batch.size
     shape = (checkpoint.latent_channels, height // checkpoint.factor, width // checkpoint.factor)
-    noise = ImageNoise(shape, batch.seeds, checkpoint.device)
+    noise = image_noise(params, shape, batch.seeds, batch.subseeds, checkpoint.device)
     texts = condition(checkpoint, params, batch, count_steps(plan.sampler, params.steps, old=params.text.old_editing))
-    denoise = Denoiser(checkpoint, texts, params.cfg_scale)
-    on_step = partial(report.step, checkpoint, plan.steps, params.steps)
+    denoiser = Denoiser(checkpoint, texts, plan_guidance(params, plan), plan.table)
+    denoise = denoiser.both if plan.sampler.needs_unconditional else denoiser
+    on_step = partial(report.step, checkpoint, params.steps)
     return sample(plan, denoise, start_from_noise(plan, noise), noise, on_step)
 
 
@@ -127,7 +137,7 @@ def describe(checkpoint: Checkpoint, prompt: str, params: RunParams, seed: int, 
         "Size": f"{size[0]}x{size[1]}",
         "Model hash": checkpoint.short_hash,
         "Model": checkpoint.name,
-        "RNG": "CPU",
+        **sampling_facts(params, checkpoint.sigma_table),
         "Version": f"stable-core-sd {__version__}",
     }
     return write_infotext(prompt, params.negative_prompt, pairs)

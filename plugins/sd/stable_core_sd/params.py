@@ -14,17 +14,35 @@ from stable_core_sd.names import find_scheduler, sampler_and_scheduler
 
 SamplerLabel = Literal[
     "DPM++ 2M",
+    "DPM++ SDE",
+    "DPM++ 2M SDE",
+    "DPM++ 2M SDE Heun",
     "DPM++ 2S a",
+    "DPM++ 3M SDE",
     "Euler a",
     "Euler",
     "LMS",
     "Heun",
     "DPM2",
     "DPM2 a",
+    "DPM fast",
+    "DPM adaptive",
+    "Restart",
     "DDIM",
+    "DDIM CFG++",
+    "PLMS",
+    "UniPC",
+    "LCM",
     # Names of samplers together with their schedule, as older pictures and other programs have them.
     "DPM++ 2M Karras",
+    "DPM++ SDE Karras",
+    "DPM++ 2M SDE Karras",
+    "DPM++ 2M SDE Exponential",
+    "DPM++ 2M SDE Heun Karras",
+    "DPM++ 2M SDE Heun Exponential",
     "DPM++ 2S a Karras",
+    "DPM++ 3M SDE Karras",
+    "DPM++ 3M SDE Exponential",
     "LMS Karras",
     "DPM2 Karras",
     "DPM2 a Karras",
@@ -41,6 +59,7 @@ SchedulerLabel = Literal[
     "Simple",
     "Normal",
     "DDIM",
+    "Beta",
 ]
 
 
@@ -112,7 +131,7 @@ class NoiseParams(Params):
     )
     s_noise: float = Field(default=1, ge=0, le=1.1, title="Sigma noise", description="Strength of the added noise")
     seed_delta: int = Field(
-        default=0, ge=0, title="Eta noise seed delta", description="Added to the seed for the noise of the steps (ENSD)"
+        default=0, title="Eta noise seed delta", description="Added to the seed for the noise of the steps (ENSD)"
     )
 
 
@@ -131,6 +150,22 @@ class ScheduleParams(Params):
     discard_next_to_last: bool = Field(
         default=False, advanced=True, description="Leave out the last noise level above 0 with every sampler"
     )
+    whole_timesteps: bool = Field(
+        default=False, advanced=True, description="Ask the model only about timesteps that it was trained on"
+    )
+
+
+class UniPCParams(Params):
+    """The sampler UniPC alone."""
+
+    variant: Literal["bh1", "bh2"] = Field(
+        default="bh1", description="How a step weighs its guesses: bh1 suits few steps, bh2 strong guidance"
+    )
+    spacing: Literal["time_uniform", "time_quadratic", "logSNR"] = Field(
+        default="time_uniform", description="How its timesteps are spaced"
+    )
+    order: int = Field(default=3, ge=1, le=50, description="Former guesses that a step looks at; lower is steadier")
+    lower_order_final: bool = Field(default=True, description="Look at fewer former guesses in the last steps")
 
 
 class VariationParams(Params):
@@ -243,6 +278,7 @@ class RunParams(Params):
     )
     noise: NoiseParams = Field(default=NoiseParams(), advanced=True, description="Random numbers and added noise")
     schedule: ScheduleParams = Field(default=ScheduleParams(), advanced=True, description="Spacing of the noise levels")
+    unipc: UniPCParams = Field(default=UniPCParams(), advanced=True, description="The sampler UniPC alone")
     variation: VariationParams = Field(default=VariationParams(), description="A second seed, mixed in")
 
     @model_validator(mode="before")

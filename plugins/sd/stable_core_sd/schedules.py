@@ -7,10 +7,11 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
-from stable_core_sd.names import Sampler
+from stable_core_sd.beta_quantile import beta_quantile
 
-SGM_ALIGNED_STEPS = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)
-"""Align Your Steps for Stable Diffusion 1.x. Source: Sabour et al. 2024, https://arxiv.org/abs/2404.14507"""
+ALIGNED_STEPS = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)
+ALIGNED_STEPS_XL = (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029)
+"""Align Your Steps for Stable Diffusion 1.x and XL. Source: Sabour et al. 2024, https://arxiv.org/abs/2404.14507"""
 
 
 class SigmaTable:
@@ -26,12 +27,18 @@ class SigmaTable:
             product *= 1 - beta
             kept.append(product)
         alphas = array("f", kept)  # rounded to float32, as checkpoints store them
-        self.sigmas = [math.sqrt((1 - alpha) / alpha) for alpha in alphas]
-        self._logs = [math.log(sigma) for sigma in self.sigmas]
-        self.sigma_min, self.sigma_max = self.sigmas[0], self.sigmas[-1]
+        self._set_sigmas([math.sqrt((1 - alpha) / alpha) for alpha in alphas])
+
+    def _set_sigmas(self, sigmas: list[float]) -> None:
+        self.sigmas = sigmas
+        self._logs = [math.log(sigma) for sigma in sigmas]
+        self.sigma_min, self.sigma_max = sigmas[0], sigmas[-1]
 
     def timestep(self, sigma: float) -> float:
         """Return the timestep, not rounded, at which the model saw noise of this strength; clamped to the table."""
+        return self._position(sigma)
+
+    def _position(self, sigma: float) -> float:
         log = math.log(sigma)
         low = min(max(bisect_right(self._logs, log) - 1, 0), len(self._logs) - 2)
         share = (log - self._logs[low]) / (self._logs[low + 1] - self._logs[low])
@@ -42,6 +49,38 @@ class SigmaTable:
         low = min(int(timestep), len(self._logs) - 2)
         share = timestep - low
         return math.exp((1 - share) * self._logs[low] + share * self._logs[low + 1])
+
+
+class WholeTimesteps(SigmaTable):
+    """The same noise levels, but a model is only asked about the nearest timestep that it was trained on."""
+
+    def __init__(self, table: SigmaTable) -> None:
+        self._set_sigmas(table.sigmas)
+
+    def timestep(self, sigma: float) -> float:
+        """Return the timestep with the nearest logarithm of sigma."""
+        return float(_round_half_down(self._position(sigma)))
+
+
+class ConsistencyTable(SigmaTable):
+    """The 50 noise levels that latent consistency models are distilled at: every 20th of a table.
+
+    Source: Luo et al. 2023, https://arxiv.org/abs/2310.04378.
+    """
+
+    LEVELS = 50
+
+    def __init__(self, table: SigmaTable) -> None:
+        self._stride = len(table.sigmas) // self.LEVELS
+        self._set_sigmas(table.sigmas[self._stride - 1 :: self._stride])
+
+    def timestep(self, sigma: float) -> float:
+        """Return the timestep, in those of the whole table, of the nearest level."""
+        return float(_round_half_down(self._position(sigma)) * self._stride + self._stride - 1)
+
+    def sigma(self, timestep: float) -> float:
+        """Return the noise level at a timestep of the whole table; below the lowest level it is that level's."""
+        return super().sigma(max((timestep - (self._stride - 1)) / self._stride, 0.0))
 
 
 def training_betas(kind: str, start: float, end: float, count: int) -> list[float]:
@@ -59,12 +98,18 @@ def training_betas(kind: str, start: float, end: float, count: int) -> list[floa
 
 def uniform(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
     """Space the timesteps evenly over the whole table."""
-    return [table.sigma(t) for t in _linspace(len(table.sigmas) - 1, 0, steps)] + [0.0]
+    ways = _linspace(table.timestep(table.sigma_max), table.timestep(table.sigma_min), steps)
+    return [table.sigma(t) for t in ways] + [0.0]
 
 
 def karras(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float, rho: float = 7.0) -> list[float]:
     """Space `sigma ** (1 / rho)` evenly. Source: Karras et al. 2022, https://arxiv.org/abs/2206.00364, equation 5."""
-    return [root**rho for root in _linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps)] + [0.0]
+    return [*karras_levels(steps, sigma_min, sigma_max, rho), 0.0]
+
+
+def karras_levels(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> list[float]:
+    """Return `steps` noise levels spaced like those of `karras`, without a 0 at the end."""
+    return [root**rho for root in _linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps)]
 
 
 def exponential(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
@@ -110,16 +155,39 @@ def kl_optimal(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float
     return [math.tan(angle) for angle in _linspace(math.atan(sigma_max), math.atan(sigma_min), steps + 1)]
 
 
-def align_your_steps(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
+def align_your_steps(
+    steps: int, table: SigmaTable, sigma_min: float, sigma_max: float, is_xl: bool = False
+) -> list[float]:
     """Resample the eleven sigmas found by Sabour et al. 2024 on a logarithmic scale."""
-    if steps == len(SGM_ALIGNED_STEPS):
-        return [*SGM_ALIGNED_STEPS, 0.0]
-    logs = [math.log(sigma) for sigma in SGM_ALIGNED_STEPS]
+    aligned = ALIGNED_STEPS_XL if is_xl else ALIGNED_STEPS
+    if steps == len(aligned):
+        return [*aligned, 0.0]
+    logs = [math.log(sigma) for sigma in aligned]
     sampled = []
     for way in _linspace(0, len(logs) - 1, steps):
         low = min(int(way), len(logs) - 2)
         sampled.append(math.exp(logs[low] + (way - low) * (logs[low + 1] - logs[low])))
     return [*sampled, 0.0]
+
+
+def beta(
+    steps: int, table: SigmaTable, sigma_min: float, sigma_max: float, alpha: float = 0.6, beta: float = 0.6
+) -> list[float]:
+    """Space the sigmas as the quantiles of a beta distribution, many at both ends.
+
+    Source: Lee et al. 2024, https://arxiv.org/abs/2407.12173; over sigmas and not over timesteps, as A1111 does it.
+    """
+    ways = _linspace(1, 0, steps)
+    return [sigma_min + beta_quantile(way, alpha, beta) * (sigma_max - sigma_min) for way in ways] + [0.0]
+
+
+def variance_preserving(steps: int, beta_d: float, beta_min: float, epsilon: float) -> list[float]:
+    """Space the time of a continuous variance-preserving process evenly. Models of this kind are not loaded here.
+
+    Source: Song et al. 2021, https://arxiv.org/abs/2011.13456, equation 33, in the notation of Karras et al. 2022.
+    """
+    times = _linspace(1, epsilon, steps)
+    return [math.sqrt(math.expm1(beta_d * time**2 / 2 + beta_min * time)) for time in times] + [0.0]
 
 
 Schedule = Callable[..., list[float]]
@@ -135,31 +203,13 @@ SCHEDULES: dict[str, Schedule] = {
     "simple": simple,
     "normal": normal,
     "ddim": ddim,
+    "beta": beta,
 }
 """Each takes (steps, table, sigma_min, sigma_max) and returns falling sigmas, mostly steps + 1 that end in 0."""
 
 
-def ddim_timesteps(steps: int, count: int = 1000) -> list[int]:
-    """Return the rising timesteps of DDIM: every `count // steps`-th plus one; there may be more than `steps`."""
-    return [min(t + 1, count - 1) for t in range(0, count, max(count // steps, 1))]
-
-
-def run_sigmas(sampler: Sampler, scheduler: str, steps: int, table: SigmaTable) -> list[float]:
-    """Return the falling sigmas of one run: one more than it has steps.
-
-    Args:
-        scheduler: the name of a noise schedule; `automatic` is the one that suits the sampler.
-    """
-    if sampler.walks_timesteps:
-        timesteps = ddim_timesteps(steps, len(table.sigmas))
-        if len(timesteps) == 1:  # one step has to start at the noise, else nothing would be done
-            timesteps.append(len(table.sigmas) - 1)
-        return [table.sigmas[t] for t in reversed(timesteps)]
-    schedule = SCHEDULES[sampler.scheduler if scheduler == "automatic" else scheduler]
-    if not sampler.discards_next_to_last_sigma:
-        return schedule(steps, table, table.sigma_min, table.sigma_max)
-    sigmas = schedule(steps + 1, table, table.sigma_min, table.sigma_max)
-    return sigmas[:-2] + sigmas[-1:]
+def _round_half_down(value: float) -> int:
+    return math.ceil(value - 0.5)
 
 
 def _linspace(start: float, end: float, count: int) -> list[float]:

@@ -52,7 +52,7 @@ def test_euler_runs_equal_those_of_diffusers(
     checkpoint = get_checkpoint(models_folder / "checkpoints" / "tiny")
     guided = {"cfg_scale": CFG_SCALE}
     params = Txt2ImgParams(sampler="Euler", scheduler=scheduler, steps=steps, **guided)
-    batch = Batch([PROMPT], [NEGATIVE], [7], SIZE)
+    batch = Batch([PROMPT], [NEGATIVE], [7], [0], SIZE)
     found = sample_latents(checkpoint, batch, params, StepReport(Progress(), params.steps, shows_preview=False))
     expected = latents_of_diffusers(checkpoint, steps, **options)
     assert found.shape == expected.shape == (1, 4, 6, 8)

@@ -11,9 +11,10 @@ import torch
 
 from stable_core_sd.conditioning import Conditioning, Part
 from stable_core_sd.denoiser import Denoiser
+from stable_core_sd.guidance import Guidance
 from stable_core_sd.model_kinds import SD1
 from stable_core_sd.prompt.editing import ScheduledText
-from stable_core_sd.schedules import SigmaTable, training_betas
+from stable_core_sd.schedules import SigmaTable, WholeTimesteps, training_betas
 from stable_core_sd.size_conditions import SizeConditions
 from stable_core_sd.text_schedule import EncodedSchedule, EncodedText
 
@@ -53,13 +54,14 @@ def denoiser(
     negatives: list[EncodedSchedule] | None = None,
     cfg_scale: float = 7.0,
     prediction: str = "epsilon",
+    limits: dict[str, Any] | None = None,
     **options: Any,
 ) -> Denoiser:
     """Return a denoiser of two pictures with the usual prompts, unless others are given."""
     checkpoint: Any = SimpleNamespace(unet=FormulaUNet(), sigma_table=TABLE, prediction_type=prediction)
     parts = parts or [Part(0, PROMPT, 1.0), Part(1, PROMPT, 1.0)]
     texts = Conditioning(SD1, parts, negatives or [NEGATIVE, NEGATIVE], SizeConditions(24, 24), **options)
-    return Denoiser(checkpoint, texts, cfg_scale)
+    return Denoiser(checkpoint, texts, Guidance(cfg_scale, **(limits or {})))
 
 
 def strength(found: torch.Tensor, sigma: float) -> list[float]:
@@ -145,3 +147,50 @@ def test_the_negative_prompt_is_cut_or_repeated_on_demand() -> None:
         one = denoiser(negatives=[text(0.5, chunks=chunks)] * 2, fits_negative=True)
         one(X, 2.0)
         assert [shape[0] for shape, _ in one.unet.calls] == [4]
+
+
+def sizes(one: Denoiser) -> list[int]:
+    return [shape[0] for shape, _ in one.unet.calls]
+
+
+def test_the_negative_prompt_is_left_out_at_every_second_call_with_little_noise() -> None:
+    one = denoiser(limits={"skip_below_sigma": 1.5})
+    found = [strength(one(X, sigma), sigma) for sigma in (3.0, 2.0, 1.0, 0.5, 0.4)]
+    guided = [0.5 + 7 * 1.5] * 2
+    assert found == [guided, guided, guided, [2.0, 2.0], guided]
+    assert sizes(one) == [4, 4, 4, 2, 4]
+
+
+def test_samplers_of_timesteps_compare_them_with_that_limit_as_the_original_does() -> None:
+    one = denoiser(limits={"skip_below_sigma": 1.5, "walks_timesteps": True})
+    for sigma in (1.0, 0.5, TABLE.sigma(3), TABLE.sigma(1)):
+        one(X, sigma)
+    assert sizes(one) == [4, 4, 4, 2]
+
+
+def test_the_negative_prompt_is_left_out_early() -> None:
+    one = denoiser(limits={"skip_early": 0.2, "calls": 10})
+    for _ in range(5):
+        one(X, 2.0)
+    assert sizes(one) == [2, 2, 2, 4, 4]
+
+
+def test_without_the_negative_prompt_parts_count_against_the_first() -> None:
+    parts = [Part(0, text(2.0), 1.0), Part(0, text(3.0), 0.5), Part(1, text(1.0), 2.0)]
+    found, _ = denoise(2.0, parts=parts, limits={"skip_early": 1.0})
+    assert strength(found, 2.0) == [2.5, 1.0]
+
+
+def test_both_guesses_for_samplers_that_need_them() -> None:
+    one = denoiser(cfg_scale=1.0)
+    assert [strength(found, 2.0) for found in one.both(X, 2.0)] == [[2.0, 2.0], [0.5, 0.5]]
+    assert sizes(one) == [4]
+    without = denoiser(limits={"skip_early": 1.0})
+    assert [strength(found, 2.0) for found in without.both(X, 2.0)] == [[2.0, 2.0]] * 2
+
+
+def test_another_table_asks_about_other_timesteps() -> None:
+    whole = denoiser()
+    whole.table = WholeTimesteps(TABLE)
+    whole(X, TABLE.sigma(300.4))
+    assert whole.unet.calls[0][1] == 300

@@ -1,32 +1,13 @@
-"""Names of samplers and schedules: labels, aliases and A1111's combined names."""
+"""Names of samplers and schedules: labels, aliases and A1111's combined names. Reference cases: test_parity."""
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from stable_core_sd.names import SAMPLERS, find_sampler, sampler_and_scheduler
-from vectors import cases
-
-LABELS = {one.label for one in SAMPLERS}
-CASES = [
-    case
-    for case in cases("samplers_and_steps")
-    if case["input"]["op"] == "get_sampler_and_scheduler"
-    and "quirk" not in case
-    and case["expected"]["result"][0] in LABELS
-    and case["expected"]["result"][1] != "Beta"
-]
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
-def test_names_mean_what_they_mean_in_a1111(case: dict) -> None:
-    asked = case["input"]
-    found = sampler_and_scheduler(asked["sampler_name"], asked["scheduler"], asked["convert_automatic"])
-    assert list(found or ()) == case["expected"]["result"]
-
-
-def test_cases_cover_most_samplers() -> None:
-    assert len(CASES) > 60
+from stable_core_sd.names import SAMPLERS, SCHEDULERS, find_sampler, hires_sampler_and_scheduler, sampler_and_scheduler
+from stable_core_sd.params import NoiseParams, SamplerLabel, SchedulerLabel
 
 
 @pytest.mark.parametrize("name", ["dpm++ 2m", "K_DPMPP_2M", " DPM++ 2M "])
@@ -38,6 +19,26 @@ def test_the_longest_schedule_name_wins() -> None:
     assert sampler_and_scheduler("Euler SGM Uniform", convert_automatic=False) == ("Euler", "SGM Uniform")
 
 
-@pytest.mark.parametrize("name", ["", "Nonsense", "Nonsense Karras", "Karras"])
+@pytest.mark.parametrize("name", ["Nonsense", "Nonsense Karras", "Karras", " "])
 def test_an_unknown_sampler_is_no_sampler(name: str) -> None:
     assert sampler_and_scheduler(name) is None
+    assert hires_sampler_and_scheduler({"Hires sampler": name}) is None
+
+
+def test_no_name_is_the_first_sampler() -> None:
+    assert sampler_and_scheduler("") == sampler_and_scheduler(None) == ("DPM++ 2M", "Automatic")
+
+
+def test_no_name_means_two_samplers() -> None:
+    names = [name for one in SAMPLERS for name in (one.label.lower(), *one.aliases)]
+    assert len({*names}) >= len(names) - sum(one.label.lower() in one.aliases for one in SAMPLERS)
+
+
+def test_the_knobs_offer_every_sampler_and_schedule() -> None:
+    assert {find_sampler(name) for name in get_args(SamplerLabel)} >= set(SAMPLERS)
+    assert list(get_args(SchedulerLabel)) == [one.label for one in SCHEDULERS]
+    assert all(sampler_and_scheduler(name) for name in get_args(SamplerLabel))
+
+
+def test_samplers_take_knobs_that_there_are() -> None:
+    assert set().union(*(one.takes for one in SAMPLERS)) <= set(NoiseParams.model_fields)

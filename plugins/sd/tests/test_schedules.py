@@ -1,29 +1,23 @@
-"""Noise levels against the reference cases, and the properties every schedule has."""
+"""Noise levels: the properties every schedule has, and the knobs that bend them. Reference numbers: test_parity."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 
-from stable_core_sd.names import SAMPLERS, SCHEDULERS, Sampler, find_scheduler
-from stable_core_sd.samplers import SAMPLES, ancestral_step
-from stable_core_sd.schedules import SCHEDULES, SigmaTable, ddim_timesteps, run_sigmas, training_betas
-from vectors import cases
+from stable_core_sd.beta_quantile import beta_quantile, regularized_incomplete_beta
+from stable_core_sd.names import SAMPLERS, SCHEDULERS, Sampler, find_sampler, find_scheduler
+from stable_core_sd.params import ScheduleParams
+from stable_core_sd.samplers import SAMPLES
+from stable_core_sd.schedules import SCHEDULES, ConsistencyTable, SigmaTable, WholeTimesteps, training_betas
+from stable_core_sd.spacing import run_sigmas, spacing_facts
+from stable_core_sd.timesteps import ddim_timesteps, unipc_sigmas
 
 TABLE = SigmaTable(training_betas("scaled_linear", 0.00085, 0.012, 1000))
-CASES = cases("sigma_schedules")
-NAMED = [case for case in CASES if case["input"].get("scheduler") in SCHEDULES and not case["input"].get("is_sdxl")]
-PLAIN_RUNS = [
-    case
-    for case in CASES
-    if case["input"].get("function") == "KDiffusionSampler.get_sigmas" and not case["input"]["opts"]
-]
-
-
-def close(expected: list[float]) -> object:
-    return pytest.approx(expected, abs=2e-4, rel=2e-5)
+EULER, SDE, DPM2 = (find_sampler(name) for name in ("Euler", "DPM++ 2M SDE", "DPM2"))
 
 
 def test_table_has_the_range_of_stable_diffusion_1() -> None:
@@ -31,71 +25,71 @@ def test_table_has_the_range_of_stable_diffusion_1() -> None:
     assert TABLE.sigma_max == pytest.approx(14.614642143249512, rel=1e-6)
 
 
-@pytest.mark.parametrize("case", NAMED, ids=lambda case: f"{case['input']['scheduler']}-{case['id']}")
-def test_schedule_equals_the_reference(case: dict) -> None:
-    asked = case["input"]
-    extra = {"rho": asked["rho"]} if asked.get("rho") else {}
-    sigmas = SCHEDULES[asked["scheduler"]](asked["n"], TABLE, asked["sigma_min"], asked["sigma_max"], **extra)
-    assert sigmas == close(case["expected"]["sigmas"])
-
-
-@pytest.mark.parametrize("case", PLAIN_RUNS, ids=lambda case: case["id"])
-def test_sigmas_of_a_run_equal_the_reference(case: dict) -> None:
-    options = case["input"]["sampler_options"]
-    sampler = Sampler("any", (), discards_next_to_last_sigma=options.get("discard_next_to_last_sigma", False))
-    sigmas = run_sigmas(sampler, options.get("scheduler", "uniform"), case["input"]["steps"], TABLE)
-    assert sigmas == close(case["expected"]["sigmas"])
-
-
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if case["input"].get("function") == "sigma_to_t"], ids=lambda case: case["id"]
-)
-def test_timestep_of_a_sigma_equals_the_reference(case: dict) -> None:
-    assert TABLE.timestep(case["input"]["sigma"]) == pytest.approx(case["expected"]["t"], abs=1e-2)
-
-
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if case["input"].get("function") == "t_to_sigma"], ids=lambda case: case["id"]
-)
-def test_sigma_of_a_timestep_equals_the_reference(case: dict) -> None:
-    assert TABLE.sigma(case["input"]["t"]) == pytest.approx(case["expected"]["sigma"], rel=2e-5)
-
-
-@pytest.mark.parametrize(
-    "case",
-    [case for case in CASES if case["input"].get("function") == "get_ancestral_step"],
-    ids=lambda case: case["id"],
-)
-def test_ancestral_step_equals_the_reference(case: dict) -> None:
-    asked, expected = case["input"], case["expected"]
-    assert ancestral_step(asked["sigma_from"], asked["sigma_to"], asked["eta"]) == close(
-        [expected["sigma_down"], expected["sigma_up"]]
-    )
-
-
-@pytest.mark.parametrize(
-    "case",
-    [case for case in cases("samplers_and_steps") if case["input"]["op"] == "ddim_timesteps"],
-    ids=lambda case: str(case["input"]["steps"]),
-)
-def test_ddim_timesteps_equal_the_reference(case: dict) -> None:
-    timesteps, expected = ddim_timesteps(case["input"]["steps"]), case["expected"]
-    assert (len(timesteps), timesteps[:6], timesteps[-6:]) == (expected["count"], expected["first"], expected["last"])
-
-
 @pytest.mark.parametrize("timestep", [0.0, 0.25, 300.5, 998.9, 999.0])
 def test_timestep_and_sigma_are_inverse(timestep: float) -> None:
     assert TABLE.timestep(TABLE.sigma(timestep)) == pytest.approx(timestep, abs=1e-6)
+    assert WholeTimesteps(TABLE).timestep(TABLE.sigma(timestep)) == math.ceil(timestep - 0.5)
+
+
+def test_consistency_models_know_50_levels() -> None:
+    table = ConsistencyTable(TABLE)
+    assert (table.sigma_min, table.sigma_max) == (TABLE.sigmas[19], TABLE.sigmas[999])
+    assert [table.timestep(sigma) for sigma in (0.01, TABLE.sigmas[500], 20)] == [19, 499, 999]
+    assert table.sigma(999) == pytest.approx(TABLE.sigma_max)
+    assert table.sigma(0) == table.sigma(19) == pytest.approx(TABLE.sigmas[19])
 
 
 @pytest.mark.parametrize("scheduler", [one.name for one in SCHEDULERS])
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda one: one.label)
 @pytest.mark.parametrize("steps", [1, 2, 3, 20, 150])
 def test_sigmas_always_fall_and_there_is_something_to_do(sampler: Sampler, scheduler: str, steps: int) -> None:
-    sigmas = run_sigmas(sampler, scheduler, steps, TABLE)
+    table = ConsistencyTable(TABLE) if sampler.is_consistency else TABLE
+    sigmas = run_sigmas(sampler, scheduler, steps, table)
     assert len(sigmas) >= 2
     assert all(math.isfinite(sigma) for sigma in sigmas)
-    assert all(first > second >= 0 for first, second in itertools.pairwise(sigmas))
+    falls = steps <= len(table.sigmas)
+    assert all((first > second if falls else first >= second) >= 0 for first, second in itertools.pairwise(sigmas))
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "knobs", "ends"),
+    [
+        ("karras", {"sigma_min": 0.2, "sigma_max": 9.0}, (9.0, 0.2)),
+        ("exponential", {"sigma_max": 9.0}, (9.0, TABLE.sigma_min)),
+        ("karras", {"old_karras": True}, (10.0, 0.1)),
+        ("exponential", {"old_karras": True}, (10.0, 0.1)),
+        ("automatic", {"old_karras": True}, (TABLE.sigma_max, TABLE.sigma_min)),
+        ("beta", {"sigma_min": 0.2}, (TABLE.sigma_max, 0.2)),
+        ("uniform", {"sigma_max": 9.0}, (TABLE.sigma_max, TABLE.sigma_min)),
+    ],
+)
+def test_the_range_can_be_chosen(scheduler: str, knobs: dict[str, Any], ends: tuple[float, float]) -> None:
+    sigmas = run_sigmas(SDE, scheduler, 10, TABLE, ScheduleParams(**knobs))
+    assert (sigmas[0], sigmas[-2]) == pytest.approx(ends)
+
+
+def test_rho_and_the_shapes_of_beta_bend_the_way_between_the_ends() -> None:
+    usual, bent = (run_sigmas(EULER, "karras", 10, TABLE, ScheduleParams(rho=rho)) for rho in (0, 3))
+    assert (usual[0], usual[-2]) == pytest.approx((bent[0], bent[-2]))
+    assert bent[5] > usual[5] + 0.1
+    flat = run_sigmas(EULER, "beta", 5, TABLE, ScheduleParams(beta_alpha=1, beta_beta=1))
+    assert flat[2] == pytest.approx((TABLE.sigma_max + TABLE.sigma_min) / 2)
+
+
+def test_the_next_to_last_level_can_be_left_out_with_every_sampler() -> None:
+    whole, cut = (run_sigmas(EULER, "karras", steps, TABLE) for steps in (11, 10))
+    discarded = run_sigmas(EULER, "karras", 10, TABLE, ScheduleParams(discard_next_to_last=True))
+    assert len(discarded) == len(cut)
+    assert discarded == whole[:-2] + whole[-1:]
+
+
+def test_only_what_is_unusual_is_told() -> None:
+    assert spacing_facts(EULER, "karras", TABLE, ScheduleParams(rho=7)) == {}
+    assert spacing_facts(EULER, "automatic", TABLE, ScheduleParams(sigma_max=9)) == {}
+    assert spacing_facts(DPM2, "automatic", TABLE, ScheduleParams(discard_next_to_last=True)) == {}
+    told = spacing_facts(EULER, "karras", TABLE, ScheduleParams(sigma_min=0.1, rho=5, discard_next_to_last=True))
+    assert told == {"Discard penultimate sigma": True, "Schedule min sigma": 0.1, "Schedule rho": 5}
+    assert spacing_facts(EULER, "beta", TABLE, ScheduleParams())["Beta schedule alpha"] == 0.6
 
 
 def test_every_name_has_its_function() -> None:
@@ -108,3 +102,32 @@ def test_every_name_has_its_function() -> None:
 def test_an_unknown_training_schedule_is_refused() -> None:
     with pytest.raises(ValueError, match="squaredcos"):
         training_betas("squaredcos_cap_v2", 0.1, 0.2, 10)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.6, 0.6), (0.3, 3.0), (10.0, 10.0), (2.0, 5.0)])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.5, 0.99, 1.0])
+def test_quantile_and_distribution_are_inverse(share: float, alpha: float, beta: float) -> None:
+    assert regularized_incomplete_beta(beta_quantile(share, alpha, beta), alpha, beta) == pytest.approx(share, abs=1e-9)
+
+
+def test_the_beta_distribution_with_whole_shapes_is_a_sum_of_binomials() -> None:
+    expected = sum(math.comb(6, wins) * 0.3**wins * 0.7 ** (6 - wins) for wins in range(2, 7))
+    assert regularized_incomplete_beta(0.3, 2, 5) == pytest.approx(expected, rel=1e-12)
+
+
+def test_ddim_may_have_more_timesteps_than_steps() -> None:
+    assert ddim_timesteps(3) == [1, 334, 667, 999]
+    assert len(ddim_timesteps(2000)) == 1000
+
+
+@pytest.mark.parametrize("spacing", ["time_uniform", "time_quadratic", "logSNR"])
+def test_unipc_goes_from_the_start_to_the_lowest_level(spacing: Any) -> None:
+    sigmas = unipc_sigmas(12, TABLE, 700, spacing)
+    assert len(sigmas) == 13
+    assert (sigmas[0], sigmas[-1]) == pytest.approx((TABLE.sigmas[700], TABLE.sigma_min))
+    assert all(first > second for first, second in itertools.pairwise(sigmas))
+
+
+def test_unipc_hits_the_timesteps_it_means() -> None:
+    timesteps = [TABLE.timestep(sigma) for sigma in unipc_sigmas(20, TABLE, 999)]
+    assert timesteps == pytest.approx([999 - 49.95 * index for index in range(21)], abs=2e-3)
