@@ -272,6 +272,9 @@ class RunParams(Params):
     save_parameters: bool = Field(
         default=True, advanced=True, group="Output", description="Write the generation data into the picture"
     )
+    more_parameters: dict[str, str] = Field(
+        default={}, advanced=True, group="Output", description="What else is written into the generation data"
+    )
     text: TextParams = Field(default=TextParams(), advanced=True, description="How prompts are read")
     guidance: GuidanceParams = Field(
         default=GuidanceParams(), advanced=True, description="How the two prompts are weighed"

@@ -26,6 +26,10 @@ MAX_SIDE: Mapping[str, int] = {"jpeg": 65_535, "webp": 16_383, "gif": 65_535, "a
 MAX_TEXT_FILE = 10_000
 """A file of text with fewer bytes may be infotext itself."""
 
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "TIFF", "BMP")
+OWN_KEY = "stable-core"
+"""The name of the text chunk in which the core keeps job, inputs and params; in other formats it is the MakerNote."""
+
 CHARSETS = {b"ASCII\0\0\0": "ascii", b"JIS\0\0\0\0\0": "shift_jis", b"UNICODE\0": "utf-16-be"}
 """How the first eight bytes of a UserComment name what follows them."""
 
@@ -121,20 +125,32 @@ def infotext_of(picture: PIL.Image.Image) -> tuple[str, dict[str, Any]]:
     return infotext or "", others
 
 
-def infotext_in(content: bytes) -> str:
-    """Return the infotext in a picture's file, or the content of a short file of text; "" if there is none.
+def texts_in(content: bytes) -> tuple[str, str]:
+    """Return the infotext in a picture's file, or a short file of text itself, and this project's own JSON in it.
+
+    Either is "" if there is none.
 
     Raises:
         ValueError: it is neither a picture nor a short text.
     """
     try:
-        with PIL.Image.open(io.BytesIO(content)) as picture:
-            return infotext_of(picture)[0]
+        with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            infotext, others = infotext_of(picture)
+            return infotext, others.get(OWN_KEY) or _maker_note(picture)
     except PIL.UnidentifiedImageError:
         pass
+    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise ValueError(f"The picture is broken: {error}") from None
     if len(content) >= MAX_TEXT_FILE:
         raise ValueError("This is neither a picture nor a short text")
-    return content.decode("utf-8-sig")
+    return content.decode("utf-8-sig"), ""
+
+
+def _maker_note(picture: PIL.Image.Image) -> str:
+    note = None
+    with contextlib.suppress(Exception):  # a broken block of EXIF is no reason to refuse the picture
+        note = picture.getexif().get_ifd(IFD.Exif).get(Base.MakerNote)
+    return _text(note, lambda content: content.decode("utf-8", "ignore"))
 
 
 def _text(value: Any, decode: Any) -> str:

@@ -9,23 +9,26 @@ from typing import Any
 
 import pytest
 
+from stable_core.sdk import File
 from stable_core.sdk.jobs import JobSignature
 
 _EXAMPLES: dict[str, dict[str, Any]] = {
+    "join_tiles": {"width": 96, "columns": [0, 32]},
     "merge": {"primary": "nano", "method": "No interpolation", "name": "example", "overwrite": True},
     "save_style": {"name": "example"},
     "delete_style": {"name": "example"},
-    "train_embedding": {"name": "example", "steps": 2, "words": {"templates": "[name]"}},
-    "train_hypernetwork": {"name": "example", "steps": 2, "words": {"templates": "[name]"}},
 }
 """Params for the jobs that do nothing useful with their defaults."""
 
 
 def pytest_stable_core_example(signature: JobSignature) -> dict[str, Any]:
     """Tell the contract checks how to run a job quickly."""
+    folder = Path(os.environ["STABLE_CORE_MODELS"])
     if signature.name == "delete_style":
-        (Path(os.environ["STABLE_CORE_MODELS"]) / "styles.csv").write_text("name,prompt\nexample,an example\n")
-    return {"params": _EXAMPLES.get(signature.name, {})}
+        (folder / "styles.csv").write_text("name,prompt\nexample,an example\n")
+    params = _EXAMPLES.get(signature.name, {})
+    inputs = {"file": File(Path(__file__))} if signature.name == "read_parameters" else {}
+    return {"inputs": inputs, "params": params}
 
 
 def pytest_configure(config: pytest.Config) -> None:

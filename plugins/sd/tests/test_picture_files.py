@@ -10,10 +10,14 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 from PIL.PngImagePlugin import PngInfo
 
-from stable_core_sd.picture_files import infotext_in, infotext_of, read_user_comment, user_comment, write_picture
+from stable_core_sd.picture_files import infotext_of, read_user_comment, texts_in, user_comment, write_picture
 
 TEXT = "a 猫 😀\nNegative prompt: é\nSteps: 1, Seed: 2, CFG scale: 3"
 FORMATS = ["png", "jpeg", "webp", "avif", "gif"]
+
+
+def infotext_in(content: bytes) -> str:
+    return texts_in(content)[0]
 
 
 def opened(content: bytes) -> Image.Image:

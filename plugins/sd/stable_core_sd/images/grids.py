@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from stable_core_sd.images.resizing import Size
+from stable_core_sd.images.sizes import tile_places
 
 
 class Tile(NamedTuple):
@@ -32,17 +33,6 @@ class TileGrid(NamedTuple):
     rows: list[Row]
     size: Size
     overlap: int
-
-
-def tile_places(length: int, tile: int, overlap: int) -> list[int]:
-    """Return where tiles start along one axis; the last one ends with the picture.
-
-    Source: A1111 1.10, `split_grid`.
-    """
-    count = math.ceil((length - overlap) / (tile - overlap))
-    step = (length - tile) / (count - 1) if count > 1 else 0
-    places = [int(index * step) for index in range(count)]
-    return [length - tile if place + tile >= length else place for place in places]
 
 
 def split_grid(image: Image.Image, tile: Size, overlap: int) -> TileGrid:

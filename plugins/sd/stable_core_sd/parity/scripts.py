@@ -10,6 +10,8 @@ from typing import Any
 import PIL.Image
 
 from stable_core_sd.file_names import NamedPicture, fill_pattern, sanitize
+from stable_core_sd.infotext import RunFacts, quote, takes_seed_delta, unquote, write_infotext
+from stable_core_sd.infotext_reader import read_infotext
 from stable_core_sd.invocations.axis_values import (
     format_value,
     read_size,
@@ -20,11 +22,76 @@ from stable_core_sd.invocations.axis_values import (
 from stable_core_sd.invocations.loopback import loop_strengths
 from stable_core_sd.invocations.prompt_matrix import combine
 from stable_core_sd.learn_rate import read_learn_rates
+from stable_core_sd.names import find_sampler
 from stable_core_sd.parity.runner import Check, close
 from stable_core_sd.picture_files import infotext_of, user_comment, write_picture
+from stable_core_sd.prompt.styles import Style
 from stable_core_sd.tags import prompt_of_tags
 
 Case = Mapping[str, Any]
+
+
+def run_infotext(case: Case, header: Case) -> Any:
+    """Write or read an infotext, or quote one of its values."""
+    if case["kind"] == "quote":
+        return {"quoted": quote(case["value"])}
+    if case["kind"] == "unquote":
+        return {"unquoted": unquote(case["text"])}
+    if case["kind"] == "parse":
+        return {"parsed": _parsed(case["infotext"], case.get("opts", {}), case.get("styles", ()), header)}
+    request, options = case["p"], header["defaults"] | case["p"]["opts"]
+    infotext = write_infotext(request["prompt"], request["negative_prompt"], _facts(request, options).pairs())
+    return {"infotext": infotext, "parsed": _parsed(infotext, options, (), header)}
+
+
+def _facts(request: Case, options: Case) -> RunFacts:
+    index = request["position_in_batch"] + request["iteration"] * request["batch_size"]
+    strength = request["subseed_strength"]
+    sampler = find_sampler(request["sampler_name"])
+    features = {
+        key: value[index] if isinstance(value, list) else value
+        for key, value in request["extra_generation_params"].items()
+    }
+    return RunFacts(
+        steps=request["steps"],
+        sampler=request["sampler_name"],
+        scheduler=request["scheduler"],
+        cfg_scale=request["cfg_scale"],
+        image_cfg_scale=request["image_cfg_scale"],
+        seed=request["seed"] + (index if strength == 0 else 0),
+        face_restoration=options["face_restoration_model"] if request["restore_faces"] else None,
+        width=request["width"],
+        height=request["height"],
+        model_hash=request["sd_model_hash"] if options["add_model_hash_to_info"] else None,
+        model=request["sd_model_name"] if options["add_model_name_to_info"] else None,
+        vae_hash=request["sd_vae_hash"] if options["add_vae_hash_to_info"] else None,
+        vae=request["sd_vae_name"] if options["add_vae_name_to_info"] else None,
+        variation_seed=request["subseed"] + index,
+        variation_strength=strength,
+        resize_from=(request["seed_resize_from_w"], request["seed_resize_from_h"]),
+        mask_weight=options["inpainting_mask_weight"] if request["is_using_inpainting_conditioning"] else None,
+        clip_skip=options["CLIP_stop_at_last_layers"],
+        ensd=options["eta_noise_seed_delta"] if sampler and takes_seed_delta(sampler, request["eta"]) else 0,
+        token_merging=request["token_merging_ratio"],
+        token_merging_hires=request["token_merging_ratio_hr"] if request["enable_hr"] else 0,
+        noise_source=options["randn_source"],
+        tiling=request["tiling"],
+        version="v1.10.1" if options["add_version_to_infotext"] else None,
+        user=request["user"] if options["add_user_name_to_info"] else None,
+        features=features,
+    )
+
+
+def _parsed(infotext: str, options: Case, styles: Any, header: Case) -> dict[str, Any]:
+    options = header["defaults"] | options
+    return read_infotext(
+        infotext,
+        styles=[Style(*style) for style in styles],
+        style_mode=options["infotext_styles"],
+        skipped=options["infotext_skip_pasting"],
+        swaps_hires_size=options["use_old_hires_fix_width_height"],
+        old_ways=options["auto_backcompat"],
+    )
 
 
 def run_sanitize(case: Case, header: Case) -> Any:
@@ -133,6 +200,7 @@ def run_learn_rates(case: Case, header: Case) -> Any:
 
 
 CHECKS: dict[str, Check] = {
+    "infotext": Check(run_infotext),
     "files_and_metadata:sanitize_filename_part": Check(run_sanitize),
     "files_and_metadata:filename_pattern": Check(run_pattern),
     "files_and_metadata:save_and_read": Check(run_container),

@@ -1,0 +1,138 @@
+"""The description of a picture: which of its params are written into its infotext. How that is written is in infotext.
+
+Source of the keys, their order and when they are left out: A1111 1.10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stable_core_sd import __version__
+from stable_core_sd.facts import sampling_facts
+from stable_core_sd.infotext import RunFacts, write_infotext
+from stable_core_sd.infotext_reader import uses_emphasis
+from stable_core_sd.params import HiresParams, Img2ImgParams, InpaintParams, RunParams, Txt2ImgParams
+from stable_core_sd.schedules import SigmaTable, training_betas
+
+VERSION = f"stable-core-sd {__version__}"
+
+
+def stable_diffusion_table() -> SigmaTable:
+    """Return the noise levels that all models of Stable Diffusion 1 and XL were trained on."""
+    return SigmaTable(training_betas("scaled_linear", 0.00085, 0.012, 1000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureFacts:
+    """What only the run knows of one picture.
+
+    Attributes:
+        prompt: with its styles and without its comments; so is the negative prompt.
+        size: of the first pass, in pixels.
+        features: pairs of features that have no params of their own, such as the hashes of networks.
+        table: the noise levels of the model.
+    """
+
+    prompt: str
+    negative_prompt: str
+    seed: int
+    size: tuple[int, int]
+    model: str
+    model_hash: str | None = None
+    vae: str | None = None
+    vae_hash: str | None = None
+    variation_seed: int = 0
+    has_mask: bool = False
+    features: Mapping[str, Any] = field(default_factory=dict)
+    table: SigmaTable = field(default_factory=stable_diffusion_table)
+
+
+def describe_picture(params: RunParams, facts: PictureFacts) -> str:
+    """Return the infotext of one picture of a run."""
+    known = RunFacts(
+        steps=params.steps,
+        sampler=params.sampler,
+        scheduler=params.scheduler,
+        cfg_scale=params.cfg_scale,
+        seed=facts.seed,
+        width=facts.size[0],
+        height=facts.size[1],
+        model_hash=facts.model_hash,
+        model=facts.model,
+        vae_hash=facts.vae_hash,
+        vae=facts.vae,
+        variation_seed=facts.variation_seed,
+        variation_strength=params.variation.strength,
+        resize_from=(params.variation.resize_from_width, params.variation.resize_from_height),
+        mask_weight=_mask_weight(params) if facts.has_mask else None,
+        clip_skip=params.text.clip_skip,
+        tiling=params.tiling,
+        version=VERSION,
+        features={**_features(params, facts), **facts.features, **params.more_parameters},
+    )
+    return write_infotext(facts.prompt, facts.negative_prompt, known.pairs())
+
+
+def _mask_weight(params: RunParams) -> float | None:
+    return _unless(params.inpaint.mask_weight, 1) if isinstance(params, Img2ImgParams) else None
+
+
+def _features(params: RunParams, facts: PictureFacts) -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    if isinstance(params, Txt2ImgParams) and params.hires.enabled:
+        pairs |= _hires(params.hires)
+    if isinstance(params, Img2ImgParams):
+        pairs |= {
+            "Denoising strength": params.denoising_strength,
+            "Noise multiplier": _unless(params.noise_multiplier, 1),
+            "Extra noise": _unless(params.extra_noise, 0),
+        }
+        pairs |= _inpaint(params.inpaint) if facts.has_mask else {}
+    return pairs | sampling_facts(params, facts.table) | _prompts(params, facts)
+
+
+def _unless(value: Any, default: Any) -> Any:
+    """Return a value, or None for the default, which is not written."""
+    return None if value == default else value
+
+
+def _hires(hires: HiresParams) -> dict[str, Any]:
+    has_size = bool(hires.width or hires.height)
+    return {
+        "Denoising strength": hires.denoising_strength,
+        "Hires checkpoint": hires.checkpoint or None,
+        "Hires sampler": hires.sampler or None,
+        "Hires schedule type": hires.scheduler or None,
+        "Hires prompt": hires.prompt or None,
+        "Hires negative prompt": hires.negative_prompt or None,
+        "Hires resize": f"{hires.width}x{hires.height}" if has_size else None,
+        "Hires upscale": None if has_size else hires.scale,
+        "Hires steps": hires.steps or None,
+        "Hires upscaler": hires.upscaler,
+    }
+
+
+def _inpaint(inpaint: InpaintParams) -> dict[str, Any]:
+    is_even = inpaint.mask_blur_x == inpaint.mask_blur_y
+    is_part = inpaint.area == "Only masked"
+    return {
+        "Mask mode": "Inpaint not masked" if inpaint.invert else None,
+        "Mask blur": _unless(inpaint.mask_blur_x, 0) if is_even else None,
+        "Mask blur x": None if is_even else inpaint.mask_blur_x,
+        "Mask blur y": None if is_even else inpaint.mask_blur_y,
+        "Inpaint area": inpaint.area if is_part else None,
+        "Masked area padding": inpaint.padding if is_part else None,
+        "Masked content": _unless(inpaint.fill, "original"),
+    }
+
+
+def _prompts(params: RunParams, facts: PictureFacts) -> dict[str, Any]:
+    mode = _unless(params.text.emphasis, "Original")
+    return {
+        "Pad conds": True if params.guidance.pad_texts else None,
+        "Pad conds v0": True if params.guidance.pad_texts_old else None,
+        "Emphasis": mode if mode and uses_emphasis(facts.prompt, facts.negative_prompt) else None,
+        "Old prompt editing timelines": True if params.text.old_editing and "[" in facts.prompt else None,
+    }

@@ -1,0 +1,241 @@
+"""The axes of a plot: what each one is called, which knob it turns and how its values are labelled. It runs nothing.
+
+Source of the names and labels: A1111 1.10, X/Y/Z plot.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import ValidationError
+
+from stable_core.sdk import InvalidParams, Params
+from stable_core.sdk.params import describe_validation
+from stable_core_sd.invocations.axis_values import (
+    AxisType,
+    Value,
+    format_value,
+    read_size,
+    read_values,
+    reorder_prompt,
+    replace_prompt,
+)
+from stable_core_sd.params_scripts import AnyRunParams
+
+Show = Literal["named", "bare", "file"]
+Side = Literal["text", "image", "both"]
+
+LOWEST_COST = 0.0
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One thing that can differ along a side of a plot.
+
+    Attributes:
+        knob: the place of the param it sets, `group.name` inside a group; empty for an axis with a rule of its own.
+        side: whether it is for runs from text, from a picture, or both.
+        cost: how slow a change is, 0 to 1; the axis with the highest one changes least often.
+        show: how a label shows a value: with the name of the axis, alone, or as the last part of a path.
+    """
+
+    name: str
+    type: AxisType
+    knob: str = ""
+    side: Side = "both"
+    cost: float = LOWEST_COST
+    show: Show = "named"
+
+    def label(self, value: Value) -> str:
+        """Return what the legend says of a value."""
+        if self.type == "nothing":
+            return ""
+        text = format_value(value)
+        if self.show == "named":
+            return f"{self.name}: {text}"
+        return PurePath(text).name if self.show == "file" else text
+
+
+NOTHING = Axis("Nothing", "nothing")
+
+AXES = (
+    NOTHING,
+    Axis("Seed", "int", "seed"),
+    Axis("Var. seed", "int", "variation.seed"),
+    Axis("Var. strength", "float", "variation.strength"),
+    Axis("Steps", "int", "steps"),
+    Axis("Hires steps", "int", "hires.steps", "text"),
+    Axis("CFG Scale", "float", "cfg_scale"),
+    Axis("Image CFG Scale", "float", "image_cfg_scale", "image"),
+    Axis("Prompt S/R", "str", show="bare"),
+    Axis("Prompt order", "permutations", show="bare"),
+    Axis("Sampler", "str", "sampler", show="bare"),
+    Axis("Hires sampler", "str", "hires.sampler", "text", show="bare"),
+    Axis("Checkpoint name", "str", "checkpoint", cost=1.0, show="file"),
+    Axis("Negative Guidance minimum sigma", "float", "guidance.skip_below_sigma"),
+    Axis("Sigma Churn", "float", "noise.s_churn"),
+    Axis("Sigma min", "float", "noise.s_tmin"),
+    Axis("Sigma max", "float", "noise.s_tmax"),
+    Axis("Sigma noise", "float", "noise.s_noise"),
+    Axis("Schedule type", "str", "scheduler"),
+    Axis("Schedule min sigma", "float", "schedule.sigma_min"),
+    Axis("Schedule max sigma", "float", "schedule.sigma_max"),
+    Axis("Schedule rho", "float", "schedule.rho"),
+    Axis("Beta schedule alpha", "float", "schedule.beta_alpha"),
+    Axis("Beta schedule beta", "float", "schedule.beta_beta"),
+    Axis("Eta", "float", "noise.eta"),
+    Axis("Clip skip", "int", "text.clip_skip"),
+    Axis("Denoising", "float"),
+    Axis("Initial noise multiplier", "float", "noise_multiplier", "image"),
+    Axis("Extra noise", "float", "extra_noise", "image"),
+    Axis("Hires upscaler", "str", "hires.upscaler", "text"),
+    Axis("Cond. Image Mask Weight", "float", "inpaint.mask_weight", "image"),
+    Axis("VAE", "str", "vae", cost=0.7),
+    Axis("UniPC Order", "int", "unipc.order", cost=0.5),
+    Axis("Refiner checkpoint", "str", "refiner.checkpoint", show="file"),
+    Axis("Refiner switch at", "float", "refiner.switch_at"),
+    Axis("Styles", "str"),
+    Axis("RNG source", "str", "noise.source"),
+    Axis("Always discard next-to-last sigma", "str", "schedule.discard_next_to_last"),
+    Axis("SGM noise multiplier", "str", "schedule.sgm_noise"),
+    Axis("Size", "str"),
+)
+
+TRUTHS = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one cell of a plot is made of."""
+
+    prompt: str
+    negative_prompt: str
+    knobs: Mapping[str, Any]
+    """The params by place, such as `steps` or `noise.eta`."""
+
+    def but(self, **knobs: Any) -> Run:
+        """Return the run with other knobs; a dot in a place is written as two underscores."""
+        changed = {place.replace("__", "."): value for place, value in knobs.items()}
+        return Run(self.prompt, self.negative_prompt, {**self.knobs, **changed})
+
+
+def known_axes() -> list[Axis]:
+    """Return the axes whose knobs there are."""
+    return [axis for axis in AXES if not axis.knob or _knob_type(axis.knob) is not None]
+
+
+def find_axis(name: str, from_image: bool) -> Axis:
+    """Return the axis of that name, in any case, or that of any knob by its place, such as `noise.eta`.
+
+    Raises:
+        InvalidParams: there is none, or it is for runs from the other kind of input.
+    """
+    wanted = name.strip().lower() or NOTHING.name.lower()
+    axis = next((axis for axis in known_axes() if axis.name.lower() == wanted), None) or _axis_of_knob(wanted)
+    if axis is None:
+        known = ", ".join(axis.name for axis in known_axes())
+        raise InvalidParams(f"There is no axis {name!r}.", f"Axes are {known}, and any knob, such as noise.eta.")
+    if axis.side not in ("both", "image" if from_image else "text"):
+        needed = "a picture" if axis.side == "image" else "a prompt alone"
+        raise InvalidParams(f"The axis {axis.name} is for runs from {needed}.", "Choose another one.")
+    return axis
+
+
+def read_axis(axis: Axis, text: str) -> list[Value]:
+    """Return the values of an axis.
+
+    Raises:
+        InvalidParams: they cannot be read, or there are none.
+    """
+    try:
+        values = read_values(axis.type, text)
+    except ValueError as error:
+        raise InvalidParams(f"{axis.name}: {error}.", "Write values as 10,20 or ranges as 1-5, 10-50(+10).") from None
+    if not values:
+        raise InvalidParams(f"The axis {axis.name} has no values.", "Write them as 10,20,30.")
+    return values
+
+
+def apply_value(run: Run, axis: Axis, value: Value, values: list[Value], from_image: bool) -> Run:
+    """Return the run with the value of an axis applied.
+
+    Raises:
+        InvalidParams: it does not fit: no such text in the prompt, no size.
+    """
+    if axis.name == NOTHING.name:
+        return run
+    try:
+        if axis.name == "Prompt S/R":
+            prompts = replace_prompt([run.prompt, run.negative_prompt], str(values[0]), str(value))
+            return Run(prompts[0], prompts[1], run.knobs)
+        if isinstance(value, tuple):
+            return Run(reorder_prompt(run.prompt, value), run.negative_prompt, run.knobs)
+    except ValueError as error:
+        raise InvalidParams(f"{error}.", "The first value must be part of the prompt.") from None
+    if axis.name == "Denoising":
+        return run.but(denoising_strength=value) if from_image else run.but(hires__denoising_strength=value)
+    if axis.name == "Styles":
+        return run.but(styles=[*run.knobs["styles"], *filter(None, map(str.strip, str(value).split(",")))])
+    if axis.name == "Size":
+        size = read_size(str(value))
+        if size is None:
+            raise InvalidParams(f"{value!r} is no size.", "Write sizes as 512x768.")
+        return run.but(width=size[0], height=size[1])
+    if _knob_type(axis.knob) is bool:
+        value = TRUTHS.get(str(value).lower(), value)
+    return Run(run.prompt, run.negative_prompt, {**run.knobs, axis.knob: value})
+
+
+def params_of(run: Run, label: str) -> AnyRunParams:
+    """Return the params of a run.
+
+    Raises:
+        InvalidParams: one is out of range; the message names the cell by its label.
+    """
+    nested: dict[str, Any] = {"negative_prompt": run.negative_prompt}
+    for place, value in run.knobs.items():
+        group, _, name = place.rpartition(".")
+        (nested.setdefault(group, {}) if group else nested)[name] = value
+    try:
+        return AnyRunParams.model_validate(nested)
+    except ValidationError as error:
+        raise InvalidParams(f"{label}: {describe_validation(error)}", "Change the values of the axis.") from None
+
+
+def knobs_of(params: Params) -> dict[str, Any]:
+    """Return the params of a run by place."""
+    knobs: dict[str, Any] = {}
+    for name in AnyRunParams.model_fields:
+        value = getattr(params, name)
+        if isinstance(value, Params):
+            knobs |= {f"{name}.{inner}": found for inner, found in value.model_dump().items()}
+        elif name != "negative_prompt":
+            knobs[name] = value
+    return knobs
+
+
+def _axis_of_knob(place: str) -> Axis | None:
+    """Return an axis for a knob that has no name of A1111's, by the type of its values."""
+    known = _knob_type(place)
+    if known is None:
+        return None
+    kinds: dict[Any, AxisType] = {int: "int", float: "float"}
+    return Axis(place, kinds.get(known, "str"), place)
+
+
+def _knob_type(place: str) -> type | None:
+    """Return the type of the values of a knob, `str` for a choice; None if there is no such knob."""
+    kind: Any = AnyRunParams
+    for name in place.split("."):
+        if not (isinstance(kind, type) and issubclass(kind, Params)) or name not in kind.model_fields:
+            return None
+        kind = kind.model_fields[name].annotation
+        if get_origin(kind) in (Union, types.UnionType):
+            kind = next(option for option in get_args(kind) if option is not types.NoneType)
+    if isinstance(kind, type):
+        return None if issubclass(kind, Params) else kind
+    return str if get_origin(kind) is Literal else None

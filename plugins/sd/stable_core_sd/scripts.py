@@ -1,0 +1,90 @@
+"""The announcement of what is made of several runs: plots, matrices, lists of prompts.
+
+Planning is in `invocations`.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from stable_core.sdk import Data, File, Image, InvalidInput, Job, Params, Progress, Text
+from stable_core_sd.invocations.cells import one_picture
+from stable_core_sd.invocations.matrices import plan_matrix
+from stable_core_sd.invocations.plots import plan_plot
+from stable_core_sd.invocations.prompt_lists import plan_prompts
+from stable_core_sd.params import Txt2ImgParams
+from stable_core_sd.params_scripts import (
+    CellParams,
+    DrawPlotParams,
+    PlotParams,
+    PromptMatrixParams,
+    PromptsFromFileParams,
+    part_of,
+)
+from stable_core_sd.picture_files import texts_in
+from stable_core_sd.plugin import plugin, txt2img
+from stable_core_sd.restoring import restore_run, without_missing_models
+
+
+@plugin.job
+def read_parameters(file: File, params: Params, progress: Progress) -> Data:
+    """Read from a picture how it was made: a request that makes it again.
+
+    It takes PNG, JPEG, WebP, AVIF and GIF files of this program, A1111 and NovelAI, and text files with such data. The
+    result has the fields job, inputs, params, infotext and notes.
+    """
+    try:
+        infotext, provenance = texts_in(file.path.read_bytes())
+    except ValueError as error:
+        raise InvalidInput(f"{error}.", "Give a picture, or a text file with generation data.") from None
+    restored = without_missing_models(restore_run(infotext, provenance))
+    progress(1, 1)
+    return Data(restored)
+
+
+@plugin.job
+def cell(prompt: Text, params: CellParams, progress: Progress) -> Image:
+    """Make one picture of a plot; if it fails, a blank one, with the error beside it."""
+    size = params.width, params.height
+    return one_picture(lambda: txt2img(prompt, part_of(params, Txt2ImgParams), progress), size)
+
+
+@plugin.job
+def draw_plot(pictures: list[Image], params: DrawPlotParams, progress: Progress) -> Image:
+    """Put pictures into a grid with labels above the columns and beside the rows."""
+    drawing = importlib.import_module("stable_core_sd.invocations.drawing")  # numpy is not needed to announce
+    drawn: Image = drawing.draw_plot(pictures, params)
+    progress(1, 1)
+    return drawn
+
+
+@plugin.invocation
+def prompt_matrix(prompt: Text, params: PromptMatrixParams) -> list[Job[Image]]:
+    """Make a picture of every combination of the parts of a prompt such as `a city|at night|in snow`.
+
+    The first part is in all of them. The first result is a labelled grid.
+    """
+    matrix = plan_matrix(prompt, params, False)
+    cells = [cell.job(text, knobs) for text, knobs in matrix.cells]
+    return [draw_plot.job(cells, matrix.drawing), *cells]
+
+
+@plugin.invocation
+def xyz_plot(prompt: Text, params: PlotParams) -> list[Job[Image]]:
+    """Make a grid of pictures that differ along up to three axes, such as the sampler and the number of steps."""
+    plot = plan_plot(prompt, params, False)
+    cells = [cell.job(one.prompt, part_of(one.params, CellParams)) for one in plot.cells]
+    drawn = [
+        draw_plot.job([cells[number] for number in numbers], drawing) for numbers, drawing in plot.drawings(params)
+    ]
+    return [*drawn, *(cells if params.lone_images else [])]
+
+
+@plugin.invocation
+def prompts_from_file(prompts: Text, params: PromptsFromFileParams) -> list[Job[Image]]:
+    """Make a picture of every line of a text.
+
+    A line may set knobs: `--prompt a red cat --negative_prompt blurry --steps 30 --width 256`.
+    """
+    runs = plan_prompts(prompts, params)
+    return [cell.job(text, knobs) for text, knobs in runs]

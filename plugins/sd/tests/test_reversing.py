@@ -1,0 +1,46 @@
+"""Noise of a picture, found by walking upwards: sampling from it gives the picture back."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from stable_core_sd.reversing import mix_noise, noise_of, reverse_steps
+
+SIGMAS = [0.0, *torch.linspace(-3.0, 2.6, 300).exp().tolist()]
+
+
+def denoise(x: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Guess what is exact for pictures whose values are spread by 2 around 0."""
+    return x * 4 / (4 + sigma**2)
+
+
+def euler(x: torch.Tensor, sigmas: list[float]) -> torch.Tensor:
+    for sigma, following in itertools.pairwise(sigmas):
+        x = x + (x - denoise(x, sigma)) / sigma * (following - sigma)
+    return x
+
+
+@pytest.mark.parametrize("is_adjusted", [False, True])
+def test_sampling_from_the_noise_gives_the_picture_back(is_adjusted: bool) -> None:
+    torch.manual_seed(0)
+    latents = 2 * torch.randn(1, 4, 8, 8)
+    *_, x = reverse_steps(denoise, latents, SIGMAS, is_adjusted)
+    assert torch.allclose(euler(x, SIGMAS[::-1]), latents, atol=0.05 * latents.abs().max())
+    assert torch.allclose(x / latents, torch.full_like(x, ((4 + SIGMAS[-1] ** 2) / 4) ** 0.5), rtol=0.05)
+
+
+def test_noise_has_a_spread_of_one_or_is_measured_by_its_level() -> None:
+    x = 14 * torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert noise_of(x, 14).std() == pytest.approx(1)
+    assert torch.equal(noise_of(x, 14, is_adjusted=True), x / 14)
+
+
+def test_mixed_noise_keeps_its_spread() -> None:
+    generator = torch.Generator().manual_seed(0)
+    found, fresh = torch.randn(2, 100_000, generator=generator)
+    assert torch.equal(mix_noise(found, fresh, 0), found)
+    assert torch.equal(mix_noise(found, fresh, 1), fresh)
+    assert mix_noise(found, fresh, 0.3).std() == pytest.approx(1, abs=0.01)
