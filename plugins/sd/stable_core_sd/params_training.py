@@ -1,13 +1,22 @@
-"""The knobs of trainings. Descriptions are the tooltips; it imports no torch and trains nothing."""
+"""The inputs and knobs of trainings. Descriptions are the tooltips; it imports no torch and trains nothing."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from stable_core.sdk import Field, ModelFile, Params, Seed
+from stable_core.sdk import Field, Image, ModelFile, Params, Seed, Text
 
 NAME = r"^[A-Za-z0-9 ._-]+$"
 """What may be in the name of a file on every system and in a prompt."""
+
+
+@dataclass
+class TrainingPictures:
+    """What is learnt from: pictures, and what each shows, for `[filewords]`."""
+
+    images: list[Image] | None = None
+    captions: list[Text] | None = None
 
 
 class LearningParams(Params):
@@ -73,6 +82,13 @@ class TrainingParams(Params):
     checkpoint: Annotated[str, ModelFile("checkpoints")] = Field(
         default="nano", description="The model it is trained with, and for its like"
     )
+    vae: Annotated[str, ModelFile("vae")] = Field(
+        default="Automatic",
+        title="VAE",
+        advanced=True,
+        examples=["Automatic", "None"],
+        description="What turns pictures into latents: Automatic takes a file named like the checkpoint, None its own",
+    )
     steps: int = Field(default=1000, ge=1, le=1_000_000, description="How long; more steps go on from the last state")
     seed: Seed = Field(default=0, ge=0, description="The same seed learns the same")
     width: int = Field(
@@ -128,3 +144,9 @@ class TrainHypernetworkParams(TrainingParams):
     )
     weight_decay: float = Field(default=0.01, ge=0, le=1, advanced=True, description="Pull towards zero at each step")
     network: HypernetworkParams = Field(default=HypernetworkParams(), description="How it is built")
+
+
+class NetworkListParams(Params):
+    """Which networks are listed."""
+
+    search: str = Field(default="", description="Only those with this in their name; empty lists all")

@@ -10,12 +10,18 @@ from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
-from stable_core.sdk import Data, Image, Plugin, Progress, Text
+from stable_core.sdk import Data, File, Image, Plugin, Progress, Text
 from stable_core_sd import style_files
 from stable_core_sd.checkpoint_list import list_models
 from stable_core_sd.params import Txt2ImgParams, UpscaleParams
 from stable_core_sd.params_models import CheckpointInfoParams, CheckpointsParams, MergeParams
 from stable_core_sd.params_prompts import StyleListParams, StyleNameParams, StyleParams, TokenizeParams
+from stable_core_sd.params_training import (
+    NetworkListParams,
+    TrainEmbeddingParams,
+    TrainHypernetworkParams,
+    TrainingPictures,
+)
 from stable_core_sd.prompt.styles import Style
 from stable_core_sd.settings import SdSettings
 
@@ -87,6 +93,41 @@ def delete_style(params: StyleNameParams, progress: Progress) -> Data:
     """Take a style out of styles.csv of the models folder; what was there is kept in styles.csv.bak."""
     progress(1, 1)
     return Data({"file": str(style_files.delete_style(params.name))})
+
+
+@plugin.job(cached=False)
+def train_embedding(pictures: TrainingPictures, params: TrainEmbeddingParams, progress: Progress) -> File:
+    """Teach the text encoder a new word from a few pictures; one that was stopped goes on from where it was."""
+    progress(0, params.steps, "Starting PyTorch")
+    return File(_module("networks.training.jobs").train_embedding(pictures, params, progress, plugin.settings))
+
+
+@plugin.job(cached=False)
+def train_hypernetwork(pictures: TrainingPictures, params: TrainHypernetworkParams, progress: Progress) -> File:
+    """Teach small networks in front of attention from a few pictures; one that was stopped goes on."""
+    progress(0, params.steps, "Starting PyTorch")
+    return File(_module("networks.training.jobs").train_hypernetwork(pictures, params, progress, plugin.settings))
+
+
+@plugin.job(cached=False)
+def loras(params: NetworkListParams, progress: Progress) -> Data:
+    """List the LoRAs that prompts can name as <lora:name:1>, with their hash, base model and most frequent tags."""
+    progress(0, 1, "Starting PyTorch")
+    return Data(_module("networks.listing").list_loras(params.search, progress))
+
+
+@plugin.job(cached=False)
+def embeddings(params: NetworkListParams, progress: Progress) -> Data:
+    """List the textual inversion embeddings that prompts can name, and which files are none and why."""
+    progress(0, 1, "Starting PyTorch")
+    return Data(_module("networks.listing").list_embeddings(params.search, progress))
+
+
+@plugin.job(cached=False)
+def hypernetworks(params: NetworkListParams, progress: Progress) -> Data:
+    """List the hypernetworks that prompts can name as <hypernet:name:1>."""
+    progress(0, 1, "Starting PyTorch")
+    return Data(_module("networks.listing").list_hypernetworks(params.search, progress))
 
 
 @plugin.unload

@@ -17,6 +17,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "merge": {"primary": "nano", "method": "No interpolation", "name": "example", "overwrite": True},
     "save_style": {"name": "example"},
     "delete_style": {"name": "example"},
+    "train_embedding": {"name": "example", "steps": 2, "words": {"templates": "[name]"}},
+    "train_hypernetwork": {"name": "example", "steps": 2, "words": {"templates": "[name]"}},
 }
 """Params for the jobs that do nothing useful with their defaults."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -212,6 +213,24 @@ def test_alpha_and_the_rank_limit(loras: Path) -> None:
     assert torch.allclose(whole, 0.5 * up @ down, atol=1e-6)
     [limited] = changed(checkpoint, LoraCall("a", rank_limit=2))[0].values()
     assert torch.allclose(limited, 0.5 * up[:, :2] @ down[:2], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("record", "strength"),
+    [
+        ({}, 1.0),
+        ({"unet.lora_alpha": 8, "unet.r": 4}, 2.0),
+        ({"unet.lora_alpha": 8, "unet.use_rslora": True}, 4.0),
+        ({"unet.lora_alpha": 8, "unet.alpha_pattern": {"attn1.to_v": 1, "to_k": 3}}, 0.25),
+        ({"text_encoder.lora_alpha": 8}, 1.0),
+    ],
+)
+def test_the_strength_that_diffusers_records_for_peft(loras: Path, record: dict[str, Any], strength: float) -> None:
+    up, down = random(32, 4), random(4, 32)
+    tensors = dict(zip(names_of(f"{ATTENTION}.to_v")["peft"], (up, down), strict=True))
+    save_file(tensors, loras / "a.safetensors", {"lora_adapter_metadata": json.dumps(record)})
+    [difference] = changed(TinyCheckpoint(), LoraCall("a"))[0].values()
+    assert torch.allclose(difference, strength * up @ down, atol=1e-5)
 
 
 def kron(a: Tensor, b: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from stable_core.sdk import InvalidInput, InvalidParams, JobCancelled, Progress, find_model_file
-from stable_core_sd import engine
+from stable_core.sdk import InvalidInput, InvalidParams, JobCancelled, Progress
+from stable_core_sd.checkpoint_store import open_checkpoint
 from stable_core_sd.networks.embedding_file import read_embedding
 from stable_core_sd.networks.hypernetwork_file import read_hypernetwork
 from stable_core_sd.networks.training.jobs import new_hypernetwork, train_embedding, train_hypernetwork
@@ -23,7 +23,8 @@ from stable_core_sd.networks.training.loop import rate_at
 from stable_core_sd.networks.training.pictures import ShowingOrder, encode_picture
 from stable_core_sd.networks.training.sources import folder_pictures, given_pictures
 from stable_core_sd.networks.training.texts import STYLE, SUBJECT, TagRules, file_words, fill_template, read_templates
-from stable_core_sd.params_training import TrainEmbeddingParams, TrainHypernetworkParams
+from stable_core_sd.params_training import TrainEmbeddingParams, TrainHypernetworkParams, TrainingPictures
+from stable_core_sd.settings import SdSettings
 
 
 @pytest.fixture
@@ -35,12 +36,12 @@ def root(tiny_models: Path, models_folder: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def checkpoint(root: Path) -> Any:
-    return engine.get_checkpoint(find_model_file("checkpoints", "tiny"))
+    return open_checkpoint("tiny", "Automatic", SdSettings())
 
 
-def pictures(count: int = 3) -> list[tuple[Image.Image, str]]:
-    colours = ["red", "green", "blue", "white", "black"]
-    return [(Image.new("RGB", (70, 50), colours[index]), f"word{index}, tag") for index in range(count)]
+def pictures(count: int = 3) -> TrainingPictures:
+    images = [Image.new("RGB", (70, 50), colour) for colour in ["red", "green", "blue", "white", "black"][:count]]
+    return TrainingPictures(images, [f"word{index}, tag" for index in range(count)])
 
 
 def knobs(**more: Any) -> dict[str, Any]:
@@ -48,9 +49,9 @@ def knobs(**more: Any) -> dict[str, Any]:
     return {"name": "thing", "checkpoint": "tiny", "steps": 4, "on_the_way": quiet, **more}
 
 
-def learn(checkpoint: Any, progress: Progress | None = None, **more: Any) -> torch.Tensor:
+def learn(progress: Progress | None = None, **more: Any) -> torch.Tensor:
     params = TrainEmbeddingParams(**knobs(**more))
-    embedding = read_embedding(train_embedding(checkpoint, pictures(), params, progress or Progress()))
+    embedding = read_embedding(train_embedding(pictures(), params, progress or Progress()))
     assert embedding is not None
     return embedding.vectors[32]
 
@@ -72,17 +73,17 @@ class StopsAt(Progress):
 def test_vectors_begin_with_words_and_move(checkpoint: Any) -> None:
     table = checkpoint.text_encoder.embeddings["token_embedding"].weight
     ids = checkpoint.tokenizer("red circle")
-    still = learn(checkpoint, name="still", first_words="red circle", vectors=4, learn_rate="0.0")
+    still = learn(name="still", first_words="red circle", vectors=4, learn_rate="0.0")
     assert torch.equal(still, table[[ids[0], ids[0], ids[1], ids[1]]])
-    moved = learn(checkpoint, name="moved", first_words="red circle", vectors=4)
+    moved = learn(name="moved", first_words="red circle", vectors=4)
     assert (moved - still).abs().max() > 0.01
-    assert not learn(checkpoint, name="zero", first_words="", learn_rate="0.0").any()
+    assert not learn(name="zero", first_words="", learn_rate="0.0").any()
 
 
 def test_the_checkpoint_stays_as_it_is(checkpoint: Any) -> None:
     before = {name: value.clone() for name, value in checkpoint.unet.state_dict().items()}
-    learn(checkpoint)
-    train_hypernetwork(checkpoint, pictures(), TrainHypernetworkParams(**knobs(learn_rate="0.1")), Progress())
+    learn()
+    train_hypernetwork(pictures(), TrainHypernetworkParams(**knobs(learn_rate="0.1")), Progress())
     assert all(torch.equal(value, before[name]) for name, value in checkpoint.unet.state_dict().items())
     assert not any(parameter.requires_grad for parameter in checkpoint.unet.parameters())
 
@@ -94,14 +95,14 @@ def test_a_training_that_was_stopped_goes_on_as_if_nothing_had_happened(
     kind = TrainEmbeddingParams if train is train_embedding else TrainHypernetworkParams
     more = {"learn_rate": "0.01", "learning": {"batch_size": 2, "accumulate": 2}, "words": {"tag_dropout": 0.3}}
     read = (lambda path: read_embedding(path).vectors[32]) if train is train_embedding else hypernetwork_weights  # type: ignore[union-attr]
-    straight = read(train(checkpoint, pictures(), kind(**knobs(**more)), Progress()))
+    straight = read(train(pictures(), kind(**knobs(**more)), Progress()))
     for run in (root / "training").iterdir():
         (run / "state.pt").unlink()
     with pytest.raises(JobCancelled):
-        train(checkpoint, pictures(), kind(**knobs(**more)), StopsAt(2))
+        train(pictures(), kind(**knobs(**more)), StopsAt(2))
     second = StopsAt(-1)
-    resumed = read(train(checkpoint, pictures(), kind(**knobs(**more)), second))
-    assert second.seen[1:] == [3, 4]  # the step under way was finished
+    resumed = read(train(pictures(), kind(**knobs(**more)), second))
+    assert [step for step in second.seen if step] == [3, 4]  # the step under way was finished
     assert torch.equal(straight, resumed)
 
 
@@ -111,17 +112,17 @@ def hypernetwork_weights(path: Path) -> torch.Tensor:
 
 
 def test_more_steps_go_on_from_the_end(checkpoint: Any) -> None:
-    learn(checkpoint, steps=3)
+    learn(steps=3)
     progress = StopsAt(-1)
-    learn(checkpoint, progress, steps=5)
-    assert progress.seen[1:] == [3, 4, 5]
+    learn(progress, steps=5)
+    assert [step for step in progress.seen if step] == [3, 4, 5]
 
 
 def test_other_pictures_or_knobs_begin_anew(root: Path, checkpoint: Any) -> None:
-    first = learn(checkpoint)
-    assert not torch.equal(first, learn(checkpoint, learn_rate="0.02"))
+    first = learn()
+    assert not torch.equal(first, learn(learn_rate="0.02"))
     other = TrainEmbeddingParams(**knobs())
-    embedding = read_embedding(train_embedding(checkpoint, pictures(2), other, Progress()))
+    embedding = read_embedding(train_embedding(pictures(2), other, Progress()))
     assert embedding is not None
     assert not torch.equal(first, embedding.vectors[32])
     assert len(list((root / "training").iterdir())) == 3
@@ -129,7 +130,7 @@ def test_other_pictures_or_knobs_begin_anew(root: Path, checkpoint: Any) -> None
 
 def test_a_run_leaves_states_copies_pictures_and_a_log(root: Path, checkpoint: Any) -> None:
     progress = StopsAt(-1)
-    learn(checkpoint, progress, on_the_way={"save_every": 2, "preview_every": 3}, learn_rate="0.01:2, 0.001")
+    learn(progress, on_the_way={"save_every": 2, "preview_every": 3}, learn_rate="0.01:2, 0.001")
     [run] = (root / "training").iterdir()
     assert sorted(path.name for path in (run / "networks").iterdir()) == ["thing-2.safetensors", "thing-4.safetensors"]
     assert [path.name for path in (run / "pictures").iterdir()] == ["thing-3.png"]
@@ -146,14 +147,14 @@ def test_a_run_leaves_states_copies_pictures_and_a_log(root: Path, checkpoint: A
 
 
 def test_the_result_is_among_the_embeddings_but_replaces_no_file_from_elsewhere(root: Path, checkpoint: Any) -> None:
-    learn(checkpoint)
+    learn()
     installed = root / "embeddings" / "thing.safetensors"
     assert read_embedding(installed) is not None
-    learn(checkpoint, learn_rate="0.1")  # replaces the result of another training
+    learn(learn_rate="0.1")  # replaces the result of another training
     installed.write_bytes(b"precious")
     with pytest.raises(InvalidParams, match="already a file"):
-        learn(checkpoint)
-    learn(checkpoint, install=False)
+        learn()
+    learn(install=False)
     assert installed.read_bytes() == b"precious"
 
 
@@ -166,7 +167,7 @@ def test_a_hypernetwork_has_the_structure_and_widths_that_were_asked_for(checkpo
         "layer_norm": True,
     }
     params = TrainHypernetworkParams(**knobs(network=asked))
-    network = read_hypernetwork(train_hypernetwork(checkpoint, pictures(), params, Progress()))
+    network = read_hypernetwork(train_hypernetwork(pictures(), params, Progress()))
     assert (list(network.modules), network.structure.layers, network.step) == ([32], (1, 2, 2, 1), 4)
     assert network.structure.dropout == (0, 0.1, 0, 0)
     assert set(new_hypernetwork(checkpoint, TrainHypernetworkParams(**knobs())).modules) == {32, 64}
@@ -183,13 +184,13 @@ def test_a_hypernetwork_has_the_structure_and_widths_that_were_asked_for(checkpo
 )
 def test_an_impossible_hypernetwork_is_refused(checkpoint: Any, asked: dict[str, Any], why: str) -> None:
     with pytest.raises(InvalidParams, match=why):
-        train_hypernetwork(checkpoint, pictures(), TrainHypernetworkParams(**knobs(network=asked)), Progress())
+        train_hypernetwork(pictures(), TrainHypernetworkParams(**knobs(network=asked)), Progress())
 
 
 @pytest.mark.parametrize("clip", ["value", "norm"])
 def test_clipping_changes_what_is_learnt(checkpoint: Any, clip: str) -> None:
-    free = learn(checkpoint, steps=2, name="free")
-    held = learn(checkpoint, steps=2, name="held", learning={"clip": clip, "clip_at": "1e-9:1, 1e-8"})
+    free = learn(steps=2, name="free")
+    held = learn(steps=2, name="held", learning={"clip": clip, "clip_at": "1e-9:1, 1e-8"})
     assert not torch.equal(free, held)
 
 
@@ -197,7 +198,7 @@ def test_clipping_changes_what_is_learnt(checkpoint: Any, clip: str) -> None:
 def test_latents_are_one_the_likeliest_or_always_others(checkpoint: Any, sampling: Any) -> None:
     from stable_core_sd.networks.training.trainees import Lesson
 
-    encoded = [encode_picture(checkpoint, picture, (64, 64), "") for picture, _ in pictures(1)]
+    encoded = [encode_picture(checkpoint, picture, (64, 64), "") for picture in pictures(1).images or []]
     lesson = Lesson(encoded, ShowingOrder([0], 1, 0), SUBJECT, "thing", TagRules(), sampling, 0)
     first, second = lesson.batch(0).latents[0], lesson.batch(1).latents[0]
     assert torch.equal(first, second) == (sampling != "random")
@@ -218,15 +219,15 @@ def test_opaque_parts_count_more_when_asked_for(checkpoint: Any) -> None:
     assert flat.weight is not None
     assert torch.equal(flat.weight, torch.ones(1, 8, 8))
     params = TrainEmbeddingParams(**knobs(learning={"alpha_as_weight": True, "batch_size": 2}))
-    assert train_embedding(checkpoint, [(picture, ""), *pictures(1)], params, Progress()).is_file()
+    assert train_embedding(TrainingPictures([picture, Image.new("RGB", (64, 64))]), params, Progress()).is_file()
 
 
 def test_pictures_of_several_sizes_are_never_in_one_batch(checkpoint: Any) -> None:
-    mixed = [(Image.new("RGB", size), "") for size in ((64, 64), (80, 64), (64, 70), (31, 64))]
+    mixed = TrainingPictures([Image.new("RGB", size) for size in ((64, 64), (80, 64), (64, 70), (31, 64))])
     params = TrainEmbeddingParams(**knobs(own_size=True, learning={"batch_size": 4}))
-    assert train_embedding(checkpoint, mixed, params, Progress()).is_file()
+    assert train_embedding(mixed, params, Progress()).is_file()
     with pytest.raises(InvalidParams, match="too small"):
-        train_embedding(checkpoint, [(Image.new("RGB", (7, 64)), "")], params, Progress())
+        train_embedding(TrainingPictures([Image.new("RGB", (7, 64))]), params, Progress())
 
 
 def test_an_epoch_shows_every_picture_once_in_another_order_each_time() -> None:
@@ -249,17 +250,17 @@ def test_a_learn_rate_holds_up_to_its_step(step: int, rate: float) -> None:
 )
 def test_a_wrong_schedule_is_refused(checkpoint: Any, wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidParams):
-        learn(checkpoint, **wrong)
+        learn(**wrong)
 
 
 def test_a_loss_that_is_no_number_ends_it(checkpoint: Any) -> None:
     with pytest.raises(FloatingPointError, match="learn rate"):
-        learn(checkpoint, learn_rate="1e30", steps=8)
+        learn(learn_rate="1e30", steps=8)
 
 
 def test_without_pictures_nothing_is_trained(checkpoint: Any) -> None:
     with pytest.raises(InvalidParams, match="no pictures"):
-        train_embedding(checkpoint, [], TrainEmbeddingParams(**knobs()), Progress())
+        train_embedding(TrainingPictures(), TrainEmbeddingParams(**knobs()), Progress())
 
 
 def test_a_folder_gives_pictures_with_their_words(tmp_path: Path, checkpoint: Any) -> None:
@@ -271,7 +272,7 @@ def test_a_folder_gives_pictures_with_their_words(tmp_path: Path, checkpoint: An
     with pytest.raises(InvalidParams, match="no pictures"):
         folder_pictures(tmp_path / "nowhere")
     params = TrainEmbeddingParams(**knobs(folder={"path": str(tmp_path)}))
-    assert train_embedding(checkpoint, [], params, Progress()).is_file()
+    assert train_embedding(TrainingPictures(), params, Progress()).is_file()
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,6 @@ def _load_hypernetworks(
     checkpoint: Any, calls: Sequence[NetworkCall], active: ActiveNetworks
 ) -> list[tuple[Modules, float]]:
     found: list[tuple[Modules, float]] = []
-    weight = next(checkpoint.unet.parameters())
     for call in calls:
         name, multiplier = (*call.positional, "1", "1")[:2] if call.positional else ("", "1")
         path = find_hypernetwork(name)
@@ -92,6 +91,6 @@ def _load_hypernetworks(
             continue
         for pair in modules.values():
             for module in pair:
-                module.to(weight.device, weight.dtype)
+                module.to(checkpoint.device, checkpoint.unet.dtype)
         found.append((modules, strength))
     return found

@@ -38,26 +38,33 @@ def usable_embeddings(widths: Collection[int]) -> tuple[dict[str, Embedding], di
     Args:
         widths: of the vectors that its text encoders read, such as 768 for Stable Diffusion 1.x.
     """
+    readable, skipped = readable_embeddings()
     usable: dict[str, Embedding] = {}
-    skipped: dict[str, str] = {}
-    # Pictures apart: one beside a file of the same name is its preview and must not hide it.
-    files = model_files("embeddings", suffixes=TENSORS) | {
-        f"{name} as a card": path for name, path in model_files("embeddings", suffixes=PICTURES).items()
-    }
-    for path in files.values():
-        try:
-            embedding = _read_cached(path, path.stat().st_mtime_ns)
-        except InvalidParams as error:
-            skipped.setdefault(path.stem, error.message)
-            continue
-        if embedding is None:
-            continue
+    for embedding in readable:
         if embedding.fits(widths):
             usable.setdefault(embedding.name, embedding)
         else:
             found = " and ".join(map(str, embedding.vectors))
             skipped.setdefault(embedding.name, f"its vectors have {found} numbers, made for another kind of model")
     return usable, skipped
+
+
+def readable_embeddings() -> tuple[list[Embedding], dict[str, str]]:
+    """Return all embeddings in the models folders, and why files cannot be read, by the files' name."""
+    # Pictures apart: one beside a file of the same name is its preview and must not hide it.
+    files = [*model_files("embeddings", suffixes=TENSORS).values()]
+    files += model_files("embeddings", suffixes=PICTURES).values()
+    found: list[Embedding] = []
+    problems: dict[str, str] = {}
+    for path in files:
+        try:
+            embedding = _read_cached(path, path.stat().st_mtime_ns)
+        except InvalidParams as error:
+            problems.setdefault(path.stem, error.message)
+            continue
+        if embedding is not None:
+            found.append(embedding)
+    return found, problems
 
 
 def infotext_hashes(embeddings: Iterable[Embedding]) -> str:

@@ -41,10 +41,15 @@ class Hypernetwork:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
+def hypernetwork_files() -> dict[str, Path]:
+    """Return the files of the models folders by the name that a prompt calls them; `None` is the name of none."""
+    files = {path.stem: path for path in model_files("hypernetworks").values() if path.suffix.lower() == ".pt"}
+    return {name: path for name, path in files.items() if name != "None"}
+
+
 def find_hypernetwork(name: str) -> Path | None:
-    """Return the file of the hypernetwork that a prompt calls `name`; `None` is the name of none."""
-    files = {path.stem: path for path in model_files("hypernetworks").values() if path.suffix == ".pt"}
-    return files.get(name) if name != "None" else None
+    """Return the file of the hypernetwork that a prompt calls `name`."""
+    return hypernetwork_files().get(name)
 
 
 def read_hypernetwork(path: Path) -> Hypernetwork:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from stable_core.sdk import model_files
@@ -47,6 +49,10 @@ class LoraFile:
         for name, tensor in read_tensors(self.path).items():
             if found := split_name(name):
                 layers.setdefault(found[0], {})[found[1]] = tensor
+        scale = _peft_scale(read_metadata(self.path).get("lora_adapter_metadata", "{}"))
+        for name, tensors in layers.items():
+            if "down" in tensors and not tensors.keys() & {"alpha", "scale"}:
+                tensors["scale"] = torch.tensor(scale(name, tensors["down"].shape[0]))
         return layers
 
     def describe(self) -> dict[str, Any]:
@@ -101,6 +107,28 @@ def _hash(path: Path, modified: int) -> str:
         if path.suffix.lower() == ".safetensors":
             file.seek(8 + int.from_bytes(file.read(8), "little"))
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _peft_scale(recorded: str) -> Callable[[str, int], float]:
+    """Return what tells the strength of a layer, by its name and rank, from what diffusers records of peft's config.
+
+    The record is JSON such as `{"unet.lora_alpha": 8, "unet.r": 4}`; without one the strength is 1.
+    """
+    try:
+        record: dict[str, Any] = dict(json.loads(recorded))
+    except (ValueError, TypeError):
+        record = {}
+
+    def scale(name: str, rank: int) -> float:
+        part, _, layer = name.partition(".")
+        patterns = record.get(f"{part}.alpha_pattern") or {}
+        alpha = next((value for end, value in patterns.items() if f".{layer}".endswith(f".{end}")), None)
+        alpha = record.get(f"{part}.lora_alpha") if alpha is None else alpha
+        if alpha is None:
+            return 1.0
+        return float(alpha / (rank**0.5 if record.get(f"{part}.use_rslora") else rank))
+
+    return scale
 
 
 def _frequent_tags(recorded: str) -> list[str]:

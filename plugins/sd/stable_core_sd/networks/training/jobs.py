@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from stable_core.sdk import InvalidParams, Progress
+from stable_core_sd.checkpoint_store import open_checkpoint
 from stable_core_sd.learn_rate import read_learn_rates
 from stable_core_sd.networks.hypernetwork import HypernetworkModule, Structure, initialise
 from stable_core_sd.networks.hypernetwork_file import Hypernetwork
@@ -17,12 +18,19 @@ from stable_core_sd.networks.training.contexts import first_vectors
 from stable_core_sd.networks.training.loop import LoopPlan, Rates, Trainee, TrainingLoop
 from stable_core_sd.networks.training.pictures import ShowingOrder, encode_picture
 from stable_core_sd.networks.training.run_folder import RunFolder, run_key
-from stable_core_sd.networks.training.sources import folder_pictures
+from stable_core_sd.networks.training.sources import folder_pictures, given_pictures
 from stable_core_sd.networks.training.texts import STYLE, SUBJECT, TagRules, read_templates
 from stable_core_sd.networks.training.trainees import Lesson, embedding_trainee, hypernetwork_trainee
+from stable_core_sd.settings import SdSettings
 
 if TYPE_CHECKING:
-    from stable_core_sd.params_training import TrainEmbeddingParams, TrainHypernetworkParams, TrainingParams
+    from stable_core_sd.checkpoint import Checkpoint
+    from stable_core_sd.params_training import (
+        TrainEmbeddingParams,
+        TrainHypernetworkParams,
+        TrainingParams,
+        TrainingPictures,
+    )
 
 Pictures = Sequence[tuple[Image.Image, str]]
 """Pictures with their `[filewords]`."""
@@ -31,33 +39,52 @@ NOT_LEARNT_FROM = {"steps", "install", "on_the_way"}
 """Params that change nothing about what a step learns: a training with others goes on from the same state."""
 
 
-def train_embedding(checkpoint: Any, pictures: Pictures, params: TrainEmbeddingParams, progress: Progress) -> Path:
+def train_embedding(
+    given: TrainingPictures, params: TrainEmbeddingParams, progress: Progress, settings: SdSettings | None = None
+) -> Path:
     """Train an embedding and return its file.
 
     Raises:
+        InvalidInput: there are captions, but not one for each picture.
         InvalidParams: a param or the checkpoint does not fit, or the name is taken by a file from elsewhere.
         JobCancelled: out of `progress`; the same training goes on from there.
         FloatingPointError: the loss is no number any more.
     """
+    checkpoint = open_for_training(params, progress, settings)
 
     def build(lesson: Lesson) -> Trainee:
         facts = {"checkpoint_hash": checkpoint.short_hash, "checkpoint_name": checkpoint.name}
-        return embedding_trainee(
-            checkpoint, lesson, first_vectors(checkpoint, params.first_words, params.vectors), facts
-        )
+        vectors = first_vectors(checkpoint, params.first_words, params.vectors)
+        return embedding_trainee(checkpoint, lesson, vectors, facts)
 
-    return _train(checkpoint, pictures, params, build, progress)
+    return _train(checkpoint, given, params, build, progress)
 
 
 def train_hypernetwork(
-    checkpoint: Any, pictures: Pictures, params: TrainHypernetworkParams, progress: Progress
+    given: TrainingPictures, params: TrainHypernetworkParams, progress: Progress, settings: SdSettings | None = None
 ) -> Path:
     """Train a hypernetwork and return its file; it raises what `train_embedding` raises."""
+    checkpoint = open_for_training(params, progress, settings)
 
     def build(lesson: Lesson) -> Trainee:
         return hypernetwork_trainee(checkpoint, lesson, new_hypernetwork(checkpoint, params))
 
-    return _train(checkpoint, pictures, params, build, progress)
+    return _train(checkpoint, given, params, build, progress)
+
+
+def open_for_training(params: TrainingParams, progress: Progress, settings: SdSettings | None) -> Checkpoint:
+    """Return the checkpoint of a training, whole on its device: gradients cannot pass weights that move or shrink.
+
+    Raises:
+        InvalidParams: there is none of that name, or nothing can be trained with it.
+    """
+    progress(0, params.steps, f"Loading {params.checkpoint}")
+    whole = (settings or SdSettings()).model_copy(update={"offload": "nothing", "storage": "full", "attention": "SDPA"})
+    checkpoint = open_checkpoint(params.checkpoint, params.vae, whole)
+    if checkpoint.kind.size_numbers or checkpoint.task != "text":
+        hint = "Choose a text-to-image checkpoint of Stable Diffusion 1 or 2."
+        raise InvalidParams(f"{checkpoint.name} is of a kind that nothing can be trained with here.", hint)
+    return checkpoint
 
 
 def new_hypernetwork(checkpoint: Any, params: TrainHypernetworkParams) -> Hypernetwork:
@@ -94,13 +121,16 @@ def new_hypernetwork(checkpoint: Any, params: TrainHypernetworkParams) -> Hypern
 
 
 def _train(
-    checkpoint: Any, pictures: Pictures, params: Any, build: Callable[[Lesson], Trainee], progress: Progress
+    checkpoint: Checkpoint,
+    given: TrainingPictures,
+    params: Any,
+    build: Callable[[Lesson], Trainee],
+    progress: Progress,
 ) -> Path:
-    if len(checkpoint.text_encoders) != 1 or checkpoint.kind.size_numbers:
-        raise InvalidParams(f"{checkpoint.name} is of a kind that nothing can be trained with here.", "Use SD 1 or 2.")
+    pictures = given_pictures(given.images or [], given.captions)
     if params.folder.path:
         folder = Path(params.folder.path)
-        pictures = [*pictures, *folder_pictures(folder, params.folder.words_pattern, params.folder.words_joint)]
+        pictures += folder_pictures(folder, params.folder.words_pattern, params.folder.words_joint)
     if not pictures:
         raise InvalidParams("There are no pictures to learn from.", "Wire some, or name a folder with some.")
     progress(0, params.steps, "Reading the pictures")
