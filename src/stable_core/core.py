@@ -198,7 +198,7 @@ class Core:
     async def _refresh_for(self, names: list[str]) -> None:
         """Look for new plugins when a job is not announced yet: dropping one in the folder installs it."""
         plugins = [self._registry.plugins.get(name.partition(".")[0]) for name in names]
-        if any(plugin is None or plugin.announcement is None for plugin in plugins):
+        if any(plugin is None or not plugin.announcement for plugin in plugins):
             await self._registry.refresh(wait_for=names)
 
     def get_job(self, job_id: str, owner: str | None = None) -> Row:
@@ -379,7 +379,7 @@ class Core:
         """Return {"schema", "values"} of a plugin's settings; secrets are blanked."""
         await self._registry.refresh()
         plugin = self._registry.plugin(name)
-        schema = (plugin.announcement or {}).get("settings", {})
+        schema = plugin.announcement.get("settings", {})
         saved = plugin.known_settings(self.config.plugin_settings(name))
         return _settings_view(schema, saved)
 

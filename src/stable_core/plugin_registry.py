@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
+import functools
 import hashlib
-import itertools
 import json
 import os
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -18,14 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stable_core.environments import Environments, EnvironmentSpec, worker_environment, worker_runtime
-from stable_core.errors import BadAnnouncement, NotFound, PluginError, StableCoreError, error_from_dict
+from stable_core.environments import Environments, EnvironmentSpec, worker_runtime
+from stable_core.errors import BadAnnouncement, NotFound, PluginError, StableCoreError, TimedOut
+from stable_core.hosts.local import LocalHost
 from stable_core.params_schema import ParamsSchema
-from stable_core.protocol import MAX_MESSAGE_BYTES, VERSION, MessageDecoder
+from stable_core.worker_process import WorkerProcess
 
 ENTRY_POINTS = "stable_core.plugins"
 ANNOUNCE_SECONDS = 20
-LOG_BYTES = 2**14
 PATIENCE_SECONDS = 5
 """How long all others wait for a plugin to announce; after that it goes on in the background."""
 SKIPPED_FOLDERS = {"__pycache__", "tests", "node_modules", "build", "dist"}
@@ -46,19 +45,28 @@ class InstalledPlugin:
     version: str
     """`1.2.0+<hash>`; the hash changes with the code, so results can be cached by it."""
     environment: EnvironmentSpec
-    announcement: dict[str, Any] | None = None
+    announcement: dict[str, Any] = field(default_factory=dict)
+    """What its worker said of it; empty until then."""
     error: StableCoreError | None = None
-    params_schemas: dict[str, ParamsSchema] = field(default_factory=dict)
-    """By full name of a job, made when first asked for."""
+
+    @functools.cached_property
+    def signatures(self) -> dict[str, dict[str, Any]]:
+        """What it announced, by full name."""
+        return {signature["name"]: signature for signature in self.announcement["signatures"]}
+
+    @functools.cached_property
+    def params_schemas(self) -> dict[str, ParamsSchema]:
+        """What checks the params of each job, by full name."""
+        return {name: ParamsSchema(signature["params"]) for name, signature in self.signatures.items()}
 
     @property
     def memory_mb(self) -> int:
         """What a loaded worker of the plugin needs on its device, in MiB."""
-        return int((self.announcement or {}).get("memory_mb", 0))
+        return int(self.announcement.get("memory_mb", 0))
 
     def known_settings(self, saved: dict[str, Any]) -> dict[str, Any]:
         """Return those saved settings that the plugin still has."""
-        known = (self.announcement or {}).get("settings", {}).get("properties", {})
+        known = self.announcement.get("settings", {}).get("properties", {})
         return {name: value for name, value in saved.items() if name in known}
 
     @property
@@ -68,14 +76,13 @@ class InstalledPlugin:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what clients see of the plugin."""
-        announced = self.announcement or {"signatures": [], "settings": None}
         return {
             "name": self.name,
             "version": self.version,
             "bundled": self.is_bundled,
             "source": str(self.source),
-            "settings": announced["settings"],
-            "signatures": [signature["name"] for signature in announced["signatures"]],
+            "settings": self.announcement.get("settings"),
+            "signatures": [signature["name"] for signature in self.announcement.get("signatures", [])],
             "error": self.error.to_dict() if self.error else None,
         }
 
@@ -122,9 +129,9 @@ class PluginRegistry:
         known = self._load_cache()
         asked = {}
         for name, plugin in plugins.items():
-            plugin.announcement = plugin.announcement or known.get(self._cache_key(plugin))
-            if plugin.announcement is None and plugin.error is None and plugin is not self.plugins.get(name):
-                asked[name] = asyncio.create_task(self._announce(plugin))
+            plugin.announcement = plugin.announcement or known.get(self._cache_key(plugin), {})
+            if not plugin.announcement and plugin.error is None and plugin is not self.plugins.get(name):
+                asked[name] = asyncio.create_task(self._announce(plugin, Path(sys.executable)))
         if asked:
             in_time, _ = await asyncio.wait(asked.values(), timeout=PATIENCE_SECONDS)
             self._slow |= {name: task for name, task in asked.items() if task not in in_time}
@@ -152,11 +159,10 @@ class PluginRegistry:
         if plugin is not None:
             if plugin.error is not None:
                 raise plugin.error
-            if plugin.announcement is None:
+            if not plugin.announcement:
                 raise PluginError(f"The plugin {plugin.name!r} is still being set up", "Try again in a moment.")
-            for signature in plugin.announcement["signatures"]:
-                if signature["name"] == full_name:
-                    return dict(signature)
+            if full_name in plugin.signatures:
+                return plugin.signatures[full_name]
         hint = _near(full_name, [each["name"] for each in self.signatures()])
         raise NotFound(f"Nothing announces {full_name!r}", hint)
 
@@ -166,41 +172,36 @@ class PluginRegistry:
         Raises:
             NotFound, PluginError: as signature.
         """
-        signature = self.signature(full_name)
-        schemas = self.plugins[full_name.partition(".")[0]].params_schemas
-        if full_name not in schemas:
-            schemas[full_name] = ParamsSchema(signature["params"])
-        return schemas[full_name]
+        self.signature(full_name)
+        return self.plugins[full_name.partition(".")[0]].params_schemas[full_name]
 
     def model_roots(self, configured: list[Path]) -> list[Path]:
         """Return every models folder, the strongest first: those configured, then those that plugins bring."""
-        announced = [(plugin.source, plugin.announcement) for plugin in self.plugins.values() if plugin.announcement]
-        return [*configured, *(source / each["models"] for source, each in announced if each.get("models"))]
+        brought = [(plugin.source, plugin.announcement.get("models")) for plugin in self.plugins.values()]
+        return [*configured, *(source / models for source, models in brought if models)]
 
     def signatures(self) -> list[dict[str, Any]]:
         """Return every announced signature, by name."""
-        announced = [plugin.announcement["signatures"] for plugin in self.plugins.values() if plugin.announcement]
-        return sorted(itertools.chain.from_iterable(announced), key=lambda each: str(each["name"]))
+        announced = [plugin for plugin in self.plugins.values() if plugin.announcement]
+        every = {name: signature for plugin in announced for name, signature in plugin.signatures.items()}
+        return [every[name] for name in sorted(every)]
 
-    async def _announce(self, plugin: InstalledPlugin) -> None:
-        """Ask with this interpreter, or in the plugin's environment if its import needs packages of its own."""
+    async def _announce(self, plugin: InstalledPlugin, python: Path) -> None:
+        """Ask a worker; if the plugin's import needs packages of its own, ask again in its environment, meanwhile."""
         try:
             async with self._slots:
-                hello = await _run_announce(Path(sys.executable), plugin, self.home)
-            if hello.get("error", {}).get("is_import_error"):
-                self._slow[plugin.name] = asyncio.create_task(self._announce_slowly(plugin))
-            else:
-                _note(plugin, hello)
-                if self.plugins.get(plugin.name) is plugin:  # it is late
-                    self._save_cache()
+                plugin.announcement = await _run_announce(python, plugin, self.home)
+            if self.plugins.get(plugin.name) is plugin:  # it is late
+                self._save_cache()
         except StableCoreError as error:
-            plugin.error = error
+            if python == Path(sys.executable) and re.search(r"(?m)^(ModuleNotFound|Import)Error\b", error.traceback):
+                self._slow[plugin.name] = asyncio.create_task(self._announce_in_its_environment(plugin))
+            else:
+                plugin.error = error
 
-    async def _announce_slowly(self, plugin: InstalledPlugin) -> None:
+    async def _announce_in_its_environment(self, plugin: InstalledPlugin) -> None:
         try:
-            python = await self.environments.ensure(plugin.environment)
-            _note(plugin, await _run_announce(python, plugin, self.home))
-            self._save_cache()
+            await self._announce(plugin, await self.environments.ensure(plugin.environment))
         except StableCoreError as error:
             plugin.error = error
 
@@ -294,60 +295,24 @@ def _hash_files(source: Path, stamp: Stamp) -> str:
     return known.hexdigest()[:12]
 
 
-def _note(plugin: InstalledPlugin, hello: dict[str, Any]) -> None:
-    if "error" in hello:
-        raise error_from_dict(hello["error"])
-    if hello["plugin"]["name"] != plugin.name:
-        names = f"{plugin.name!r} by its declaration and {hello['plugin']['name']!r} by its code"
-        raise BadAnnouncement(f"{plugin.source.name} is {names}", "Give it one name.")
-    plugin.announcement = hello["plugin"]
-
-
 async def _run_announce(python: Path, plugin: InstalledPlugin, home: Path) -> dict[str, Any]:
-    """Start a worker that says hello and ends; return the hello message.
+    """Start a worker, take its announcement and end it.
 
     Raises:
-        BadAnnouncement: it said nothing, or took longer than ANNOUNCE_SECONDS.
+        BadAnnouncement: it said nothing in ANNOUNCE_SECONDS, or something else than its declaration.
     """
+    worker = WorkerProcess(plugin.name, plugin.version, "cpu", home / "logs", lambda _: None)
+    start = worker.start(LocalHost(home, "cpu"), python, plugin.source, plugin.target, {}, ANNOUNCE_SECONDS)
     try:
-        process = await asyncio.create_subprocess_exec(
-            *(python, "-m", "stable_core.worker", "--announce", plugin.source, plugin.target),
-            env=worker_environment(home),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-    except OSError as error:
-        raise BadAnnouncement(f"{plugin.name} could not be asked: {error}") from None
-    try:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        async with asyncio.timeout(ANNOUNCE_SECONDS):
-            streams = _end_of(process.stdout, MAX_MESSAGE_BYTES), _end_of(process.stderr, LOG_BYTES)
-            said, log = await asyncio.gather(*streams)
-            await process.wait()
-    except TimeoutError:
+        announced = await start
+    except TimedOut:
         hint = "Heavy imports belong inside the job functions."
         raise BadAnnouncement(f"{plugin.name} did not announce within {ANNOUNCE_SECONDS} s", hint) from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    with contextlib.suppress(StableCoreError, ValueError):
-        (hello,) = MessageDecoder().feed(said)
-        if hello.get("version") == VERSION and hello.keys() & {"plugin", "error"}:
-            return hello
-    message = f"{plugin.name} ended with exit code {process.returncode} and without an announcement"
-    tail = log.decode(errors="replace").splitlines()[-30:]
-    raise BadAnnouncement(message, "The end of its output says why.", "\n".join(tail))
-
-
-async def _end_of(stream: asyncio.StreamReader, limit: int) -> bytes:
-    """Read to the end and return the last bytes: what a plugin prints at its import must not fill the memory."""
-    end = b""
-    while piece := await stream.read(2**16):
-        end = (end + piece)[-limit:]
-    return end
+    await worker.stop(grace_seconds=0)
+    if announced["name"] != plugin.name:
+        names = f"{plugin.name!r} by its declaration and {announced['name']!r} by its code"
+        raise BadAnnouncement(f"{plugin.source.name} is {names}", "Give it one name.")
+    return announced
 
 
 def _near(name: str, known: list[str]) -> str:

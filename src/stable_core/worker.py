@@ -1,7 +1,7 @@
 """The worker: hosts one plugin in its environment and runs one job at a time. It knows no queue and no HTTP.
 
-Started as `python -m stable_core.worker [--announce] SOURCE TARGET`: SOURCE is the plugin's folder or single file,
-TARGET is `module:attribute` (empty for a single file). With `--announce` it says hello and ends.
+Started as `python -m stable_core.worker SOURCE TARGET`: SOURCE is the plugin's folder or single file, TARGET is
+`module:attribute` (empty for a single file).
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ Send = Callable[[Message], None]
 def main() -> None:
     """Host the plugin named on the command line until the core closes the pipe."""
     _die_with_parent()
-    is_announcing = "--announce" in sys.argv
-    source, target = [argument for argument in sys.argv[1:] if argument != "--announce"]
+    source, target = sys.argv[1:]
     stdin, pipe = _claim_stdin(), _claim_stdout()
     lock = threading.Lock()
 
@@ -57,8 +56,7 @@ def main() -> None:
     except BaseException as error:  # noqa: BLE001 - a plugin's import may raise anything, SystemExit included
         send({"type": "hello", "version": protocol.VERSION, "error": _import_failure(error, source)})
         sys.exit(1)
-    if not is_announcing:
-        Worker(plugin, send).serve(stdin)
+    Worker(plugin, send).serve(stdin)
 
 
 class Worker:
@@ -246,8 +244,8 @@ def _import_failure(error: BaseException, source: str) -> Message:
         return error.to_dict()
     text = "".join(traceback.format_exception(error))[-20_000:]
     message = f"{Path(source).name} cannot be imported: {type(error).__name__}: {error}"
-    body = BadAnnouncement(message, "The traceback says where. Heavy imports belong in the job functions.", text)
-    return {**body.to_dict(), "is_import_error": isinstance(error, ImportError)}
+    hint = "The traceback says where. Heavy imports belong in the job functions."
+    return BadAnnouncement(message, hint, text).to_dict()
 
 
 def _claim_stdin() -> int:

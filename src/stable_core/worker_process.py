@@ -70,8 +70,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
     async def start(
         self, host: LocalHost, python: Path, source: Path, target: str, variables: dict[str, str], seconds: float
-    ) -> None:
-        """Start the process and wait for its hello.
+    ) -> Message:
+        """Start the process, wait for its hello and return what its plugin announces.
 
         Raises:
             BadAnnouncement: the plugin cannot be imported.
@@ -100,6 +100,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             raise
         self.is_ready = True
         self.idle_since = time.monotonic()
+        announcement: Message = hello["plugin"]
+        return announcement
 
     def run(self, message: Message, on_message: OnMessage) -> None:
         """Send a job to an idle worker."""
@@ -200,7 +202,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         error = self._fault or self._death()
         if not self._hello.done():
             is_plain_death = isinstance(error, WorkerDied)
-            self._hello.set_exception(BadAnnouncement(error.message, error.hint) if is_plain_death else error)
+            failed = BadAnnouncement(error.message, error.hint, self._logs.tail) if is_plain_death else error
+            self._hello.set_exception(failed)
             self._hello.exception()
         on_message, job_id = self._on_message, self.job_id
         self._release()

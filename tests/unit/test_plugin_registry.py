@@ -314,13 +314,13 @@ def test_an_environment_in_the_making_holds_up_nobody(
         assert not waiting.done()
         go_on.set()
         await waiting
-        assert registry.plugin("slow").announcement is not None
+        assert registry.plugin("slow").announcement
 
         go_on.clear()
         write(folder / "slow.py", named("slow", "import another_package_of_its_own"))
         await registry.refresh()
         await registry.stop()
-        assert registry.plugin("slow").announcement is None
+        assert not registry.plugin("slow").announcement
 
     asyncio.run(run())
 
