@@ -25,15 +25,14 @@ Event = dict[str, Any]
 
 SCHEMA_VERSION = 1
 CHECKPOINT_COMMITS = 500
+ROWS_IN_MEMORY = 1000
 SCHEMA = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, job TEXT NOT NULL, plugin TEXT NOT NULL, state TEXT NOT NULL,
-    owner TEXT NOT NULL, priority INTEGER NOT NULL DEFAULT 0, graph TEXT, key TEXT, parent TEXT, options TEXT NOT NULL,
-    inputs TEXT NOT NULL, params TEXT NOT NULL, outputs TEXT NOT NULL DEFAULT '{}', error TEXT, progress TEXT,
-    expanded TEXT,
-    attempt INTEGER NOT NULL DEFAULT 0, cached INTEGER NOT NULL DEFAULT 0, cache_key TEXT, timeout REAL,
-    created REAL NOT NULL, started REAL, finished REAL, plugin_version TEXT NOT NULL DEFAULT '',
-    host TEXT NOT NULL DEFAULT '',
+    owner TEXT NOT NULL, priority INTEGER NOT NULL, graph TEXT, key TEXT, parent TEXT, options TEXT NOT NULL,
+    inputs TEXT NOT NULL, params TEXT NOT NULL, outputs TEXT NOT NULL, error TEXT, progress TEXT, expanded TEXT,
+    attempt INTEGER NOT NULL, cached INTEGER NOT NULL, cache_key TEXT, timeout REAL,
+    created REAL NOT NULL, started REAL, finished REAL, plugin_version TEXT NOT NULL, host TEXT NOT NULL,
     lease_owner TEXT, lease_until REAL);
 CREATE INDEX jobs_state ON jobs (state, number);
 CREATE INDEX jobs_job ON jobs (job, number);
@@ -53,7 +52,13 @@ CREATE TABLE artifact_uses (artifact TEXT NOT NULL, job TEXT NOT NULL, PRIMARY K
 CREATE TABLE idempotency (owner TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, result TEXT NOT NULL,
     created REAL NOT NULL, PRIMARY KEY (owner, key)) WITHOUT ROWID;
 """
-JSON_COLUMNS = ("options", "inputs", "params", "outputs", "error", "progress", "expanded")
+JSON_COLUMNS = frozenset({"options", "inputs", "params", "outputs", "error", "progress", "expanded"})
+NEW_JOB: Row = {
+    **dict.fromkeys(("graph", "key", "parent", "error", "progress", "expanded", "cache_key", "timeout", "started")),
+    **dict.fromkeys(("finished", "lease_owner", "lease_until")),
+    **{"priority": 0, "outputs": {}, "attempt": 0, "cached": 0, "plugin_version": "", "host": ""},
+}
+"""What the columns hold that a new job does not name."""
 
 
 def new_id() -> str:
@@ -92,6 +97,8 @@ class Store:
         self.on_failure: Callable[[], None] = lambda: None
         """Called when a transaction was undone: whoever acted in it must look at the rows again."""
         self._pending_events: list[Event] = []
+        self._active: dict[str, Row] = {}
+        """Jobs on their way, which are looked at several times; as many as there is room for, the oldest ones."""
         self._committed: asyncio.Future[None] | None = None
         self._fault = ""
         """Why the open transaction can only be undone."""
@@ -142,6 +149,7 @@ class Store:
         if fault:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            self._active.clear()
             future.set_exception(_not_stored(fault))
             future.exception()  # an outcome nobody awaits is no second error
             self.on_failure()
@@ -202,29 +210,28 @@ class Store:
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
     def insert_job(self, row: Row) -> int:
-        """Add a job and return its number; `row` has the columns by name, JSON columns as values."""
-        row = {
-            name: _dump(value) if name in JSON_COLUMNS and value is not None else value for name, value in row.items()
-        }
-        marks = ",".join("?" * len(row))
-        cursor = self._execute(f"INSERT INTO jobs ({','.join(row)}) VALUES ({marks})", row.values())
-        return int(cursor.lastrowid or 0)
+        """Add a job and return its number; `row` has columns by name, JSON columns as values."""
+        row = {**NEW_JOB, **row}
+        sql = f"INSERT INTO jobs ({','.join(row)}) VALUES ({','.join('?' * len(row))})"
+        number = self._execute(sql, _as_columns(row).values()).lastrowid or 0
+        if len(self._active) < ROWS_IN_MEMORY:
+            self._active[row["id"]] = {"number": number, **row}
+        return number
 
     def update_job(self, job_id: str, state: JobState | None = None, **columns: Any) -> bool:
         """Change a job's columns; with `state` only if that step is legal. Returns whether it was."""
-        values = {
-            name: _dump(value) if name in JSON_COLUMNS and value is not None else value
-            for name, value in columns.items()
-        }
-        where, extra = "id = ?", []
+        where, before = "id = ?", []
         if state is not None:
-            values["state"] = state
+            columns["state"] = state
             before = [old for old, following in TRANSITIONS.items() if state in following]
             where += f" AND state IN ({','.join('?' * len(before))})"
-            extra = list(before)
-        assignments = ",".join(f"{name} = ?" for name in values)
-        cursor = self._execute(f"UPDATE jobs SET {assignments} WHERE {where}", [*values.values(), job_id, *extra])
-        return cursor.rowcount == 1
+        sql = f"UPDATE jobs SET {','.join(f'{name} = ?' for name in columns)} WHERE {where}"
+        is_changed = self._execute(sql, [*_as_columns(columns).values(), job_id, *before]).rowcount == 1
+        if is_changed and job_id in self._active:
+            self._active[job_id] |= columns
+            if state is not None and state.is_final:
+                del self._active[job_id]
+        return is_changed
 
     def job(self, job_id: str) -> Row:
         """Return one job's row.
@@ -232,6 +239,8 @@ class Store:
         Raises:
             NotFound: there is no such job.
         """
+        if job_id in self._active:
+            return dict(self._active[job_id])
         row = self._db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
             raise NotFound(f"There is no job {job_id!r}", "`stable-core jobs list` shows those there are.")
@@ -380,6 +389,12 @@ class Store:
 
 def _not_stored(reason: str) -> StorageFull:
     return StorageFull(f"The database cannot be written: {reason}", "Free some disk space, or end what locks it.")
+
+
+def _as_columns(row: Row) -> Row:
+    return {
+        name: _dump(value) if name in JSON_COLUMNS and value is not None else value for name, value in row.items()
+    }
 
 
 def _read(row: sqlite3.Row) -> Row:
