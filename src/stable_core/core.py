@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO
+
+import msgspec
 
 from stable_core import __version__, graphs
 from stable_core.config import Config
@@ -134,14 +135,7 @@ class Core:
             BadRequest, NotFound, InvalidInput, InvalidParams: nothing was stored.
             Conflict: the idempotency key was used for another request.
         """
-        checked = graphs.check_request(request)
-        await self._refresh_for([checked["job"]])
-        job_id = self._remembered(owner, idempotency_key, request)
-        if job_id is None:
-            job_id = new_id()
-            self._insert({"": checked}, {"": job_id}, owner, graph=None)
-            self._remember(owner, idempotency_key, request, job_id)
-        await self._store.commit()
+        job_id = await self._submit({"": graphs.check_request(request)}, None, owner, idempotency_key, request)
         return self.get_job(job_id)
 
     async def submit_graph(self, document: Row, owner: str = LOCAL_OWNER, idempotency_key: str | None = None) -> Row:
@@ -151,15 +145,25 @@ class Core:
             As submit.
         """
         requests = graphs.check_document(document)
-        await self._refresh_for([request["job"] for request in requests.values()])
-        graph = self._remembered(owner, idempotency_key, document)
-        if graph is None:
-            graph = new_id()
-            self._insert(requests, {key: new_id() for key in requests}, owner, graph)
-            self._remember(owner, idempotency_key, document, graph)
-        await self._store.commit()
+        graph = await self._submit(requests, new_id(), owner, idempotency_key, document)
         jobs = {row["key"]: self._view(row) for row in self._store.jobs(graph=graph) if row["key"]}
         return {"id": graph, "jobs": jobs}
+
+    async def _submit(
+        self, requests: dict[str, Row], graph: str | None, owner: str, idempotency_key: str | None, body: Row
+    ) -> str:
+        """Store checked requests and return the id of their graph, or of the one job; the same key does it once."""
+        await self._refresh_for([request["job"] for request in requests.values()])
+        digest = hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest() if idempotency_key else ""
+        made = self._store.remembered(owner, idempotency_key, digest)
+        if made is None:
+            ids = {key: new_id() for key in requests}
+            made = graph or ids[""]
+            self._insert(requests, ids, owner, graph)
+            if idempotency_key:
+                self._store.remember(owner, idempotency_key, digest, made)
+        await self._store.commit()
+        return made
 
     def _insert(self, requests: dict[str, Row], ids: dict[str, str], owner: str, graph: str | None) -> None:
         """Check all requests first, then add all rows: one bad request and nothing is stored."""
@@ -187,13 +191,6 @@ class Core:
         except NotFound as error:
             raise InvalidInput(error.message, "Refer to a key of the same graph or to the id of a job.") from None
         return str(graphs.output_port(self._registry.signature(name), leaf)["type"])
-
-    def _remembered(self, owner: str, key: str | None, request: Row) -> str | None:
-        return self._store.remembered(owner, key, _digest(request)) if key else None
-
-    def _remember(self, owner: str, key: str | None, request: Row, result: str) -> None:
-        if key:
-            self._store.remember(owner, key, _digest(request), result)
 
     async def _refresh_for(self, names: list[str]) -> None:
         """Look for new plugins when a job is not announced yet: dropping one in the folder installs it."""
@@ -234,7 +231,7 @@ class Core:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._queue.states.when_finished(job_id)
-            await self._store.commit()
+        await self._store.commit()
         return self.get_job(job_id)
 
     async def cancel(self, job_id: str, owner: str | None = None) -> Row:
@@ -422,10 +419,6 @@ class Core:
         counts |= {f"jobs_{state}_total": count for state, count in self._queue.states.counts.items()}
         counts |= {"workers": len(self._queue.pool.workers), "event_clients": len(self._events)}
         return {name: float(count) for name, count in (counts | {"events_total": self.last_event()}).items()}
-
-
-def _digest(request: Row) -> str:
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
 def _settings_view(schema: Row, values: Row) -> Row:

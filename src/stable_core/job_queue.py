@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from stable_core import graphs
 from stable_core.config import Config
@@ -33,8 +32,6 @@ LOST_LEASES = 3
 LEASE_SECONDS = 60.0
 STALL_SECONDS = 1.0
 
-Act = TypeVar("Act", bound=Callable[..., None])
-
 
 @dataclass
 class Run:
@@ -48,17 +45,6 @@ class Run:
     """Why it was asked to stop: a timeout; None with `is_cancelled` is the user's wish."""
     is_cancelled: bool = False
     timer: asyncio.TimerHandle | None = None
-
-
-def _stalling(act: Act) -> Act:
-    """Let a method end early when nothing can be stored: the queue has stalled then and will look at the rows again."""
-
-    @functools.wraps(act)
-    def guarded(*arguments: Any) -> None:
-        with contextlib.suppress(StorageFull):
-            act(*arguments)
-
-    return cast(Act, guarded)
 
 
 class JobQueue:
@@ -105,19 +91,31 @@ class JobQueue:
 
     def admit(self, row: Row) -> None:
         """Take a queued job: unfold it if it maps or sweeps, answer it from the cache, or line it up."""
+        if self._inputs_to_run(row) is not None:
+            self._ready.add(row["id"], row["plugin"], row["owner"], row["priority"], row["number"])
+            self._dispatch_soon()
+
+    def _inputs_to_run(self, row: Row) -> dict[str, Any] | None:
+        """Return the inputs of a job that must run; None if it was unfolded, has ended by the cache, or has failed."""
         try:
             signature = self._registry.signature(row["job"])
             inputs = graphs.resolve_inputs(signature, row["inputs"], self._outputs_of)
             children = graphs.fan_out(signature, inputs, row["params"], row["options"]["map"])
             if children is not None:
-                self.states.expand(
-                    row, {str(index): {"job": row["job"], **child} for index, child in enumerate(children)}
-                )
-            elif not self._from_cache(row, self._cache.key(row, graphs.single_inputs(signature, inputs))):
-                self._ready.add(row["id"], row["plugin"], row["owner"], row["priority"], row["number"])
-                self._dispatch_soon()
+                requests = {str(index): {"job": row["job"], **child} for index, child in enumerate(children)}
+                self.states.expand(row, requests)
+                return None
+            single = graphs.single_inputs(signature, inputs)
+            row["cache_key"] = self._cache.key(row, single)
+            found = self._cache.find(row)
         except StableCoreError as error:
             self.states.fail(row, error)
+            return None
+        if found is not None:
+            facts = {"plugin_version": found["plugin_version"], "host": found["host"], "cached": 1}
+            self.states.finish(row, JobState.SUCCEEDED, outputs=found["outputs"], **facts)
+            return None
+        return single
 
     def _dispatch_soon(self) -> None:
         if not self._is_dispatching:
@@ -129,22 +127,16 @@ class JobQueue:
         wanted = reference.get("output") or next(iter(made), "")
         return made.get(wanted, [])
 
-    def _from_cache(self, row: Row, key: str | None) -> bool:
-        """End a job with the result of an equal one, if there is one."""
-        found = self._cache.find(row, key)
-        if found is not None:
-            facts = {"plugin_version": found["plugin_version"], "host": found["host"], "cached": 1}
-            self.states.finish(row, JobState.SUCCEEDED, outputs=found["outputs"], **facts)
-        return found is not None
-
     # -- dispatch: from the ready order to a worker --------------------------------------------------------------------
 
-    @_stalling
     def dispatch(self) -> None:
         """Give every idle worker a job and start the workers that are missing."""
         self._is_dispatching = False
-        if self._is_stopping or self._is_stalled:
-            return
+        if not self._is_stopping and not self._is_stalled:
+            with contextlib.suppress(StorageFull):  # the queue has stalled then and will look at the rows again
+                self._dispatch()
+
+    def _dispatch(self) -> None:
         blocked: list[str] = []
         ranks = self._ready.plugins()
         for name, rank in ranks.items():
@@ -168,24 +160,19 @@ class JobQueue:
             self._dispatch_soon()
 
     def _run(self, worker: WorkerProcess, row: Row) -> None:
-        try:
-            signature = self._registry.signature(row["job"])
-            inputs = graphs.single_inputs(signature, graphs.resolve_inputs(signature, row["inputs"], self._outputs_of))
-            key = self._cache.key(row, inputs)
-            if self._from_cache(row, key):
-                return
-            message = {"type": "run", "job": row["id"], "name": row["job"].partition(".")[2], "params": row["params"]}
-            message["inputs"] = {name: self._wire(value) for name, value in inputs.items()}
-            plugin = self._registry.plugins[row["plugin"]]
-            message["settings"] = plugin.known_settings(self._config.plugin_settings(row["plugin"]))
-        except StableCoreError as error:
-            self.states.fail(row, error)
+        inputs = self._inputs_to_run(row)
+        if inputs is None:
             return
-        version = plugin.version
-        facts = {"attempt": row["attempt"] + 1, "host": self.pool.host.name, "plugin_version": version}
+        signature = self._registry.signature(row["job"])
+        plugin = self._registry.plugins[row["plugin"]]
+        message = {"type": "run", "job": row["id"], "name": row["job"].partition(".")[2], "params": row["params"]}
+        message["inputs"] = {name: self._wire(value) for name, value in inputs.items()}
+        message["settings"] = plugin.known_settings(self._config.plugin_settings(row["plugin"]))
+        facts = {"attempt": row["attempt"] + 1, "host": self.pool.host.name, "plugin_version": plugin.version}
         lease = {"lease_owner": self._lease_owner, "lease_until": time.time() + LEASE_SECONDS}
-        self._store.update_job(row["id"], JobState.RUNNING, started=time.time(), cache_key=key, **facts, **lease)
         row |= facts
+        changes = {**facts, **lease, "started": time.time(), "cache_key": row["cache_key"]}
+        self._store.update_job(row["id"], JobState.RUNNING, **changes)
         self.states.tell(row, "job.running", {"attempt": row["attempt"]})
         run = self.runs[row["id"]] = Run(row, worker, {port["name"]: [] for port in signature["outputs"]})
         seconds = row["timeout"] or signature["timeout_seconds"] or self._config.settings.job_timeout_seconds
@@ -321,18 +308,18 @@ class JobQueue:
         run.stop_reason = TimedOut(f"The job ran longer than {seconds:g} s", hint)
         run.worker.cancel(self._config.settings.cancel_grace_seconds)
 
-    @_stalling
     def _report(self, plugin: str, line: str) -> None:
         self.notes[plugin] = line
         progress = {"step": 0, "total": 0, "message": line}
-        for job_id in self._ready.jobs_of(plugin)[:20]:
-            self.states.tell(self._store.job(job_id), "job.progress", progress)
+        with contextlib.suppress(StorageFull):
+            for job_id in self._ready.jobs_of(plugin)[:20]:
+                self.states.tell(self._store.job(job_id), "job.progress", progress)
 
-    @_stalling
     def _worker_failed(self, plugin: str, error: StableCoreError) -> None:
-        for job_id in self._ready.jobs_of(plugin):
-            self._ready.discard(job_id)
-            self.states.fail(self._store.job(job_id), error)
+        with contextlib.suppress(StorageFull):
+            for job_id in self._ready.jobs_of(plugin):
+                self._ready.discard(job_id)
+                self.states.fail(self._store.job(job_id), error)
 
     # -- endings -------------------------------------------------------------------------------------------------------
 

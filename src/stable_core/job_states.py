@@ -36,7 +36,8 @@ class JobStates:
         self._forget = forget
         self.counts: Counter[str] = Counter()
         """How many jobs have ended in each state since the start."""
-        self._waiters: defaultdict[str, list[asyncio.Future[None]]] = defaultdict(list)
+        self._endings: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        """By job, what those wait at who want to know its end."""
         self._to_release: deque[str] = deque()
         self._is_releasing = False
 
@@ -114,9 +115,8 @@ class JobStates:
         data = {"error": error} if error else {"outputs": outputs, "cached": bool(columns.get("cached"))}
         self.tell(row, f"job.{state}", data)
         self.counts[state] += 1
-        for waiter in self._waiters.pop(job_id, []):
-            if not waiter.done():
-                waiter.set_result(None)
+        if job_id in self._endings:
+            self._endings.pop(job_id).set()
         self._to_release.extend(self._store.dependents(job_id))
         if not self._is_releasing:  # a chain of a thousand jobs must not become a thousand nested calls
             self._is_releasing = True
@@ -187,22 +187,14 @@ class JobStates:
         for row in rows.values():
             self._admit(row) if row["state"] is JobState.QUEUED else self.release(row["id"])
 
-    def when_finished(self, job_id: str) -> asyncio.Future[None]:
-        """Return a future that is done when the job ends."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters[job_id].append(future)
-        future.add_done_callback(lambda _: self._forget_waiter(job_id, future))
-        return future
-
-    def _forget_waiter(self, job_id: str, future: asyncio.Future[None]) -> None:
-        waiters = [waiter for waiter in self._waiters.pop(job_id, []) if waiter is not future]
-        if waiters:
-            self._waiters[job_id] = waiters
+    async def when_finished(self, job_id: str) -> None:
+        """Return when the job has ended, or the queue stops."""
+        await self._endings[job_id].wait()
 
     def end_waits(self) -> None:
         """Let everybody who waits for a job look at it as it is."""
-        for waiter in [waiter for waiters in self._waiters.values() for waiter in waiters if not waiter.done()]:
-            waiter.set_result(None)
+        for ending in self._endings.values():
+            ending.set()
 
 
 def _lacks_input(row: Row) -> bool:

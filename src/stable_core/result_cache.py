@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from stable_core.config import Config
 from stable_core.errors import InvalidParams
@@ -33,13 +34,13 @@ class ResultCache:
         settings = self._config.plugin_settings(row["plugin"])
         models = self._model_stamps(self._registry.params_schema(row["job"]).models_in(row["params"]))
         parts = [row["job"], plugin.version, settings, models, inputs, row["params"]]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
-    def find(self, row: Row, key: str | None) -> Row | None:
-        """Return a job with this key whose files are all there, the saved ones too."""
-        if key is None or not row["options"]["cache"] or not self._config.settings.cache_results:
+    def find(self, row: Row) -> Row | None:
+        """Return a job with the same key whose files are all there, the saved ones too."""
+        if row["cache_key"] is None or not row["options"]["cache"] or not self._config.settings.cache_results:
             return None
-        found = self._store.cached_result(key)
+        found = self._store.cached_result(row["cache_key"])
         if found is None:
             return None
         every = [artifact for made in found["outputs"].values() for artifact in made]

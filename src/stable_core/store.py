@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from stable_core.errors import ConfigError, Conflict, NotFound, StorageFull
 from stable_core.protocol import artifact_path
@@ -66,7 +67,8 @@ def new_id() -> str:
     return f"{int(time.time() * 1000):012x}{secrets.token_hex(4)}"
 
 
-_dump = json.JSONEncoder(separators=(",", ":")).encode
+def _dump(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 class Store:
@@ -133,7 +135,8 @@ class Store:
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         self._committed = loop.create_future()
-        loop.call_soon(self._flush)
+        # One turn later, so that what a submission sets off, such as the start of its job, shares its commit.
+        loop.call_soon(loop.call_soon, self._flush)
         self._db.execute("BEGIN IMMEDIATE")
 
     def _flush(self) -> None:
@@ -193,19 +196,16 @@ class Store:
         """Append one event; subscribers get it after the commit."""
         self._seq += 1
         now = time.time()
-        self._execute(
-            "INSERT INTO events VALUES (?,?,?,?,?,?,?)", (self._seq, now, kind, job, graph, owner, _dump(data))
-        )
-        self._pending_events.append(
-            {"seq": self._seq, "time": now, "type": kind, "job": job, "graph": graph, "owner": owner, "data": data}
-        )
+        event = {"seq": self._seq, "time": now, "type": kind, "job": job, "graph": graph, "owner": owner, "data": data}
+        self._execute("INSERT INTO events VALUES (?,?,?,?,?,?,?)", ({**event, "data": _dump(data)}).values())
+        self._pending_events.append(event)
 
     def events_after(self, seq: int, equal: dict[str, str], limit: int = 500) -> list[Event]:
         """Return the committed events with a higher number whose columns have the given values, oldest first."""
         clauses = "".join(f" AND {name} = ?" for name in equal)
         sql = f"SELECT * FROM events WHERE seq > ? AND seq <= ?{clauses} ORDER BY seq LIMIT ?"
         rows = self._db.execute(sql, (seq, self.last_seq, *equal.values(), limit))
-        return [{**dict(row), "data": json.loads(row["data"])} for row in rows]
+        return [{**dict(row), "data": msgspec.json.decode(row["data"])} for row in rows]
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
@@ -248,16 +248,11 @@ class Store:
 
     def jobs(self, limit: int | None = None, before: str | None = None, **equal: Any) -> Iterator[Row]:
         """Yield jobs, newest first, whose columns have these values; `before` is the id of the last one seen."""
-        clauses, values = ["1"], []
-        for name, value in equal.items():
-            if value is not None:
-                clauses.append(f"{name} = ?")
-                values.append(value)
-        if before is not None:
-            clauses.append("number < (SELECT number FROM jobs WHERE id = ?)")
-            values.append(before)
-        sql = f"SELECT * FROM jobs WHERE {' AND '.join(clauses)} ORDER BY number DESC LIMIT ?"
-        for row in self._db.execute(sql, [*values, -1 if limit is None else limit]).fetchall():
+        wanted = {f"{name} = ?": value for name, value in equal.items()}
+        wanted["number < (SELECT number FROM jobs WHERE id = ?)"] = before
+        clauses = {clause: value for clause, value in wanted.items() if value is not None}
+        sql = f"SELECT * FROM jobs WHERE {' AND '.join(['1', *clauses])} ORDER BY number DESC LIMIT ?"
+        for row in self._db.execute(sql, [*clauses.values(), -1 if limit is None else limit]).fetchall():
             yield _read(row)
 
     def ids_in(self, states: Iterable[JobState]) -> list[str]:
@@ -315,24 +310,22 @@ class Store:
 
     # -- idempotency ---------------------------------------------------------------------------------------------------
 
-    def remembered(self, owner: str, key: str, request: str) -> str | None:
-        """Return what the same key gave before.
+    def remembered(self, owner: str, key: str | None, request: str) -> str | None:
+        """Return what the same key gave before; None remembers nothing.
 
         Raises:
             Conflict: the key was used for another request.
         """
-        row = self._db.execute(
-            "SELECT request, result FROM idempotency WHERE owner = ? AND key = ?", (owner, key)
-        ).fetchone()
+        sql = "SELECT request, result FROM idempotency WHERE owner = ? AND key = ?"
+        row = self._db.execute(sql, (owner, key)).fetchone()
         if row is not None and row["request"] != request:
             raise Conflict("This Idempotency-Key was used for another request", "Use a new key for each new request.")
         return None if row is None else str(row["result"])
 
     def remember(self, owner: str, key: str, request: str, result: str) -> None:
         """Keep what this key gave."""
-        self._execute(
-            "INSERT OR IGNORE INTO idempotency VALUES (?,?,?,?,?)", (owner, key, request, result, time.time())
-        )
+        sql = "INSERT OR IGNORE INTO idempotency VALUES (?,?,?,?,?)"
+        self._execute(sql, (owner, key, request, result, time.time()))
 
     # -- artifacts -----------------------------------------------------------------------------------------------------
 
@@ -354,7 +347,7 @@ class Store:
         row = self._db.execute("SELECT meta, owner, created FROM artifacts WHERE id = ?", (artifact_id,)).fetchone()
         if row is None or not artifact_path(self.artifacts, artifact_id).is_file():
             raise NotFound(f"There is no artifact {artifact_id!r}", "Upload it with POST /v1/artifacts.")
-        return {**json.loads(row["meta"]), "owner": row["owner"], "created": row["created"]}
+        return {**msgspec.json.decode(row["meta"]), "owner": row["owner"], "created": row["created"]}
 
     def artifact_jobs(self, artifact_id: str) -> list[str]:
         """Return the jobs that have this artifact as input or output."""
@@ -392,15 +385,13 @@ def _not_stored(reason: str) -> StorageFull:
 
 
 def _as_columns(row: Row) -> Row:
-    return {
-        name: _dump(value) if name in JSON_COLUMNS and value is not None else value for name, value in row.items()
-    }
+    return {name: _dump(value) if name in JSON_COLUMNS and value is not None else value for name, value in row.items()}
 
 
 def _read(row: sqlite3.Row) -> Row:
     found = dict(row)
     for name in JSON_COLUMNS:
         if found[name] is not None:
-            found[name] = json.loads(found[name])
+            found[name] = msgspec.json.decode(found[name])
     found["state"] = JobState(found["state"])
     return found

@@ -261,7 +261,7 @@ async def test_a_plugin_that_goes_while_its_job_runs(lab: Any, home: Path, gate:
 
 
 async def test_a_worker_that_cannot_start_fails_its_jobs(lab: Any, home: Path) -> None:
-    only_worker = "import sys\nif '--announce' not in sys.argv: {}\n"
+    only_worker = "import os\nif 'STABLE_CORE_DEVICE' in os.environ: {}\n"
     write(home, "light", before=only_worker.format("raise RuntimeError('no device')"))
     async with lab.open(home, worker_start_seconds=10) as core:
         ids = [await go(core, "light") for _ in range(3)]
@@ -274,7 +274,7 @@ async def test_a_worker_that_cannot_start_fails_its_jobs(lab: Any, home: Path) -
 
 
 async def test_a_worker_that_hangs_at_its_start_fails_its_jobs(lab: Any, home: Path) -> None:
-    write(home, "light", before="import sys, time\nif '--announce' not in sys.argv: time.sleep(600)\n")
+    write(home, "light", before="import os, time\nif 'STABLE_CORE_DEVICE' in os.environ: time.sleep(600)\n")
     async with lab.open(home, worker_start_seconds=0.5) as core:
         error = (await lab.end(core, await go(core, "light")))["error"]
         assert error["code"] == "timed_out"

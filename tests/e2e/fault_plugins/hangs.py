@@ -1,11 +1,11 @@
 """A plugin that announces well and hangs when its worker imports it; as `hangs_always.py` it never even announces."""
 
-import sys
+import os
 import time
 
 from stable_core.sdk import Plugin, Text
 
-if "--announce" not in sys.argv or "always" in __file__:
+if "STABLE_CORE_DEVICE" in os.environ or "always" in __file__:
     time.sleep(3600)
 
 plugin = Plugin("hangs")
