@@ -33,6 +33,7 @@ def known_styles() -> dict[str, tuple[Style, Path]]:
     for path in style_files():
         for style in _read(path):
             known.setdefault(style.name, (style, path))
+    known.pop("", None)  # a row without a name
     return known
 
 

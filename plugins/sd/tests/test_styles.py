@@ -46,6 +46,6 @@ def test_a_table_reads_as_it_was_written(tmp_path: Path) -> None:
 
 def test_rows_may_be_short_or_of_2022_and_tables_foreign() -> None:
     assert read_csv("name,text\nA,p\n") == [Style("A", "p")]
-    assert read_csv("name,prompt,negative_prompt\nA,p\n,x,y\n") == [Style("A", "p")]
+    assert read_csv("name,prompt,negative_prompt\nA,p\n,x,y\n") == [Style("A", "p"), Style("", "x", "y")]
     assert read_csv("one,two\n1,2\n") == []
     assert read_csv("") == []

@@ -70,13 +70,13 @@ def extract_styles(styles: Iterable[Style], prompt: str, negative_prompt: str) -
 def read_csv(text: str) -> list[Style]:
     """Return the styles of a table with the columns `name`, `prompt` (once `text`) and `negative_prompt`.
 
-    Rows without a name or with one that starts with `#` are left out; of two styles of one name the last one counts.
+    Rows whose name starts with `#` are left out; of two styles of one name the last one counts.
     """
     rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), skipinitialspace=True)
     styles = {}
     for row in rows:
-        name = row.get("name") or ""
-        if name and not name.startswith("#"):
+        name = row.get("name")
+        if name is not None and not name.startswith("#"):
             prompt = row["prompt"] if "prompt" in row else row.get("text")
             styles[name] = Style(name, prompt or "", row.get("negative_prompt") or "")
     return list(styles.values())
