@@ -176,7 +176,8 @@ class Checkpoint:
 
     def _move(self, target: torch.device) -> None:
         for model in (self.unet, self.vae, self.baked_vae, *(encoder.model for encoder in self.text_encoders)):
-            model.to(target)
+            if next(model.parameters()).device != target:
+                model.to(target)
 
     def start_hashing(self) -> None:
         """Find the hash of a single file while the first picture is made."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from stable_core.sdk import InvalidParams
 from stable_core_sd.model_kinds import REFINER, SD1, SD2, SDXL, TASKS, Kind
-from stable_core_sd.weights import Part, TensorFiles
+from stable_core_sd.tensor_files import TensorFiles
+from stable_core_sd.weights import Part
 
 _OLD_VAE_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 

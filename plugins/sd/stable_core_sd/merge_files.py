@@ -27,8 +27,8 @@ from stable_core_sd.merging import (
     special_ending,
 )
 from stable_core_sd.params_models import MergeParams
+from stable_core_sd.tensor_files import TensorFiles
 from stable_core_sd.tensor_writer import write_safetensors
-from stable_core_sd.weights import TensorFiles
 
 _OLD_TEXT_NAME = re.compile(r"cond_stage_model\.transformer\.(?=embeddings\.|encoder\.|final_layer_norm\.)")
 _WHOLE_FOLDER = ("*.json", "*.txt", "*.md")

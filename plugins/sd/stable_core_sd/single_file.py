@@ -12,7 +12,8 @@ from stable_core.sdk import InvalidParams
 from stable_core_sd import ldm_keys
 from stable_core_sd.diffusers_folder import read_json
 from stable_core_sd.model_kinds import REFINER, SD1, SD2, SDXL, TASKS, Kind
-from stable_core_sd.weights import Part, TensorFiles
+from stable_core_sd.tensor_files import TensorFiles
+from stable_core_sd.weights import Part
 
 CONFIGS = Path(__file__).parent / "configs"
 """The facts that single files leave out: for each kind a folder laid out like a diffusers folder."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from stable_core_sd.weights import SAFETENSORS_DTYPES
+from stable_core_sd.tensor_files import SAFETENSORS_DTYPES
 
 _NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
 

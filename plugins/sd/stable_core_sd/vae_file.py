@@ -10,7 +10,8 @@ from typing import Any
 from stable_core.sdk import InvalidParams
 from stable_core_sd import ldm_keys
 from stable_core_sd.diffusers_folder import current_name, read_json
-from stable_core_sd.weights import Part, TensorFiles
+from stable_core_sd.tensor_files import TensorFiles
+from stable_core_sd.weights import Part
 
 
 def read_vae(path: Path, config: dict[str, Any]) -> Part:

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from stable_core_sd.pickles import read_pickle
-from stable_core_sd.weights import TensorFiles
+from stable_core_sd.tensor_files import TensorFiles
 
 MAX_HEADER_BYTES = 100_000_000
 

@@ -1,0 +1,158 @@
+"""How long a checkpoint of the size of Stable Diffusion 1.5 takes to load, and how much memory. No run is measured.
+
+    python benchmarks/sd_load.py [--runs 3] [--out FILE]            with the sd plugin's own Python
+
+Random weights of the true shapes are written to a temporary folder as one fp16 file (2.1 GB; the UNet is 1.7 of them).
+Every measurement is a new process with the file in the page cache: reading it, diffusers' own loading of the same UNet
+and VAE, and the plugin's loading of all three models, in the format of the file and in 32 bits. Then two are used in
+turns in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parent.parent
+PATHS = [str(REPOSITORY / "src"), str(REPOSITORY / "plugins" / "sd")]
+sys.path[:0] = PATHS
+
+START = f"""
+import json, resource, sys, time
+from pathlib import Path
+sys.path[:0] = {PATHS!r}
+path = Path(sys.argv[1])
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS")) / 1024
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def done(**more):
+    print(json.dumps({{"seconds": time.perf_counter() - start, "peak_mb": peak() - before, **more}}))
+"""
+READ = """
+before, start = resident(), time.perf_counter()
+buffer = bytearray(2**24)
+with path.open("rb", buffering=0) as file:
+    while file.readinto(buffer):
+        pass
+done()
+"""
+DIFFUSERS = """
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from stable_core_sd.single_file import CONFIGS
+before, start = resident(), time.perf_counter()
+models = [
+    kind.from_single_file(str(path), config=str(CONFIGS / "sd15"), subfolder=part, torch_dtype=torch.float16)
+    for kind, part in ((UNet2DConditionModel, "unet"), (AutoencoderKL, "vae"))
+]
+done()
+"""
+PLUGIN = """
+import torch
+from stable_core_sd.checkpoint import load_checkpoint
+dtype = getattr(torch, sys.argv[2])
+before, start = resident(), time.perf_counter()
+loaded = load_checkpoint(path, torch.device("cpu"), dtype)
+models = [loaded.unet, loaded.vae, loaded.text_encoder]
+size = sum(weight.nbytes for model in models for weight in model.parameters())
+done(model_mb=size / 2**20)
+"""
+SWITCH = """
+import shutil, statistics
+from stable_core_sd.checkpoint_store import get_checkpoint
+from stable_core_sd.settings import SdSettings
+other = path.with_name("other.safetensors")
+other.hardlink_to(path)
+settings = SdSettings(precision="fp16", checkpoints_in_memory=2)
+before = resident()
+for one in (path, other):
+    get_checkpoint(one, settings)
+seconds = []
+for turn in range(20):
+    start = time.perf_counter()
+    get_checkpoint((path, other)[turn % 2], settings)
+    seconds.append(time.perf_counter() - start)
+other.unlink()
+start = time.perf_counter()
+done(switch_seconds=statistics.median(seconds), slowest=max(seconds))
+"""
+
+
+def write_checkpoint(path: Path) -> None:
+    """Write random fp16 weights in the shapes and under the names of a Stable Diffusion 1.5 file."""
+    import torch
+
+    from stable_core_sd import ldm_keys, model_classes
+    from stable_core_sd.clip import ClipTextModel
+    from stable_core_sd.diffusers_folder import read_json
+    from stable_core_sd.single_file import CONFIGS
+    from stable_core_sd.tensor_writer import write_safetensors
+
+    parts: dict[str, Any] = {
+        "unet": (ldm_keys.unet_key, model_classes.UNet2DConditionModel.from_config),
+        "vae": (ldm_keys.vae_key, model_classes.AutoencoderKL.from_config),
+        "text_encoder": (ldm_keys.text_encoder_key, ClipTextModel),
+    }
+    shapes = {}
+    for part, (key, make) in parts.items():
+        config = read_json(CONFIGS / "sd15" / part / "config.json")
+        with torch.device("meta"):
+            model = make(config)
+        shapes |= {key(name, config): weight.half() for name, weight in model.state_dict().items()}
+    torch.manual_seed(0)
+    write_safetensors(path, shapes, lambda name: torch.randn(shapes[name].shape).mul_(0.02).half())
+
+
+def measure(code: str, path: Path, runs: int, *arguments: str) -> dict[str, float]:
+    """Return the medians of what new processes print."""
+    command = [sys.executable, "-c", START + code, str(path), *arguments]
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    found: list[dict[str, float]] = []
+    for _ in range(runs):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(done.stderr)
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    return {name: round(statistics.median(one[name] for one in found), 3) for name in found[0]}
+
+
+def main() -> None:
+    """Print the measurements as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    results: dict[str, Any] = {"runs": options.runs, "load_before": os.getloadavg()}
+    with tempfile.TemporaryDirectory(prefix="sd-load-") as folder:
+        path = Path(folder) / "model.safetensors"
+        try:
+            write_checkpoint(path)
+        except ModuleNotFoundError:
+            print(json.dumps({"skipped": "this Python has no PyTorch; use that of the sd plugin's environment"}))
+            return
+        results["file_mb"] = round(path.stat().st_size / 2**20)
+        results["read"] = measure(READ, path, options.runs + 1)
+        results["diffusers_unet_and_vae_fp16"] = measure(DIFFUSERS, path, options.runs)
+        for dtype in ("float16", "float32"):
+            results[f"plugin_{dtype}"] = made = measure(PLUGIN, path, options.runs, dtype)
+            made["peak_of_model"] = round(made["peak_mb"] / made["model_mb"], 3)
+        allowed = results["read"]["seconds"] + results["diffusers_unet_and_vae_fp16"]["seconds"]
+        results["seconds_of_read_and_diffusers"] = round(results["plugin_float16"]["seconds"] / allowed, 3)
+        results["back_to_a_kept_checkpoint"] = measure(SWITCH, path, 1)
+    results["load_after"] = os.getloadavg()
+    text = json.dumps(results, indent=2)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
