@@ -38,7 +38,9 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "hypernetworks" / "broken.pt").write_bytes(b"nothing")
     models = tiny.make_models()
     text_encoders = [SimpleNamespace(model=models["text_encoder"], rule=SD1.texts[0])]
-    return SimpleNamespace(unet=models["unet"], text_encoders=text_encoders, device=torch.device("cpu"))
+    return SimpleNamespace(
+        unet=models["unet"], text_encoders=text_encoders, device=torch.device("cpu"), text_widths=[32]
+    )
 
 
 def run(checkpoint: Any) -> torch.Tensor:

@@ -58,7 +58,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 def changed(checkpoint: TinyCheckpoint, *calls: LoraCall) -> tuple[dict[str, Tensor], list[str]]:
     """Return the weights that differ with LoRAs, by how much, and the notes; the checkpoint is left as it was."""
     before, patch = checkpoint.weights(), WeightPatch()
-    _, notes = apply_loras(checkpoint, calls, patch)
+    notes = apply_loras(checkpoint, calls, patch).notes
     during = checkpoint.weights()
     patch.undo()
     assert all(torch.equal(value, before[name]) for name, value in checkpoint.weights().items())
@@ -355,7 +355,7 @@ def test_layers_that_do_not_fit_are_counted(loras: Path) -> None:
     save_file(tensors, loras / "half.safetensors")
     difference, notes = changed(TinyCheckpoint(), LoraCall("half"))
     assert len(difference) == 1
-    assert notes == ["half: 1 of 2 layers do not fit this model and were left out"]
+    assert notes == ["half: 1 of 2 layers do not fit this model"]
 
 
 def test_unknown_names_are_noted_together_and_the_run_goes_on(loras: Path) -> None:
@@ -420,6 +420,19 @@ def test_other_tensors_are_no_part_of_a_lora() -> None:
     assert split_name("lora_unet_x.something_new") is None
     assert split_name("bundle_emb.cat.string_to_param.*") is None
     assert split_name("logit_scale") is None
+
+
+def test_a_lora_can_bring_embeddings(loras: Path) -> None:
+    names = names_of(f"{ATTENTION}.to_q")["kohya"]
+    tensors = dict(zip(names, (random(32, 2), random(2, 32)), strict=True))
+    tensors |= {"bundle_emb.cat.string_to_param.*": random(3, 32), "bundle_emb.dog.clip_l": random(1, 32)}
+    tensors |= {"bundle_emb.dog.clip_g": random(1, 48)}
+    save_file(tensors, loras / "a.safetensors")
+    patch = WeightPatch()
+    applied = apply_loras(TinyCheckpoint(), [LoraCall("a")], patch)
+    assert applied.notes == []
+    assert {name: list(one.vectors) for name, one in applied.embeddings.items()} == {"cat": [32], "dog": [32, 48]}
+    assert torch.equal(applied.embeddings["cat"].vectors[32], random(3, 32))
 
 
 def test_a_description_has_the_most_frequent_tags(loras: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stable_core.sdk import InvalidParams
+from stable_core_sd.networks.embedding import Embedding
 from stable_core_sd.networks.hypernetwork import Modules, attached
 from stable_core_sd.networks.hypernetwork_file import find_hypernetwork, read_hypernetwork
 from stable_core_sd.networks.lora import apply_loras, read_call
@@ -28,10 +29,14 @@ class ActiveNetworks:
 
     Attributes:
         lora_hashes: the hash of each LoRA by the name in the prompt.
+        embeddings: that LoRAs brought with them and that the checkpoint can use, by name.
+        key: the same for two runs whose text encoders are changed alike.
         notes: what was not found or does not fit, for the person who wrote the prompt.
     """
 
     lora_hashes: dict[str, str] = field(default_factory=dict)
+    embeddings: dict[str, Embedding] = field(default_factory=dict)
+    key: Hashable = ()
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -68,9 +73,11 @@ def _activate_loras(checkpoint: Any, calls: Sequence[NetworkCall], patch: Weight
             wanted.append(read_call(call.positional, call.named))
         except InvalidParams as error:
             active.notes.append(error.message)
-    hashes, notes = apply_loras(checkpoint, wanted, patch)
-    active.lora_hashes |= hashes
-    active.notes += notes
+    applied = apply_loras(checkpoint, wanted, patch)
+    active.lora_hashes |= applied.hashes
+    active.embeddings |= {name: one for name, one in applied.embeddings.items() if one.fits(checkpoint.text_widths)}
+    active.notes += applied.notes
+    active.key = tuple((call, applied.hashes.get(call.name)) for call in wanted)
 
 
 def _load_hypernetworks(

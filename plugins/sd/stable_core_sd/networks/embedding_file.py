@@ -91,7 +91,7 @@ def read_embedding(path: Path) -> Embedding | None:
         if content is None:
             return None
         name = content.get("name") if path.suffix.lower() in PICTURES else None
-        embedding = _from_content(content, name or path.stem)
+        embedding = embedding_from(content, name or path.stem)
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidParams(f"{path.name} is no embedding: {error}.", "Choose another file.") from None
     return replace(embedding, path=path)
@@ -139,7 +139,12 @@ def _read_content(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def _from_content(content: Mapping[str, Any], name: str) -> Embedding:
+def embedding_from(content: Mapping[str, Any], name: str) -> Embedding:
+    """Return the embedding that the content of a file describes.
+
+    Raises:
+        ValueError: it describes none.
+    """
     tensors = _tensors_in(content.get("string_to_param", content))
     if set(XL_KEYS) <= tensors.keys():
         tensors = {key: tensors[key] for key in XL_KEYS}

@@ -7,13 +7,14 @@ number of LoRAs, and every attention and every number format works. See weight_p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stable_core.sdk import InvalidParams
+from stable_core_sd.networks.embedding import Embedding
 from stable_core_sd.networks.lora_changes import change
 from stable_core_sd.networks.lora_file import find_lora
 from stable_core_sd.networks.lora_names import Layer, LayerIndex
@@ -51,18 +52,30 @@ def read_call(positional: Sequence[str], named: Mapping[str, str]) -> LoraCall:
         raise InvalidParams(f"<lora:{':'.join(positional)}>: {error}.", "Write it as <lora:name:0.8>.") from None
 
 
-def apply_loras(checkpoint: Any, calls: Sequence[LoraCall], patch: WeightPatch) -> tuple[dict[str, str], list[str]]:
+@dataclass
+class AppliedLoras:
+    """What became of the LoRAs of a prompt.
+
+    Attributes:
+        hashes: of each LoRA, by the name it was called.
+        embeddings: that the files brought with them, by name.
+        notes: on what was not found, cannot be read or does not fit.
+    """
+
+    hashes: dict[str, str] = field(default_factory=dict)
+    embeddings: dict[str, Embedding] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def apply_loras(checkpoint: Any, calls: Sequence[LoraCall], patch: WeightPatch) -> AppliedLoras:
     """Put LoRAs into a checkpoint, one after the other; `patch.undo()` takes them out.
 
-    Returns:
-        the hash of each LoRA by the name it was called, and notes on what was not found, cannot be read or does not
-        fit; the others work all the same.
+    One that is not found, cannot be read or does not fit is left out; the others work all the same.
     """
     layers = _layers_of(checkpoint)
     index = LayerIndex(layers, checkpoint.unet.config)
-    hashes: dict[str, str] = {}
+    applied = AppliedLoras()
     missing: list[str] = []
-    notes: list[str] = []
     for call in calls:
         lora = find_lora(call.name)
         if lora is None:
@@ -70,20 +83,23 @@ def apply_loras(checkpoint: Any, calls: Sequence[LoraCall], patch: WeightPatch) 
             continue
         try:
             tensors = lora.tensors()
+            applied.embeddings |= {embedding.name: embedding for embedding in lora.embeddings()}
         except InvalidParams as error:
-            notes.append(error.message)
+            applied.notes.append(error.message)
             continue
-        hashes[call.name] = lora.short_hash
+        applied.hashes[call.name] = lora.short_hash
         targets = {stem: index.find(stem) for stem in tensors}
         left_out = sum(
             target is None or not _change_layer(layers[target.part][target.name], tensors[stem], call, target, patch)
             for stem, target in targets.items()
         )
-        if left_out == len(tensors):
-            notes.append(f"{call.name} has no effect: it was made for another kind of model")
+        if left_out and left_out == len(tensors):
+            applied.notes.append(f"{call.name} has no effect: it was made for another kind of model")
         elif left_out:
-            notes.append(f"{call.name}: {left_out} of {len(tensors)} layers do not fit this model and were left out")
-    return hashes, notes + ([f"Networks not found: {', '.join(missing)}"] if missing else [])
+            applied.notes.append(f"{call.name}: {left_out} of {len(tensors)} layers do not fit this model")
+    if missing:
+        applied.notes.append(f"Networks not found: {', '.join(missing)}")
+    return applied
 
 
 def _layers_of(checkpoint: Any) -> dict[str, dict[str, nn.Module]]:

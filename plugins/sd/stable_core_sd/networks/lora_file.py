@@ -14,11 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stable_core.sdk import model_files
+from stable_core.sdk import InvalidParams, model_files
+from stable_core_sd.networks.embedding import Embedding
+from stable_core_sd.networks.embedding_file import embedding_from
 from stable_core_sd.networks.lora_names import split_name
 from stable_core_sd.networks.tensor_file import read_metadata, read_tensors
 
 SHOWN_TAGS = 20
+BUNDLE = "bundle_emb."
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,21 @@ class LoraFile:
             if "down" in tensors and not tensors.keys() & {"alpha", "scale"}:
                 tensors["scale"] = torch.tensor(scale(name, tensors["down"].shape[0]))
         return layers
+
+    def embeddings(self) -> list[Embedding]:
+        """Return the embeddings that the file brings with it, as tensors named `bundle_emb.NAME.…`.
+
+        Raises:
+            InvalidParams: the file is broken or could run code.
+        """
+        contents: dict[str, dict[str, Any]] = {}
+        for full_name, tensor in read_tensors(self.path, prefix=BUNDLE).items():
+            name, _, key = full_name.removeprefix(BUNDLE).partition(".")
+            contents.setdefault(name, {})[key.removeprefix("string_to_param.")] = tensor
+        try:
+            return [embedding_from(content, name) for name, content in contents.items()]
+        except ValueError as error:
+            raise InvalidParams(f"{self.path.name} brings a broken embedding: {error}.", "Copy it again.") from None
 
     def describe(self) -> dict[str, Any]:
         """Return what a picker shows: names, hash, the model it was trained for and its most frequent tags."""

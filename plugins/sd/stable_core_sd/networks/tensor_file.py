@@ -13,17 +13,20 @@ from stable_core_sd.tensor_files import TensorFiles
 MAX_HEADER_BYTES = 100_000_000
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file by name, on the CPU.
+def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
+    """Return the tensors of a file whose names begin with `prefix`, on the CPU.
 
     Raises:
         InvalidParams: the file is broken, or could run code.
     """
     if path.suffix.lower() == ".safetensors":
-        return dict(TensorFiles([path]))
+        files = TensorFiles([path])
+        return {name: files[name] for name in files if name.startswith(prefix)}
     content = read_pickle(path)
     inner = content.get("state_dict", content) if isinstance(content, dict) else {}
-    return {str(name): value for name, value in inner.items() if isinstance(value, Tensor)}
+    return {
+        str(name): value for name, value in inner.items() if isinstance(value, Tensor) and str(name).startswith(prefix)
+    }
 
 
 def read_metadata(path: Path) -> dict[str, str]:
