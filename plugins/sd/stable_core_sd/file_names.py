@@ -76,14 +76,14 @@ class NamedPicture:
     batch_index: int = 0
     batch_count: int = 1
     iteration: int = 0
-    user: str = ""
+    user: str | None = None
     basename: str = "img"
     job_time: str = ""
     now: datetime = field(default_factory=datetime.now)
 
 
 def fill_pattern(pattern: str, named: NamedPicture) -> str:
-    """Return a pattern with its tokens filled in; an unknown token stays as it is, without its arguments.
+    """Return a pattern with its tokens filled in; one that is unknown or misused stays, without its arguments.
 
     A token is `[name]` or `[name<argument><argument>]`, in any case. One that does not apply, such as `[batch_number]`
     of a single picture, goes together with the literal text before it.
@@ -98,11 +98,21 @@ def fill_pattern(pattern: str, named: NamedPicture) -> str:
         while found := ARGUMENT.match(token):
             token = found[1]
             arguments.insert(0, found[2])
-        fill = TOKENS.get(token.lower())
-        value = fill(named, *arguments[: _ARGUMENT_COUNT.get(token.lower(), 0)]) if fill else None
+        value = _value(named, token.lower(), arguments)
         if value is not NOTHING:
             name += f"{literal}[{token}]" if value is None else f"{literal}{value}"
     return name
+
+
+def _value(named: NamedPicture, token: str, arguments: list[str]) -> object:
+    """Return the value of a token; None if there is no such token or its arguments do not fit."""
+    count = _ARGUMENT_COUNT.get(token, 0)
+    if token not in TOKENS or (arguments and not count):
+        return None
+    try:
+        return TOKENS[token](named, *arguments[:count])
+    except ValueError:
+        return None
 
 
 def _digest(text: str, length: str = "") -> str:
@@ -114,7 +124,7 @@ def _image_digest(named: NamedPicture, length: str = "") -> str:
 
 
 def _length(text: str, default: int) -> int:
-    return int(text) if text.strip().isdecimal() else default
+    return int(text) if text else default
 
 
 def _words(named: NamedPicture) -> str | None:

@@ -33,7 +33,8 @@ def name_of(pattern: str, **facts: Any) -> str:
         ("[prompt_no_styles]", {"prompt": "art of a cat, fine", "style_texts": ["art of {prompt}, fine"]}, "a cat"),
         ("[unknown<1>]", {}, "[unknown]"),
         ("[model_name]/[user]", {"model_name": "sub/a:b", "user": "me"}, "sub_a_b/me"),
-        ("[seed<3>]", {}, "5"),
+        ("[seed<3>]", {}, "[seed]"),
+        ("[prompt_hash<x>]-[prompt_hash<>]-[prompt_hash<4><9>]", {}, "[prompt_hash]-ff966ff1-ff96"),
         ("[prompt_words]", {"prompt": " .,"}, "empty"),
     ],
 )  # fmt: skip
@@ -43,7 +44,7 @@ def test_patterns_are_filled(pattern: str, facts: dict[str, Any], expected: str)
 
 @pytest.mark.parametrize("token", TOKENS)
 def test_every_token_has_a_value_without_arguments(token: str) -> None:
-    assert f"[{token}]" not in name_of(f"[{token}]")
+    assert f"[{token}]" not in name_of(f"[{token}]", user="me")
 
 
 @pytest.mark.parametrize(

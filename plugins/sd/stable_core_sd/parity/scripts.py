@@ -115,6 +115,7 @@ def run_pattern(case: Case, header: Case) -> Any:
         styles=request["styles"],
         model_hash="abcdef0123",
         model_name="v1-5-pruned",
+        vae="NoneType",
         denoising_strength=request.get("denoising_strength", 0.5),
         batch_size=request["batch_size"],
         batch_index=request["batch_index"],
