@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import mimetypes
 import os
 import shutil
@@ -21,6 +22,8 @@ from typing import IO, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 Json = dict[str, Any]
+Response = http.client.HTTPResponse
+Read = Callable[[Response], bytes]
 
 FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 EVENT_TIMEOUT_SECONDS = 45.0
@@ -116,7 +119,7 @@ class Client:
 
     def __init__(self, url: str = "http://127.0.0.1:7860", token: str | None = None, timeout: float = 60) -> None:
         parts = urlsplit(url)
-        self._is_https = parts.scheme == "https"
+        self._kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._netloc = parts.netloc
         self._prefix = parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -144,13 +147,13 @@ class Client:
 
     def request(self, job: str, *inputs: Any, **named: Any) -> Json:
         """Return the request that `run` submits; bytes and paths are uploaded."""
-        ports = {port["name"]: port for port in self.signature(job)["inputs"]}
+        ports = [port["name"] for port in self.signature(job)["inputs"]]
         if len(inputs) > len(ports):
             raise ERRORS["invalid_input"](
                 f"{job} takes {len(ports)} inputs, got {len(inputs)}.", f"They are: {', '.join(ports)}."
             )
         given = dict(zip(ports, inputs))  # noqa: B905 - checked above, and Python 3.9 tools read this file
-        given.update({name: named.pop(name) for name in list(named) if name in ports})
+        given.update({name: named.pop(name) for name in ports if name in named})
         return {"job": job, "inputs": {name: self._input(value) for name, value in given.items()}, "params": named}
 
     def submit(self, request: Json, key: str | None = None, wait: float = 0) -> Json:
@@ -158,12 +161,11 @@ class Client:
 
         With `wait` the answer comes when the job has finished or after that many seconds.
         """
-        query = {"wait": wait} if wait else None
-        return self._call("POST", "/v1/jobs", request, query, {"Idempotency-Key": key or uuid.uuid4().hex})
+        return self._call("POST", _at("jobs", wait=wait or None), request, key or uuid.uuid4().hex)
 
     def graph(self, document: Json, key: str | None = None) -> Json:
         """Submit a graph document and return `{"id", "jobs": {key: job}}`."""
-        return self._call("POST", "/v1/graphs", document, None, {"Idempotency-Key": key or uuid.uuid4().hex})
+        return self._call("POST", _at("graphs"), document, key or uuid.uuid4().hex)
 
     def follow(self, job: Json, on_event: Callable[[Json], None] | None = None) -> Json:
         """Return the job when it has finished, and show its events to `on_event` meanwhile, from the first one."""
@@ -180,44 +182,44 @@ class Client:
         Raises:
             NoServer: it has not come back in time.
         """
-        deadline = None if seconds is None else time.monotonic() + seconds
         heard = time.monotonic()
+        deadline = heard + (math.inf if seconds is None else seconds)
         while True:
-            left = POLL_SECONDS if deadline is None else max(0.0, min(POLL_SECONDS, deadline - time.monotonic()))
+            left = max(0, min(POLL_SECONDS, deadline - time.monotonic()))
             try:
                 job = self.job(job_id, wait=left)
             except NoServer:
                 if time.monotonic() - heard > self._timeout:
                     raise
                 time.sleep(RETRY_SECONDS)
-                continue
-            heard = time.monotonic()
-            if job["state"] in FINAL_STATES or not left:
-                return job
+            else:
+                heard = time.monotonic()
+                if job["state"] in FINAL_STATES or not left:
+                    return job
 
     def job(self, job_id: str, wait: float = 0) -> Json:
         """Return one job."""
-        return self._call("GET", f"/v1/jobs/{quote(job_id, safe='')}", query={"wait": wait} if wait else None)
+        return self._call("GET", _at("jobs", job_id, wait=wait or None))
 
     def jobs(self, **query: Any) -> list[Json]:
         """List jobs, newest first; `state`, `job`, `graph`, `limit` and `before` narrow the list."""
-        return self._list("/v1/jobs", query)
+        return self._list(_at("jobs", **query))
 
     def cancel(self, job_id: str) -> Json:
         """Cancel one job; a finished one stays as it is."""
-        return self._call("POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel")
+        return self._call("POST", _at("jobs", job_id, "cancel"))
 
     def cancel_all(self, **wanted: str) -> int:
         """Cancel all jobs, or those of one `state`, `job` or `graph`; return how many."""
-        return int(self._call("POST", "/v1/jobs/cancel", wanted)["cancelled"])
+        return int(self._call("POST", _at("jobs", "cancel"), wanted)["cancelled"])
 
     def retry(self, job_id: str) -> Json:
         """Run a failed or cancelled job again."""
-        return self._call("POST", f"/v1/jobs/{quote(job_id, safe='')}/retry")
+        return self._call("POST", _at("jobs", job_id, "retry"))
 
     def log(self, job_id: str) -> str:
         """Return what the plugin printed while the job ran."""
-        return self._send("GET", f"/v1/jobs/{quote(job_id, safe='')}/log").decode()
+        return self._send("GET", _at("jobs", job_id, "log")).decode()
 
     def events(self, after: int | None = None, job: str | None = None, graph: str | None = None) -> Iterator[Json]:
         """Yield events as they come, for ever; with `after`, first those after that number.
@@ -229,20 +231,18 @@ class Client:
         """
         lost_since = None
         while True:
-            connection = self._connect(EVENT_TIMEOUT_SECONDS)
+            target = self._prefix + _at("events", after=after, job=job, graph=graph)
             try:
-                target = self._target("/v1/events", {"after": after, "job": job, "graph": graph})
-                connection.request("GET", target, headers=self._headers)
-                for number, event in _read_events(_check(connection.getresponse())):
-                    after, lost_since = number, None
-                    if event is not None:
-                        yield event
+                with contextlib.closing(self._kind(self._netloc, timeout=EVENT_TIMEOUT_SECONDS)) as connection:
+                    connection.request("GET", target, headers=self._headers)
+                    for number, event in _read_events(_check(connection.getresponse())):
+                        after, lost_since = number, None
+                        if event is not None:
+                            yield event
             except (OSError, http.client.HTTPException) as error:
                 lost_since = lost_since or time.monotonic()
                 if time.monotonic() - lost_since > self._timeout:
                     raise self._no_server(error) from None
-            finally:
-                connection.close()
             time.sleep(RETRY_SECONDS)
 
     # -- artifacts -----------------------------------------------------------------------------------------------------
@@ -256,54 +256,47 @@ class Client:
             if isinstance(content, (str, os.PathLike)):
                 filename = filename or Path(content).name
                 body = stack.enter_context(Path(content).open("rb"))
-            media_type = media_type or mimetypes.guess_type(filename)[0] or "application/octet-stream"
-            headers = {"Content-Type": media_type}
-            if not isinstance(body, bytes):
-                headers["Content-Length"] = str(body.seek(0, os.SEEK_END))
-                body.seek(0)
-            query = {"filename": filename} if filename else None
-            stored: Json = json.loads(self._send("POST", "/v1/artifacts", body, query, headers))
+            headers = {"Content-Type": media_type or mimetypes.guess_type(filename)[0] or "application/octet-stream"}
+            stored: Json = json.loads(self._send("POST", _at("artifacts", filename=filename or None), body, headers))
         return stored
 
     def download(self, artifact: Json | str, path: str | os.PathLike[str] | None = None) -> bytes:
         """Return the bytes of an artifact; with `path` write them there, and return nothing of them."""
-        target = f"/v1/artifacts/{quote(artifact if isinstance(artifact, str) else artifact['id'], safe='')}"
+        target = _at("artifacts", artifact if isinstance(artifact, str) else artifact["id"])
         if path is None:
             return self._send("GET", target)
-        connection = self._connect(self._timeout)
-        try:
-            connection.request("GET", self._target(target), headers=self._headers)
-            part = Path(f"{os.fspath(path)}.part")
-            with _check(connection.getresponse()) as response, part.open("wb") as file:
+        part = Path(f"{os.fspath(path)}.part")
+
+        def save(response: Response) -> bytes:
+            with part.open("wb") as file:
                 shutil.copyfileobj(response, file, 2**20)
-                if response.length:  # of a body that breaks off, http.client says nothing
-                    raise http.client.IncompleteRead(b"", response.length)
-            part.replace(path)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._no_server(error) from None
-        finally:
-            connection.close()
+            if response.length:  # of a body that breaks off, http.client says nothing
+                raise http.client.IncompleteRead(b"", response.length)
+            return b""
+
+        self._send("GET", target, read=save)
+        part.replace(path)
         return b""
 
     # -- what can run --------------------------------------------------------------------------------------------------
 
     def signatures(self) -> list[Json]:
         """List everything that can run."""
-        return self._list("/v1/signatures")
+        return self._list(_at("signatures"))
 
     def signature(self, name: str) -> Json:
         """Describe one signature; it is asked for once."""
         if name not in self._signatures:
-            self._signatures[name] = self._call("GET", f"/v1/signatures/{quote(name, safe='')}")
+            self._signatures[name] = self._call("GET", _at("signatures", name))
         return self._signatures[name]
 
     def plugins(self) -> list[Json]:
         """List the plugins that were found."""
-        return self._list("/v1/plugins")
+        return self._list(_at("plugins"))
 
     def models(self, kind: str) -> list[str]:
         """List the names of the model files of one kind."""
-        return self._list(f"/v1/models/{quote(kind, safe='')}")
+        return self._list(_at("models", kind))
 
     def health(self) -> Json:
         """Return whether jobs can run."""
@@ -318,57 +311,49 @@ class Client:
             return {"artifact": value["id"]}
         return [self._input(one) for one in value] if isinstance(value, (list, tuple)) else value
 
-    def _call(
-        self, method: str, path: str, body: Any = None, query: Json | None = None, headers: Json | None = None
-    ) -> Json:
+    def _call(self, method: str, path: str, body: Any = None, key: str | None = None) -> Json:
         content = None if body is None else json.dumps(body).encode()
-        found: Json = json.loads(self._send(method, path, content, query, headers))
+        found: Json = json.loads(self._send(method, path, content, {"Idempotency-Key": key} if key else {}))
         return found
 
-    def _list(self, path: str, query: Json | None = None) -> list[Any]:
-        found: list[Any] = json.loads(self._send("GET", path, None, query))
+    def _list(self, path: str) -> list[Any]:
+        found: list[Any] = json.loads(self._send("GET", path))
         return found
 
     def _send(
-        self, method: str, path: str, body: Any = None, query: Json | None = None, headers: Json | None = None
+        self, method: str, path: str, body: Any = None, headers: Json | None = None, read: Read = Response.read
     ) -> bytes:
         """Send a request over a kept connection, once more if the server had closed it, and return the body."""
         while True:
             is_fresh = not self._idle
-            connection = self._connect(self._timeout) if is_fresh else self._idle.pop()
-            try:
-                connection.request(method, self._target(path, query), body, {**self._headers, **(headers or {})})
-                answer = _check(connection.getresponse()).read()
-            except StableCoreError:
-                self._idle.append(connection)
-                raise
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                if is_fresh:
-                    raise self._no_server(error) from None
-                if hasattr(body, "seek"):
-                    body.seek(0)
-                continue
-            except BaseException:
-                connection.close()
-                raise
+            connection = self._kind(self._netloc, timeout=self._timeout) if is_fresh else self._idle.pop()
+            with contextlib.ExitStack() as stack:
+                stack.callback(connection.close)
+                try:
+                    connection.request(method, self._prefix + path, body, {**self._headers, **(headers or {})})
+                    answer = read(_check(connection.getresponse()))
+                except (OSError, http.client.HTTPException) as error:
+                    if is_fresh:
+                        raise self._no_server(error) from None
+                    if hasattr(body, "seek"):
+                        body.seek(0)
+                    continue
+                stack.pop_all()
             self._idle.append(connection)
             return answer
 
-    def _target(self, path: str, query: Json | None = None) -> str:
-        wanted = {name: value for name, value in (query or {}).items() if value is not None}
-        return self._prefix + path + (f"?{urlencode(wanted)}" if wanted else "")
-
-    def _connect(self, timeout: float) -> http.client.HTTPConnection:
-        kind = http.client.HTTPSConnection if self._is_https else http.client.HTTPConnection
-        return kind(self._netloc, timeout=timeout)
-
-    def _no_server(self, error: Exception | None = None) -> StableCoreError:
-        reason = f": {error}" if error else ""
-        return NoServer(f"No answer from {self._netloc}{reason}.", "Start the server with `stable-core serve`.")
+    def _no_server(self, error: Exception) -> StableCoreError:
+        return NoServer(f"No answer from {self._netloc}: {error}.", "Start the server with `stable-core serve`.")
 
 
-def _check(response: http.client.HTTPResponse) -> http.client.HTTPResponse:
+def _at(*parts: str, **query: Any) -> str:
+    """Return the path of a route with its query; what is None is left out."""
+    wanted = {name: value for name, value in query.items() if value is not None}
+    path = "/v1/" + "/".join(quote(part, safe="") for part in parts)
+    return f"{path}?{urlencode(wanted)}" if wanted else path
+
+
+def _check(response: Response) -> Response:
     """Return a response with status below 400, else raise what its body says."""
     if response.status < 400:
         return response
@@ -380,7 +365,7 @@ def _check(response: http.client.HTTPResponse) -> http.client.HTTPResponse:
     raise error_from(body)
 
 
-def _read_events(response: http.client.HTTPResponse) -> Iterator[tuple[int | None, Json | None]]:
+def _read_events(response: Response) -> Iterator[tuple[int | None, Json | None]]:
     """Yield `(number, event)`; the event is None where the stream only says where it stands."""
     number, event = None, None
     for line in response:

@@ -209,9 +209,11 @@ class Core:
             raise NotFound(f"There is no job {job_id!r}", "`stable-core jobs list` shows those there are.")
         return self._view(row)
 
-    def list_jobs(self, limit: int = 50, before: str | None = None, **equal: str | None) -> list[Row]:
+    def list_jobs(
+        self, limit: int = 50, before: str | None = None, owner: str | None = None, **equal: str | None
+    ) -> list[Row]:
         """Return jobs, newest first, with this `state`, `job`, `graph` or `owner`; `before` is the last id seen."""
-        return [self._view(row) for row in self._store.jobs(limit, before, **equal)]
+        return [self._view(row) for row in self._store.jobs(limit, before, owner=owner, **equal)]
 
     def _view(self, row: Row) -> Row:
         """Return a row as clients see it."""
@@ -265,9 +267,9 @@ class Core:
         await self._store.commit()
         return self.get_job(job_id)
 
-    def log(self, job_id: str) -> str:
+    def log(self, job_id: str, owner: str | None = None) -> str:
         """Return what the plugin printed during the job, at most 1 MiB."""
-        self.get_job(job_id)
+        self.get_job(job_id, owner)
         path = log_path(self.home / "logs", job_id)
         return path.read_text("utf-8", errors="replace") if path.is_file() else ""
 
@@ -364,13 +366,14 @@ class Core:
         settings = self.config.settings
         return _settings_view(type(settings).model_json_schema(), settings.model_dump(mode="json"))
 
-    def update_settings(self, values: Row) -> None:
-        """Check and save settings.
+    def update_settings(self, values: Row) -> Row:
+        """Check and save the settings that are named, and return all; None puts one back to its default.
 
         Raises:
             InvalidParams: naming every wrong one; nothing is saved.
         """
         self.config.update(values)
+        return self.settings()
 
     async def plugin_settings(self, name: str) -> Row:
         """Return {"schema", "values"} of a plugin's settings; secrets are blanked."""
@@ -380,8 +383,8 @@ class Core:
         saved = plugin.known_settings(self.config.plugin_settings(name))
         return _settings_view(schema, saved)
 
-    async def update_plugin_settings(self, name: str, values: Row) -> None:
-        """Check and save a plugin's settings; they hold from its next job on.
+    async def update_plugin_settings(self, name: str, values: Row) -> Row:
+        """Check and save the settings of a plugin that are named, and return all; they hold from its next job on.
 
         Raises:
             NotFound: there is no such plugin.
@@ -392,6 +395,7 @@ class Core:
         given = {key: value for key, value in values.items() if value is not None}
         ParamsSchema(schema)({**saved, **given})
         self.config.update_plugin_settings(name, values)
+        return await self.plugin_settings(name)
 
     # -- how it is doing -----------------------------------------------------------------------------------------------
 

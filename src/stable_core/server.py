@@ -1,4 +1,4 @@
-"""The HTTP API: every route reads a request, asks the core and writes the answer. It decides nothing."""
+"""The HTTP API: which route is which method of the core, and what only HTTP has: files, streams. It decides nothing."""
 
 from __future__ import annotations
 
@@ -16,234 +16,142 @@ import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from stable_core import __version__
 from stable_core import server_shapes as shapes
 from stable_core.config import Config
 from stable_core.core import Core
-from stable_core.errors import BadRequest, Conflict, InvalidInput, NotFound, StableCoreError, TooLarge
+from stable_core.errors import BadRequest, Conflict, InvalidInput, NotFound, StableCoreError
 from stable_core.graphs import JobRequest
-from stable_core.server_openapi import (
-    Operation,
-    docs_page,
-    html_page,
-    make_routes,
-    openapi_document,
-    read_json,
-    read_query,
-)
-from stable_core.server_security import Gate, check_bind
+from stable_core.server_operations import Operation, checked, docs_page, make_routes, openapi_document
+from stable_core.server_security import Gate, check_bind, refusal
 
 EVENT_SECONDS = 15.0
 """How often a silent event stream is kept alive, and how long one message may take before the client is dropped."""
 
 WEB_FOLDER = Path(__file__).parent / "web"
 SHOWN_IN_BROWSER = re.compile(r"image/(png|jpeg|webp|gif|avif)|(audio|video)/[\w.+-]+|text/plain|application/json")
-KEY_HEADER = ("Idempotency-Key", "the same key with the same body returns the same job, for as long as events are kept")
+KEY = {"Idempotency-Key": "the same key with the same body returns the same, for as long as events are kept"}
+DIGEST = {"Content-Digest": "`sha-256=:BASE64:`; an upload with another hash is refused"}
+LAST_EVENT = {"Last-Event-ID": "resume after this number, as browsers do by themselves"}
 
 Event = dict[str, Any]
 
 OPERATIONS: list[Operation] = []
+"""They are tried in this order, so what is asked for most often comes first."""
 
 
-def operation(method: str, path: str, **declared: Any) -> Callable[[Any], Any]:
-    """Serve a function at a path and describe it in the OpenAPI document."""
+def operation(method: str, path: str, returns: Any, **declared: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Serve a function, or a method of the core, at a path and describe it in the OpenAPI document."""
 
-    def add(endpoint: Any) -> Any:
-        OPERATIONS.append(Operation(method, path, endpoint, **declared))
-        return endpoint
+    def add(call: Any) -> Any:
+        OPERATIONS.append(Operation(method, path, call, returns=returns, **declared))
+        return call
 
     return add
-
-
-def answer(value: Any, status: int = 200) -> Response:
-    """Return `value` as JSON."""
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
-
-
-def core_of(connection: HTTPConnection) -> Core:
-    """Return the core behind this server."""
-    core: Core = connection.app.state.core
-    return core
-
-
-def owner_of(connection: HTTPConnection) -> str:
-    """Return whose request this is."""
-    owner: str = connection.scope["state"]["owner"]
-    return owner
-
-
-# -- what can run ------------------------------------------------------------------------------------------------------
-
-
-@operation("GET", "/healthz", returns=shapes.Health, errors=(503,))
-async def health(request: Request) -> Response:
-    """Tell whether jobs can run; 503 when they cannot."""
-    found = core_of(request).health()
-    return answer(found, 200 if found["status"] == "ok" else 503)
-
-
-@operation("GET", "/v1/plugins", returns=list[shapes.Plugin])
-async def list_plugins(request: Request) -> Response:
-    """List the plugins that were found, broken ones too."""
-    return answer(await core_of(request).plugins())
-
-
-@operation("GET", "/v1/signatures", returns=list[shapes.Signature])
-async def list_signatures(request: Request) -> Response:
-    """List everything that can run."""
-    return answer(await core_of(request).signatures())
-
-
-@operation("GET", "/v1/signatures/{name}", returns=shapes.Signature, errors=(404,))
-async def get_signature(request: Request) -> Response:
-    """Describe one signature: its ports and its knobs."""
-    return answer(await core_of(request).signature(request.path_params["name"]))
-
-
-@operation("GET", "/v1/models/{kind}", returns=list[str], errors=(404,))
-async def list_models(request: Request) -> Response:
-    """List the names of the model files of one kind, for a picker."""
-    kind = request.path_params["kind"]
-    if not kind.isidentifier() or len(kind) > 64:
-        raise NotFound(f"{kind[:64]!r} is no kind of model.", "Kinds are named by signatures, for example checkpoints.")
-    return answer(core_of(request).model_names(kind))
 
 
 # -- jobs --------------------------------------------------------------------------------------------------------------
 
 
 @operation(
-    "POST", "/v1/jobs", query=shapes.WaitQuery, body=JobRequest, returns=shapes.Job, status=201,
-    errors=(404, 409, 413, 422), headers=(KEY_HEADER,),
+    "POST", "/v1/jobs", shapes.Job, query=shapes.WaitQuery, body=JobRequest, status=201, errors=(404, 409, 413, 422),
+    headers=KEY,
 )  # fmt: skip
-async def submit_job(request: Request) -> Response:
+async def submit_job(
+    core: Core, body: Any, wait: float, request: Request, owner: str, idempotency_key: str | None
+) -> Any:
     """Submit a job; it is on disk before the answer.
 
     With `wait` the answer comes when the job has finished, or after that many seconds with the job as it is then.
     """
-    seconds = read_query(request, shapes.WaitQuery).wait if request.scope["query_string"] else 0
-    core = core_of(request)
-    job = await core.submit(
-        await read_json(request, Any), owner=owner_of(request), idempotency_key=_idempotency_key(request)
-    )
-    return answer(await wait_for_job(request, job["id"], seconds) if seconds else job, 201)
+    job = await core.submit(body, owner, idempotency_key)
+    return await wait_for_job(request, job["id"], wait) if wait else job
 
 
-@operation(
-    "POST", "/v1/graphs", body=shapes.GraphRequest, returns=shapes.Graph, status=201,
-    errors=(404, 409, 413, 422), headers=(KEY_HEADER,),
-)  # fmt: skip
-async def submit_graph(request: Request) -> Response:
-    """Submit a graph document: all of its jobs or none."""
-    document = await read_json(request, Any)
-    key = _idempotency_key(request)
-    return answer(await core_of(request).submit_graph(document, owner=owner_of(request), idempotency_key=key), 201)
+operation(
+    "POST", "/v1/graphs", shapes.Graph, body=shapes.GraphRequest, status=201, errors=(404, 409, 413, 422), headers=KEY
+)(Core.submit_graph)
+operation("GET", "/v1/jobs", list[shapes.Job], query=shapes.JobsQuery)(Core.list_jobs)
 
 
-@operation("GET", "/v1/jobs", query=shapes.JobsQuery, returns=list[shapes.Job])
-async def list_jobs(request: Request) -> Response:
-    """List jobs, newest first."""
-    query = read_query(request, shapes.JobsQuery)
-    return answer(core_of(request).list_jobs(**msgspec.structs.asdict(query), owner=owner_of(request)))
-
-
-@operation("GET", "/v1/jobs/{id}", query=shapes.WaitQuery, returns=shapes.Job, errors=(404,))
-async def get_job(request: Request) -> Response:
+@operation("GET", "/v1/jobs/{id}", shapes.Job, query=shapes.WaitQuery, errors=(404,))
+async def get_job(core: Core, job_id: str, wait: float, request: Request, owner: str) -> Any:
     """Return one job; with `wait`, when it has finished or after that many seconds."""
-    core, job_id = core_of(request), request.path_params["id"]
-    job = core.get_job(job_id, owner=owner_of(request))
-    if request.scope["query_string"] and (seconds := read_query(request, shapes.WaitQuery).wait):
-        job = await wait_for_job(request, job_id, seconds)
-    return answer(job)
+    job = core.get_job(job_id, owner)
+    return await wait_for_job(request, job_id, wait) if wait else job
 
 
-@operation("POST", "/v1/jobs/{id}/cancel", returns=shapes.Job, errors=(404,))
-async def cancel_job(request: Request) -> Response:
-    """Cancel one job; a finished one stays as it is."""
-    return answer(await core_of(request).cancel(request.path_params["id"], owner=owner_of(request)))
+operation("POST", "/v1/jobs/{id}/cancel", shapes.Job, errors=(404,))(Core.cancel)
+operation("POST", "/v1/jobs/{id}/retry", shapes.Job, errors=(404, 409))(Core.retry)
+operation("GET", "/v1/jobs/{id}/log", "text/plain", errors=(404,))(Core.log)
 
 
-@operation("POST", "/v1/jobs/{id}/retry", returns=shapes.Job, errors=(404, 409))
-async def retry_job(request: Request) -> Response:
-    """Run a failed or cancelled job again; one that is queued or running stays as it is."""
-    return answer(await core_of(request).retry(request.path_params["id"], owner=owner_of(request)))
-
-
-@operation("GET", "/v1/jobs/{id}/log", returns="text/plain", errors=(404,))
-async def get_log(request: Request) -> Response:
-    """Return what the plugin printed while the job ran."""
-    core, job_id = core_of(request), request.path_params["id"]
-    core.get_job(job_id, owner=owner_of(request))
-    return PlainTextResponse(core.log(job_id), headers={"X-Content-Type-Options": "nosniff"})
-
-
-@operation("POST", "/v1/jobs/cancel", body=shapes.CancelRequest, returns=shapes.Cancelled)
-async def cancel_jobs(request: Request) -> Response:
+@operation("POST", "/v1/jobs/cancel", shapes.Cancelled, body=shapes.CancelRequest)
+async def cancel_jobs(core: Core, body: Any, owner: str) -> Any:
     """Cancel many jobs at once: all, or those of one state or graph."""
-    wanted = await read_json(request, shapes.CancelRequest)
-    cancelled = await core_of(request).cancel_all(**msgspec.structs.asdict(wanted), owner=owner_of(request))
-    return answer({"cancelled": cancelled})
+    wanted = checked(shapes.CancelRequest, body, "body")
+    return {"cancelled": await core.cancel_all(state=wanted.state, graph=wanted.graph, owner=owner)}
 
 
-async def wait_for_job(request: Request, job_id: str, seconds: float) -> dict[str, Any]:
+async def wait_for_job(request: Request, job_id: str, seconds: float) -> Any:
     """Return the job when it has finished, or as it is after `seconds` or when the server stops."""
-    core, waiting = core_of(request), request.app.state.waiting
-    turn = asyncio.current_task()
-    assert turn is not None
-    waiting.add(turn)
-    try:
-        return await core.wait(job_id, seconds)
-    except asyncio.CancelledError:
-        if not request.app.state.stopping.is_set():
-            raise
-        turn.uncancel()
-        return core.get_job(job_id)
-    finally:
-        waiting.discard(turn)
+    core: Core = request.app.state.core
+    job: Any = None
+    async with until_stopped(request.app, seconds):
+        job = await core.wait(job_id)
+    return job or core.get_job(job_id)
 
 
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
-    if key is not None and not 0 < len(key) <= 255:
-        raise BadRequest("An Idempotency-Key has 1 to 255 characters.", "A random UUID is a good one.")
-    return key
+@contextlib.asynccontextmanager
+async def until_stopped(app: Starlette, seconds: float | None = None) -> AsyncIterator[None]:
+    """Leave the block after `seconds`, or when the server stops."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds) as limit:
+            app.state.limits.add(limit)
+            try:
+                yield
+            finally:
+                app.state.limits.discard(limit)
+
+
+def stop_waiting(app: Starlette) -> None:
+    """End every block that waits `until_stopped`."""
+    for limit in app.state.limits:
+        if not limit.expired():
+            limit.reschedule(asyncio.get_running_loop().time())
 
 
 # -- artifacts ---------------------------------------------------------------------------------------------------------
 
 
 @operation(
-    "POST", "/v1/artifacts", query=shapes.UploadQuery, body="*/*", returns=shapes.Artifact, status=201,
-    errors=(413, 422),
-    headers=(("Content-Digest", "`sha-256=:BASE64:`; an upload with another hash is refused"),),
+    "POST", "/v1/artifacts", shapes.Artifact, query=shapes.UploadQuery, body="*/*", status=201, errors=(413, 422),
+    headers=DIGEST,
 )  # fmt: skip
-async def upload_artifact(request: Request) -> Response:
+async def upload_artifact(core: Core, filename: str, request: Request, owner: str) -> Any:
     """Store the body; its Content-Type says what it is. A cut-off upload leaves nothing."""
-    core = core_of(request)
-    limit = core.config.settings.upload_limit_mb * 2**20
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise TooLarge(f"The upload is over {limit >> 20} MiB.", "Raise upload_limit_mb in the settings.")
-    stored = await core.store_artifact(
+    digest = request.headers.get("content-digest", "")  # RFC 9530
+    sha256 = re.search(r"sha-256=:([A-Za-z0-9+/]{43}=):", digest)
+    if digest and not sha256:
+        raise InvalidInput("Content-Digest has no SHA-256.", "Send `Content-Digest: sha-256=:BASE64:`.")
+    return await core.store_artifact(
         request.stream(),
+        owner,
         media_type=request.headers.get("content-type"),
-        filename=read_query(request, shapes.UploadQuery).filename,
-        sha256=_digest(request.headers.get("content-digest")),
-        owner=owner_of(request),
+        filename=filename,
+        sha256=base64.b64decode(sha256[1]).hex() if sha256 else None,
     )
-    return answer(stored, 201)
 
 
-@operation("GET", "/v1/artifacts/{id}", returns="*/*", errors=(404,))
-async def get_artifact(request: Request) -> Response:
+@operation("GET", "/v1/artifacts/{id}", "*/*", errors=(404,))
+def get_artifact(core: Core, artifact_id: str, request: Request) -> Response:
     """Return the bytes of an artifact; they never change, so any cache may keep them. Ranges are served."""
-    core, artifact_id = core_of(request), request.path_params["id"]
     found = core.artifact(artifact_id)
     headers = {
         "ETag": f'"{artifact_id}"',
@@ -263,12 +171,6 @@ async def get_artifact(request: Request) -> Response:
     return FileResponse(path, 200, headers, media_type, filename=name, content_disposition_type=shown)
 
 
-@operation("GET", "/v1/artifacts/{id}/meta", returns=shapes.Artifact, errors=(404,))
-async def get_artifact_meta(request: Request) -> Response:
-    """Describe an artifact: type, size, and the job that made it."""
-    return answer(core_of(request).artifact(request.path_params["id"]))
-
-
 def _check_range(request: Request, size: int) -> None:
     """Refuse a range past the end; all but one well-formed range is ignored, as RFC 9110 allows."""
     wanted = re.fullmatch(r"bytes=(\d+)-(\d*)|bytes=-(\d+)", request.headers.get("range", ""))
@@ -279,100 +181,80 @@ def _check_range(request: Request, size: int) -> None:
         request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
 
 
-def _digest(header: str | None) -> str | None:
-    """Return the SHA-256 of a Content-Digest header (RFC 9530) in hexadecimal."""
-    if header is None:
-        return None
-    found = re.search(r"sha-256=:([A-Za-z0-9+/]{43}=):", header)
-    if found is None:
-        raise InvalidInput("Content-Digest has no SHA-256.", "Send `Content-Digest: sha-256=:BASE64:`.")
-    return base64.b64decode(found[1]).hex()
+operation("GET", "/v1/artifacts/{id}/meta", shapes.Artifact, errors=(404,))(Core.artifact)
+
+# -- what can run ------------------------------------------------------------------------------------------------------
+
+operation("GET", "/v1/plugins", list[shapes.Plugin])(Core.plugins)
+operation("GET", "/v1/signatures", list[shapes.Signature])(Core.signatures)
+operation("GET", "/v1/signatures/{name}", shapes.Signature, errors=(404,))(Core.signature)
+
+
+@operation("GET", "/v1/models/{kind}", list[str], errors=(404,))
+def list_models(core: Core, kind: str) -> list[str]:
+    """List the names of the model files of one kind, for a picker."""
+    if not kind.isidentifier() or len(kind) > 64:
+        raise NotFound(f"{kind[:64]!r} is no kind of model.", "Kinds are named by signatures, for example checkpoints.")
+    return core.model_names(kind)
 
 
 # -- settings, hosts, numbers ------------------------------------------------------------------------------------------
 
-
-@operation("GET", "/v1/settings", returns=shapes.Settings)
-async def get_settings(request: Request) -> Response:
-    """Return the settings and their JSON Schema."""
-    return answer(core_of(request).settings())
-
-
-@operation("PUT", "/v1/settings", body=dict[str, Any], returns=shapes.Settings, errors=(413, 422))
-async def put_settings(request: Request) -> Response:
-    """Change the settings named in the body; the others stay."""
-    core = core_of(request)
-    core.update_settings(await read_json(request, dict[str, Any]))
-    return answer(core.settings())
+PLUGIN_SETTINGS = "/v1/plugins/{name}/settings"
+Values = dict[str, Any]
+operation("GET", "/v1/settings", shapes.Settings)(Core.settings)
+operation("PUT", "/v1/settings", shapes.Settings, body=Values, errors=(413, 422))(Core.update_settings)
+operation("GET", PLUGIN_SETTINGS, shapes.Settings, errors=(404,))(Core.plugin_settings)
+operation("PUT", PLUGIN_SETTINGS, shapes.Settings, body=Values, errors=(404, 413, 422))(Core.update_plugin_settings)
+operation("GET", "/v1/hosts", list[shapes.Host])(Core.hosts)
 
 
-@operation("GET", "/v1/plugins/{name}/settings", returns=shapes.Settings, errors=(404,))
-async def get_plugin_settings(request: Request) -> Response:
-    """Return a plugin's settings and their JSON Schema."""
-    return answer(await core_of(request).plugin_settings(request.path_params["name"]))
+@operation("GET", "/healthz", shapes.Health, errors=(503,))
+def health(core: Core) -> Any:
+    """Tell whether jobs can run; 503 when they cannot."""
+    found = core.health()
+    status = 200 if found["status"] == "ok" else 503
+    return Response(msgspec.json.encode(found), status, media_type="application/json")
 
 
-@operation("PUT", "/v1/plugins/{name}/settings", body=dict[str, Any], returns=shapes.Settings, errors=(404, 413, 422))
-async def put_plugin_settings(request: Request) -> Response:
-    """Change the plugin settings named in the body; the others stay."""
-    core, name = core_of(request), request.path_params["name"]
-    await core.update_plugin_settings(name, await read_json(request, dict[str, Any]))
-    return answer(await core.plugin_settings(name))
-
-
-@operation("GET", "/v1/hosts", returns=list[shapes.Host])
-async def list_hosts(request: Request) -> Response:
-    """List the machines that run workers."""
-    return answer(core_of(request).hosts())
-
-
-@operation("GET", "/metrics", returns="text/plain")
-async def metrics(request: Request) -> Response:
+@operation("GET", "/metrics", "text/plain")
+def metrics(core: Core) -> Response:
     """Return the counters in Prometheus text format."""
     lines = []
-    for name, value in core_of(request).counters().items():
-        bare = name.partition("{")[0]
-        kind = "counter" if bare.endswith("_total") else "gauge"
-        if (typed := f"# TYPE stable_core_{bare} {kind}") not in lines:
-            lines.append(typed)
-        lines.append(f"stable_core_{name} {value}")
-    return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+    for name, value in core.counters().items():
+        kind = "counter" if name.endswith("_total") else "gauge"
+        lines.append(f"# TYPE stable_core_{name} {kind}\nstable_core_{name} {value}\n")
+    return PlainTextResponse("".join(lines), media_type="text/plain; version=0.0.4")
 
 
 # -- events ------------------------------------------------------------------------------------------------------------
 
 
-@operation(
-    "GET", "/v1/events", query=shapes.EventsQuery, returns="text/event-stream", errors=(),
-    headers=(("Last-Event-ID", "resume after this number, as browsers do by themselves"),),
-)  # fmt: skip
-async def stream_events(request: Request) -> Response:
+@operation("GET", "/v1/events", "text/event-stream", query=shapes.EventsQuery, headers=LAST_EVENT)
+def stream_events(core: Core, request: Request, owner: str, after: int | None, **equal: str | None) -> Response:
     """Stream events as Server-Sent Events, or one JSON message each over a WebSocket at the same path.
 
     Nothing is lost: resume with `after` and the `seq` of the last event. A client that does not read is dropped.
     """
-    query = read_query(request, shapes.EventsQuery)
     last = request.headers.get("last-event-id", "")
-    if last.isdecimal():
-        query.after = int(last)
-    return _EventStream(core_of(request), query, owner_of(request), request.app.state.stopping)
+    start = int(last) if last.isdecimal() else core.last_event() if after is None else after
+    return _EventStream(start, core.events(start, owner=owner, **equal))
 
 
 class _EventStream(Response):
     """The Server-Sent Events of one client."""
 
-    def __init__(self, core: Core, query: shapes.EventsQuery, owner: str, stopping: asyncio.Event) -> None:
-        self.start = core.last_event() if query.after is None else query.after
-        self.events = core.events(self.start, job=query.job, graph=query.graph, owner=owner)
-        self.stopping = stopping
+    def __init__(self, start: int, events: AsyncIterator[Event]) -> None:
+        self.start = start
+        self.events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until the client leaves, is too slow, or the server stops."""
 
-        async def send_text(text: bytes) -> None:
-            await send({"type": "http.response.body", "body": text, "more_body": True})
+        async def send_text(text: bytes, more: bool = True) -> None:
+            await send({"type": "http.response.body", "body": text, "more_body": more})
 
-        async def send_event(event: dict[str, Any]) -> None:
+        async def send_event(event: Event) -> None:
             await send_text(b"id: %d\ndata: %s\n\n" % (event["seq"], msgspec.json.encode(event)))
 
         async def keep_alive() -> None:
@@ -383,32 +265,30 @@ class _EventStream(Response):
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send_text(b"id: %d\n\n" % self.start)
-        gone = wait_for_end(receive, "http.disconnect")
-        await first_of(send_all(self.events, send_event), gone, self.stopping.wait(), keep_alive())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await send({"type": "http.response.body", "body": b""})
+        async with until_stopped(scope["app"]):
+            await first_of(send_all(self.events, send_event), wait_for_end(receive), keep_alive())
+        async with until_stopped(scope["app"], 1):
+            await send_text(b"", more=False)
 
 
 async def events_socket(socket: WebSocket) -> None:
     """Stream events over a WebSocket, one JSON message each."""
+    core: Core = socket.app.state.core
     try:
-        query = msgspec.convert(dict(socket.query_params), shapes.EventsQuery, strict=False)
-    except msgspec.ValidationError as error:
-        await socket.close(1008, str(error)[:120])
+        query = checked(shapes.EventsQuery, dict(socket.query_params), "query")
+    except BadRequest as error:
+        await socket.close(1008, error.message[:120])
         return
-    if query.after is None:
-        query.after = core_of(socket).last_event()  # before accepting: a client that submits next must not miss its job
+    start = core.last_event() if query.after is None else query.after  # now: who submits next must not miss its job
     await socket.accept()
 
-    async def send_event(event: dict[str, Any]) -> None:
+    async def send_event(event: Event) -> None:
         await socket.send({"type": "websocket.send", "text": msgspec.json.encode(event).decode()})
 
-    events = core_of(socket).events(query.after, job=query.job, graph=query.graph, owner=owner_of(socket))
-    was_slow = await first_of(send_all(events, send_event), wait_for_end(socket.receive, "websocket.disconnect"))
-    if was_slow and not socket.app.state.stopping.is_set():
-        with contextlib.suppress(TimeoutError, RuntimeError):
-            async with asyncio.timeout(1):
+    events = core.events(start, job=query.job, graph=query.graph, owner=socket.state.owner)
+    if await first_of(send_all(events, send_event), wait_for_end(socket.receive)):
+        with contextlib.suppress(RuntimeError):
+            async with until_stopped(socket.app, 1):
                 await socket.close(1013, "too slow; resume with after=SEQ")
 
 
@@ -421,9 +301,9 @@ async def send_all(events: AsyncIterator[Event], send_event: Callable[[Event], A
     return True
 
 
-async def wait_for_end(receive: Callable[[], Awaitable[Message]], kind: str) -> None:
+async def wait_for_end(receive: Callable[[], Awaitable[Message]]) -> None:
     """Return when the client has gone; what it sends is ignored."""
-    while (await receive())["type"] != kind:
+    while not (await receive())["type"].endswith(".disconnect"):
         pass
 
 
@@ -444,7 +324,7 @@ async def first_of(*awaitables: Awaitable[Any]) -> Any:
 
 async def openapi_json(request: Request) -> Response:
     """Return the OpenAPI document."""
-    return answer(openapi_document(OPERATIONS))
+    return Response(msgspec.json.encode(openapi_document(OPERATIONS)), media_type="application/json")
 
 
 async def docs(request: Request) -> Response:
@@ -452,47 +332,30 @@ async def docs(request: Request) -> Response:
     return HTMLResponse(docs_page(openapi_document(OPERATIONS)))
 
 
-async def front_page(request: Request) -> Response:
-    """Say what this is."""
-    body = (
-        f"<p>stable-core {__version__} is running. It runs jobs of AI plugins for any client.</p>"
-        '<ul><li><a href="/docs">The HTTP API</a><li><a href="/v1/signatures">What can run</a>'
-        '<li><a href="/v1/jobs">The last jobs</a><li><a href="/healthz">Health</a></ul>'
-    )
-    return HTMLResponse(html_page("stable-core", body))
-
-
 async def refuse(request: Request, error: Exception) -> Response:
     """Answer with what went wrong; tracebacks stay in the job or in the server's output."""
-    code, message, hint, status, headers = "internal", "The server made a mistake.", "Its output says more.", 500, None
     if isinstance(error, StableCoreError):
-        code, message, hint, status = error.code(), error.message, error.hint, error.status
-    elif isinstance(error, HTTPException):
+        return refusal(error.status, error.code(), error.message, error.hint)
+    if isinstance(error, HTTPException):
         code = "not_found" if error.status_code == 404 else "bad_request"
-        message, hint, status, headers = str(error.detail), "See /docs.", error.status_code, error.headers
-    elif isinstance(error, ClientDisconnect):  # nobody reads this
-        code, message, hint, status = "bad_request", "The request was cut off.", "", 400
-    content = msgspec.json.encode({"error": {"code": code, "message": message, "hint": hint}})
-    return Response(content, status, headers, media_type="application/json")
+        return refusal(error.status_code, code, str(error.detail), "See /docs.", error.headers)
+    return refusal(500, "internal", "The server made a mistake.", "Its output says more.")
 
 
 # -- serving -----------------------------------------------------------------------------------------------------------
 
 
 def make_app(core: Core, host: str = "127.0.0.1", token: str = "") -> Starlette:
-    """Return the ASGI application for a started core."""
+    """Return the ASGI application for a core."""
     routes: list[Any] = make_routes(OPERATIONS)
     routes += [Route("/openapi.json", openapi_json), Route("/docs", docs), WebSocketRoute("/v1/events", events_socket)]
     has_web = WEB_FOLDER.is_dir()
-    routes.append(Mount("/", StaticFiles(directory=WEB_FOLDER, html=True)) if has_web else Route("/", front_page))
-    app = Starlette(
-        routes=routes,
-        exception_handlers=dict.fromkeys((StableCoreError, HTTPException, ClientDisconnect, Exception), refuse),
-    )
+    routes.append(Mount("/", StaticFiles(directory=WEB_FOLDER, html=True)) if has_web else Route("/", docs))
+    handlers: Any = dict.fromkeys((StableCoreError, HTTPException, ClientDisconnect, Exception), refuse)
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.add_middleware(Gate, host=host, token=token)
     app.state.core = core
-    app.state.stopping = asyncio.Event()
-    app.state.waiting = set()
+    app.state.limits = set()
     return app
 
 
@@ -501,10 +364,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams and waits, then the connections."""
-        state = self.config.app.state  # type: ignore[union-attr]
-        state.stopping.set()
-        for waiting in state.waiting:
-            waiting.cancel()
+        stop_waiting(self.config.app)  # type: ignore[arg-type]
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

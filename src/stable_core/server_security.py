@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import contextlib
 import hmac
 import ipaddress
-import json
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+import msgspec
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stable_core.errors import ConfigError
+from stable_core.server_shapes import ErrorAnswer, ErrorBody
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+TOKEN_HINT = "Send `Authorization: Bearer TOKEN`, or HTTP Basic with the token as password."
+ASK_FOR_TOKEN = {"WWW-Authenticate": 'Basic realm="stable-core", charset="UTF-8"'}
 
 
 def is_loopback(host: str) -> bool:
@@ -38,6 +43,12 @@ def check_bind(host: str, token: str) -> None:
         )
 
 
+def refusal(status: int, code: str, message: str, hint: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer that says what went wrong."""
+    content = msgspec.json.encode(ErrorAnswer(ErrorBody(code, message, hint)))
+    return Response(content, status, headers, media_type="application/json")
+
+
 class Gate:
     """ASGI middleware that lets a request through, or answers 401 or 403.
 
@@ -54,66 +65,43 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one request."""
-        if scope["type"] != "lifespan":
-            headers: dict[bytes, bytes] = dict(scope["headers"])
-            problem = self._problem(scope, headers)
-            if problem:
-                await _refuse(scope, receive, send, *problem)
-                return
-            scope.setdefault("state", {})["owner"] = "local"
-        await self.app(scope, receive, send)
+        scope.setdefault("state", {})["owner"] = "local"
+        await (self._refusal(scope, dict(scope["headers"])) or self.app)(scope, receive, send)
 
-    def _problem(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, str, str] | None:
-        host = headers.get(b"host", b"").decode("latin-1").lower()
+    def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> Response | None:
+        host = headers.get(b"host", b"").lower()
         if not self.token and _name(host) not in self.hosts:
-            return 403, f"This server is not called {_name(host)!r}.", "Use http://127.0.0.1 or localhost."
+            wrong = f"This server is not called {_name(host)!r}."
+            return refusal(403, "not_allowed", wrong, "Use http://127.0.0.1 or localhost.")
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
         if changes and not _same_site(headers, host):
-            return 403, "Another web site may not do this.", "Use a page of this server, or no browser."
-        if self.token and not self._knows_token(headers.get(b"authorization", b"")):
-            hint = "Send `Authorization: Bearer TOKEN`, or HTTP Basic with the token as password."
-            return 401, "A token is needed.", hint
+            hint = "Use a page of this server, or no browser."
+            return refusal(403, "not_allowed", "Another web site may not do this.", hint)
+        if self.token and not hmac.compare_digest(_token(headers.get(b"authorization", b"")), self.token):
+            return refusal(401, "not_allowed", "A token is needed.", TOKEN_HINT, ASK_FOR_TOKEN)
         return None
 
-    def _knows_token(self, authorization: bytes) -> bool:
-        kind, _, given = authorization.partition(b" ")
-        given = given.strip()
-        if kind.lower() == b"basic":
-            try:
-                given = base64.b64decode(given, validate=True).partition(b":")[2]
-            except binascii.Error:
-                return False
-        elif kind.lower() != b"bearer":
-            return False
-        return hmac.compare_digest(given, self.token)
+
+def _token(authorization: bytes) -> bytes:
+    kind, _, given = authorization.partition(b" ")
+    if kind.lower() == b"bearer":
+        return given.strip()
+    if kind.lower() == b"basic":
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(given, validate=True).partition(b":")[2]
+    return b""
 
 
-def _name(netloc: str) -> str:
+def _name(netloc: bytes) -> str:
     """Return the host of `host:port` or `[v6]:port`."""
     try:
-        return urlsplit(f"//{netloc}").hostname or ""
+        return urlsplit(f"//{netloc.decode('latin-1')}").hostname or ""
     except ValueError:
         return ""
 
 
-def _same_site(headers: dict[bytes, bytes], host: str) -> bool:
-    origin = headers.get(b"origin")
-    if origin is None:
-        return headers.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin")
-    try:
-        return urlsplit(origin.decode("latin-1").lower()).netloc == host
-    except ValueError:
-        return False
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, message: str, hint: str) -> None:
-    body = json.dumps({"error": {"code": "not_allowed", "message": message, "hint": hint}}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 401:
-        headers.append((b"www-authenticate", b'Basic realm="stable-core", charset="UTF-8"'))
-    kind = "http"
-    if scope["type"] == "websocket":
-        await receive()  # the connect message
-        kind = "websocket.http"  # uvicorn has this extension
-    await send({"type": f"{kind}.response.start", "status": status, "headers": headers})
-    await send({"type": f"{kind}.response.body", "body": body})
+def _same_site(headers: dict[bytes, bytes], host: bytes) -> bool:
+    """Tell whether no browser sent this, or one from a page of this server."""
+    if b"origin" in headers:
+        return headers[b"origin"].lower().partition(b"://")[2] == host
+    return headers.get(b"sec-fetch-site", b"none") in (b"none", b"same-origin")

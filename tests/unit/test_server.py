@@ -454,9 +454,9 @@ async def test_a_mistake_of_ours_shows_no_traceback(core: Core, monkeypatch: pyt
     def broken() -> Any:
         raise ZeroDivisionError("secret inner words")
 
-    monkeypatch.setattr(core, "hosts", broken)
+    monkeypatch.setattr(core, "counters", broken)
     async with client_of(core) as http:
-        answer = await http.get("/v1/hosts")
+        answer = await http.get("/metrics")
     refused(answer, 500, "internal")
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
@@ -699,7 +699,7 @@ async def test_a_silent_stream_is_kept_alive(core: Core, monkeypatch: pytest.Mon
 async def test_streams_end_when_the_server_stops(core: Core) -> None:
     async with Stream(core) as stream:
         await stream.next()
-        stream.app.state.stopping.set()
+        server.stop_waiting(stream.app)
         async with asyncio.timeout(WAIT_SECONDS):
             await stream.running
 
