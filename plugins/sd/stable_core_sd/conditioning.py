@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,7 @@ from stable_core_sd.params import RunParams
 from stable_core_sd.prompt.composition import split_parts
 from stable_core_sd.prompt.editing import StepCount
 from stable_core_sd.prompt.extra_networks import take_batch_networks
+from stable_core_sd.recent import Recent
 from stable_core_sd.size_conditions import SizeConditions, added_conditions
 from stable_core_sd.text_schedule import EncodedSchedule, EncodedText, ScheduleEncoder
 
@@ -42,6 +44,20 @@ class Told:
         """Return the rows of several, which are equally long, one after the other."""
         added = {name: torch.cat([one.added[name] for one in some]) for name in some[0].added}
         return cls(torch.cat([one.hidden for one in some]), added)
+
+
+@dataclass(frozen=True)
+class CallTexts:
+    """What one call of the model is told: a row of `prompt` for each part, a row of `negative` for each picture."""
+
+    prompt: Told
+    negative: Told
+
+    @cached_property
+    def together(self) -> Told | None:
+        """Return the rows of both, one after the other; None if they are not equally long."""
+        is_equal = self.prompt.hidden.shape[1] == self.negative.hidden.shape[1]
+        return Told.join([self.prompt, self.negative]) if is_equal else None
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,7 @@ class Conditioning:
     sizes: SizeConditions
     empty: Tensor | None = None
     fits_negative: bool = False
+    _latest: Recent[CallTexts] = field(default_factory=lambda: Recent(1), init=False, repr=False)
 
     @property
     def images(self) -> list[int]:
@@ -105,10 +122,15 @@ class Conditioning:
         used = [embedding for schedule in self.schedules for embedding in schedule.embeddings]
         return list({embedding.name: embedding for embedding in used}.values())
 
-    def at(self, call: int) -> tuple[Told, Told]:
-        """Return what the model call with this number, from 0, is told: a row for each part, and for each picture."""
-        prompt = self._told([part.schedule.at(call) for part in self.parts], is_negative=False)
-        negative = self._told([schedule.at(call) for schedule in self.negatives], is_negative=True)
+    def at(self, call: int) -> CallTexts:
+        """Return what the model call with this number, from 0, is told; the same object while it stays the same."""
+        prompts = [part.schedule.at(call) for part in self.parts]
+        negatives = [schedule.at(call) for schedule in self.negatives]
+        key = (*map(id, prompts), *map(id, negatives))
+        return self._latest.get(key, lambda: self._fitted(prompts, negatives))
+
+    def _fitted(self, prompts: Sequence[EncodedText], negatives: Sequence[EncodedText]) -> CallTexts:
+        prompt, negative = self._told(prompts, is_negative=False), self._told(negatives, is_negative=True)
         missing = prompt.hidden.shape[1] - negative.hidden.shape[1]
         if self.fits_negative and missing:
             negative = Told(fit_length(negative.hidden, prompt.hidden.shape[1]), negative.added)
@@ -116,7 +138,7 @@ class Conditioning:
             negative = Told(self._pad(negative.hidden, missing), negative.added)
         elif self.empty is not None and missing < 0:
             prompt = Told(self._pad(prompt.hidden, -missing), prompt.added)
-        return prompt, negative
+        return CallTexts(prompt, negative)
 
     def _told(self, texts: Sequence[EncodedText], is_negative: bool) -> Told:
         length = max(len(text.hidden) for text in texts)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stable_core_sd.checkpoint import Checkpoint
-from stable_core_sd.conditioning import Conditioning, Told
+from stable_core_sd.conditioning import CallTexts, Conditioning
 from stable_core_sd.guidance import Guidance
 from stable_core_sd.schedules import SigmaTable
 
@@ -51,12 +51,12 @@ class Denoiser:
 
     def outputs(self, x: Tensor, sigma: float, needs_negative: bool) -> tuple[Tensor, Tensor | None]:
         """Return what the model makes of each part of the prompts and, unless it is left out, of the negative ones."""
-        prompt, negative = self.conditioning.at(self.calls)
+        texts = self.conditioning.at(self.calls)
         if self.guidance.does_without_negative(self.calls, sigma, self.table.timestep(sigma)):
             needs_negative = False
         self.calls += 1
-        output = self.predict(x, sigma, [prompt, negative] if needs_negative else [prompt])
-        parts = len(prompt.hidden)
+        output = self.predict(x, sigma, texts, needs_negative)
+        parts = len(texts.prompt.hidden)
         return output[:parts], output[parts:] if needs_negative else None
 
     def clean(self, x: Tensor, sigma: float, output: Tensor) -> Tensor:
@@ -65,18 +65,20 @@ class Denoiser:
             return x / (sigma**2 + 1) - output * (sigma / math.sqrt(sigma**2 + 1))
         return x - output * sigma
 
-    def predict(self, x: Tensor, sigma: float, texts: list[Told]) -> Tensor:
-        """Return what the model makes of each row of `texts`: of the parts' pictures, then of every picture."""
+    def predict(self, x: Tensor, sigma: float, texts: CallTexts, needs_negative: bool) -> Tensor:
+        """Return what the model makes of each part's picture and then, if it is needed, of every picture."""
         scaled = (x * (1 / math.sqrt(sigma**2 + 1))).to(self.dtype)
-        inputs = [self.spread(scaled), scaled][: len(texts)]
-        if len({told.hidden.shape[1] for told in texts}) == 1:
-            inputs, texts = [torch.cat(inputs)], [Told.join(texts)]
+        runs = [(self.spread(scaled), texts.prompt)]
+        if needs_negative:
+            runs.append((scaled, texts.negative))
+            if texts.together is not None:
+                runs = [(torch.cat([part for part, _ in runs]), texts.together)]
         timestep = torch.tensor([self.table.timestep(sigma)], device=x.device)
         made = [
             self.unet(
                 part, timestep, encoder_hidden_states=told.hidden, added_cond_kwargs=told.added, return_dict=False
             )[0]
-            for part, told in zip(inputs, texts, strict=True)
+            for part, told in runs
         ]
         return torch.cat(made).float()
 

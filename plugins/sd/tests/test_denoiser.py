@@ -134,7 +134,8 @@ def test_the_shorter_text_is_filled_up_on_demand() -> None:
         ([Part(0, text(2.0, chunks=3), 1.0), Part(1, PROMPT, 1.0)], None),
     ):
         one = denoiser(parts, negatives, empty=empty)
-        prompt, negative = one.conditioning.at(0)
+        texts = one.conditioning.at(0)
+        prompt, negative = texts.prompt, texts.negative
         assert prompt.hidden.shape[1] == negative.hidden.shape[1] == 231
         shorter = negative if parts else prompt
         assert torch.equal(shorter.hidden[0, 77:], torch.full((154, 8), 9.0))

@@ -128,14 +128,23 @@ def test_a_batch_is_told_parts_and_negative_prompts(checkpoint: Any) -> None:
     texts = told(checkpoint, ["a<lora:x:1> AND b:0.5", "a"], ["n", ""])
     assert (texts.images, texts.weights, texts.is_composed) == ([0, 0, 1], [1.0, 0.5, 1.0], True)
     assert texts.parts[0].schedule is texts.parts[2].schedule
-    prompt, negative = texts.at(0)
+    prompt, negative = texts.at(0).prompt, texts.at(0).negative
     torch.testing.assert_close(prompt.hidden, rows_of(checkpoint, "a", "b", "a"))
     torch.testing.assert_close(negative.hidden, rows_of(checkpoint, "n", ""))
 
 
+def test_what_stays_the_same_over_the_calls_is_put_together_once(checkpoint: Any) -> None:
+    texts = told(checkpoint, ["[a:b:1]"], ["n"])
+    found = [texts.at(call) for call in range(4)]
+    assert found[0] is found[1]
+    assert found[2] is found[3]
+    assert found[1] is not found[2]
+    assert found[3].together is found[3].together
+
+
 def test_the_shorter_prompt_is_filled_with_the_empty_one(checkpoint: Any) -> None:
     texts = told(checkpoint, ["a BREAK b BREAK c"], ["n"], pad_texts=True)
-    _, negative = texts.at(0)
+    negative = texts.at(0).negative
     torch.testing.assert_close(negative.hidden[0], rows_of(checkpoint, "n", "", "").flatten(0, 1))
 
 
@@ -152,7 +161,7 @@ def test_kinds_with_a_pooled_text(kind: str, tmp_path: Path, monkeypatch: pytest
     folder = tiny_kinds.write_folder(tmp_path / "model", kind, tiny_kinds.make_models(kind))
     checkpoint = load_checkpoint(folder, torch.device("cpu"), torch.float32)
     texts = told(checkpoint, ["a (red:1.5) cat BREAK dog", ""], ["", "n"])
-    prompt, negative = texts.at(0)
+    prompt, negative = texts.at(0).prompt, texts.at(0).negative
     assert prompt.hidden.shape == (2, 154, 56 if kind == "sdxl" else 24)
     assert prompt.added["text_embeds"].shape == (2, 16)
     assert not negative.hidden[0].any()
