@@ -69,12 +69,14 @@ def euler_of_diffusers() -> Any:
 def own_loop(checkpoint: Any, steps: int, size: int) -> Any:
     """Return clean latents the plugin's way, with progress and previews as in a job."""
     from stable_core.sdk import Progress
-    from stable_core_sd.engine import Batch, StepReport, sample_latents
-    from stable_core_sd.plugin import Txt2ImgParams
+    from stable_core_sd.batches import Batch
+    from stable_core_sd.params import Txt2ImgParams
+    from stable_core_sd.passes import Pass, draw
+    from stable_core_sd.report import StepReport
 
-    params = Txt2ImgParams(cfg_scale=CFG_SCALE, sampler="Euler", steps=steps, seed=7)
+    params = Txt2ImgParams(cfg_scale=CFG_SCALE, sampler="Euler", steps=steps, seed=7, preview=False)
     batch = Batch([PROMPT], [NEGATIVE], [7], [0], (size, size))
-    return sample_latents(checkpoint, batch, params, StepReport(Progress(), params.steps, shows_preview=False))
+    return draw(Pass(checkpoint, params, StepReport(Progress(), params.steps)), batch)
 
 
 def compare(checkpoint: Any, steps: int, size: int, runs: int) -> dict[str, float]:

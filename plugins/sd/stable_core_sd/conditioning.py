@@ -24,7 +24,7 @@ from stable_core_sd.size_conditions import SizeConditions, added_conditions
 from stable_core_sd.text_schedule import EncodedSchedule, EncodedText, ScheduleEncoder
 
 if TYPE_CHECKING:
-    from stable_core_sd.engine import Batch
+    from stable_core_sd.batches import Batch
 
 
 @dataclass(frozen=True)

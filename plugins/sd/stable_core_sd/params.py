@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import pydantic
 from pydantic import model_validator
 
 from stable_core.sdk import Field, ModelFile, Params, Seed
 from stable_core_sd.names import find_scheduler, sampler_and_scheduler
+from stable_core_sd.steps import picture_steps
 
 SamplerLabel = Literal[
     "DPM++ 2M",
@@ -183,6 +185,17 @@ class VariationParams(Params):
     )
 
 
+class EachParams(Params):
+    """Own values for every picture of a run; the run ends with the shortest list, an empty one counts for nothing."""
+
+    prompts: list[str] = Field(default=[], description="The prompt of each picture, instead of the one")
+    negative_prompts: list[str] = Field(default=[], description="The negative prompt of each picture")
+    seeds: list[Annotated[int, pydantic.Field(ge=0)]] = Field(default=[], description="The seed of each picture")
+    variation_seeds: list[Annotated[int, pydantic.Field(ge=0)]] = Field(
+        default=[], description="The seed of the variation of each picture"
+    )
+
+
 class RunParams(Params):
     """The knobs that every run has, from text or from a picture."""
 
@@ -283,20 +296,36 @@ class RunParams(Params):
     schedule: ScheduleParams = Field(default=ScheduleParams(), advanced=True, description="Spacing of the noise levels")
     unipc: UniPCParams = Field(default=UniPCParams(), advanced=True, description="The sampler UniPC alone")
     variation: VariationParams = Field(default=VariationParams(), description="A second seed, mixed in")
+    each: EachParams = Field(default=EachParams(), advanced=True, description="Own values for every picture")
 
     @model_validator(mode="before")
     @classmethod
     def _accept_other_names(cls, values: Any) -> Any:
-        """Take a sampler's aliases, any case, and names that hold the schedule too: `DPM++ 2M Karras`."""
-        if not isinstance(values, dict) or not isinstance(values.get("sampler", ""), str):
-            return values
-        sampler = values.get("sampler", cls.model_fields["sampler"].default)
-        scheduler = values.get("scheduler", cls.model_fields["scheduler"].default)
-        if not isinstance(scheduler, str) or find_scheduler(scheduler) is None:
-            return values
-        labels = sampler_and_scheduler(sampler, scheduler, convert_automatic=False)
-        return {**values, "sampler": labels[0], "scheduler": labels[1]} if labels else values
+        return with_labels(values, cls.model_fields["sampler"].default, cls.model_fields["scheduler"].default)
 
+
+def with_labels(values: Any, sampler: str, scheduler: str) -> Any:
+    """Return params with the labels of the sampler and the scheduler they mean; what cannot be read stays as it is.
+
+    Aliases, any case, and names that hold the schedule too are taken: `DPM++ 2M Karras`.
+
+    Args:
+        sampler, scheduler: what holds where `values` has none.
+    """
+    if not isinstance(values, dict):
+        return values
+    names = values.get("sampler", sampler), values.get("scheduler", scheduler)
+    if not all(isinstance(name, str) for name in names) or (names[1] and find_scheduler(names[1]) is None):
+        return values
+    labels = sampler_and_scheduler(*names, convert_automatic=False)
+    if labels is None:
+        return values
+    is_default = not names[1] and labels[1] == "Automatic"
+    return {**values, "sampler": labels[0], "scheduler": names[1] if is_default else labels[1]}
+
+
+UpscalerName = Annotated[str, ModelFile("upscale_models")]
+UPSCALERS_WITHOUT_FILE = ["None", "Lanczos", "Nearest"]
 
 LATENT_UPSCALERS = (
     "Latent",
@@ -312,20 +341,27 @@ class HiresParams(Params):
     """A second pass that enlarges the picture and draws it again."""
 
     enabled: bool = Field(default=False, description="Make the picture, enlarge it and draw it again at that size")
-    scale: float = Field(default=2, ge=1, le=8, component="slider", description="How much larger the picture gets")
+    scale: float = Field(default=2.0, ge=1, le=8, component="slider", description="How much larger the picture gets")
     width: int = Field(default=0, ge=0, le=8192, unit="px", description="Width to reach instead; 0 follows the scale")
     height: int = Field(default=0, ge=0, le=8192, unit="px", description="Height to reach instead; 0 follows the scale")
-    upscaler: str = Field(
+    upscaler: UpscalerName = Field(
         default="Latent",
-        examples=[*LATENT_UPSCALERS, "Lanczos", "Nearest"],
+        examples=[*LATENT_UPSCALERS, *UPSCALERS_WITHOUT_FILE],
         description="What enlarges: the Latent kinds need a denoising strength above 0.5, the others keep the picture",
     )
     denoising_strength: float = Field(
         default=0.7, ge=0, le=1, component="slider", description="How much the second pass may change; 1 is everything"
     )
     steps: int = Field(default=0, ge=0, le=150, description="Steps of the second pass; 0 takes as many as the first")
-    sampler: str = Field(default="", advanced=True, description="Sampler of the second pass; empty is the first's")
-    scheduler: str = Field(
+    size_is_target: bool = Field(
+        default=False,
+        advanced=True,
+        description="Width and height are those of the finished picture, as until 2022; the first pass is smaller",
+    )
+    sampler: SamplerLabel | Literal[""] = Field(
+        default="", advanced=True, description="Sampler of the second pass; empty is the first's"
+    )
+    scheduler: SchedulerLabel | Literal[""] = Field(
         default="", advanced=True, description="Schedule type of the second pass; empty is the first's"
     )
     checkpoint: Annotated[str, ModelFile("checkpoints")] = Field(
@@ -341,11 +377,21 @@ class HiresParams(Params):
         description="Negative prompt of the second pass; empty is the first's",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_other_names(cls, values: Any) -> Any:
+        return with_labels(values, "", "")
+
 
 class Txt2ImgParams(RunParams):
     """The knobs of a run from text."""
 
     hires: HiresParams = Field(default=HiresParams(), description="Draw large pictures in two passes")
+
+    @property
+    def total_steps(self) -> int:
+        """Return the steps of all passes of all batches."""
+        return self.batch_count * (self.steps + (self.hires.steps or self.steps) * self.hires.enabled)
 
 
 class InpaintParams(Params):
@@ -377,6 +423,25 @@ class InpaintParams(Params):
 class Img2ImgParams(RunParams):
     """The knobs of a run from a picture."""
 
+    width: int = Field(
+        default=0,
+        ge=0,
+        le=4096,
+        multiple_of=8,
+        unit="px",
+        group="Size",
+        description="Width of the result; 0 is the picture's own, or the model's where only the masked part is drawn",
+    )
+    height: int = Field(
+        default=0,
+        ge=0,
+        le=4096,
+        multiple_of=8,
+        unit="px",
+        group="Size",
+        description="Height of the result; 0 is the picture's own, or the model's where only the masked part is drawn",
+    )
+
     denoising_strength: float = Field(
         default=0.75,
         ge=0,
@@ -387,6 +452,13 @@ class Img2ImgParams(RunParams):
     )
     resize_mode: Literal["Just resize", "Crop and resize", "Resize and fill", "Just resize (latent upscale)"] = Field(
         default="Just resize", group="Size", description="How the picture is brought to the size"
+    )
+    upscaler: UpscalerName = Field(
+        default="None",
+        examples=UPSCALERS_WITHOUT_FILE,
+        advanced=True,
+        group="Size",
+        description="What enlarges a picture that is smaller than the run, before it is resampled to the size",
     )
     image_cfg_scale: float = Field(
         default=1.5,
@@ -414,9 +486,10 @@ class Img2ImgParams(RunParams):
     )
     inpaint: InpaintParams = Field(default=InpaintParams(), description="What happens to the masked part")
 
-
-UpscalerName = Annotated[str, ModelFile("upscale_models")]
-UPSCALERS_WITHOUT_FILE = ["None", "Lanczos", "Nearest"]
+    @property
+    def total_steps(self) -> int:
+        """Return the steps of all batches."""
+        return self.batch_count * (picture_steps(self.steps, self.denoising_strength, self.exact_steps).done + 1)
 
 
 class UpscaleParams(Params):

@@ -13,7 +13,7 @@ from types import ModuleType
 from stable_core.sdk import Data, File, Image, Plugin, Progress, Text
 from stable_core_sd import style_files
 from stable_core_sd.checkpoint_list import list_models
-from stable_core_sd.params import Txt2ImgParams, UpscaleParams
+from stable_core_sd.params import Img2ImgParams, Txt2ImgParams, UpscaleParams
 from stable_core_sd.params_models import CheckpointInfoParams, CheckpointsParams, MergeParams
 from stable_core_sd.params_prompts import StyleListParams, StyleNameParams, StyleParams, TokenizeParams
 from stable_core_sd.params_training import (
@@ -22,6 +22,7 @@ from stable_core_sd.params_training import (
     TrainHypernetworkParams,
     TrainingPictures,
 )
+from stable_core_sd.ports import Picture
 from stable_core_sd.prompt.styles import Style
 from stable_core_sd.settings import SdSettings
 
@@ -31,8 +32,15 @@ plugin = Plugin("sd", settings=SdSettings, models=Path(__file__).parent / "model
 @plugin.job
 def txt2img(prompt: Text, params: Txt2ImgParams, progress: Progress) -> Iterator[Image]:
     """Make pictures from a text prompt."""
-    progress(0, params.steps, "Starting PyTorch")
+    progress(0, params.total_steps, "Starting PyTorch")
     yield from _module("engine").generate(prompt, params, progress, plugin.settings)
+
+
+@plugin.job
+def img2img(picture: Picture, params: Img2ImgParams, progress: Progress) -> Iterator[Image]:
+    """Change a picture, or the part of it that is white in the mask, as a prompt says."""
+    progress(0, params.total_steps, "Starting PyTorch")
+    yield from _module("engine").repaint(picture, params, progress, plugin.settings)
 
 
 @plugin.job

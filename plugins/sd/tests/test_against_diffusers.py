@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from stable_core.sdk import Progress
+from stable_core_sd.batches import Batch
 from stable_core_sd.checkpoint_store import get_checkpoint
-from stable_core_sd.engine import Batch, StepReport, sample_latents
 from stable_core_sd.params import TextParams, Txt2ImgParams
+from stable_core_sd.passes import Pass, draw
 from stable_core_sd.prompt.editing import StepCount
+from stable_core_sd.report import StepReport
 from stable_core_sd.text_schedule import ScheduleEncoder
 
 PROMPT, NEGATIVE, SIZE = "a red circle", "a blue square", (64, 48)
@@ -51,9 +53,9 @@ def test_euler_runs_equal_those_of_diffusers(
 ) -> None:
     checkpoint = get_checkpoint(models_folder / "checkpoints" / "tiny")
     guided = {"cfg_scale": CFG_SCALE}
-    params = Txt2ImgParams(sampler="Euler", scheduler=scheduler, steps=steps, **guided)
+    params = Txt2ImgParams(sampler="Euler", scheduler=scheduler, steps=steps, preview=False, **guided)
     batch = Batch([PROMPT], [NEGATIVE], [7], [0], SIZE)
-    found = sample_latents(checkpoint, batch, params, StepReport(Progress(), params.steps, shows_preview=False))
+    found = draw(Pass(checkpoint, params, StepReport(Progress(), params.steps)), batch)
     expected = latents_of_diffusers(checkpoint, steps, **options)
     assert found.shape == expected.shape == (1, 4, 6, 8)
     assert torch.allclose(found, expected, atol=2e-3 * float(expected.abs().max()))

@@ -50,8 +50,8 @@ def lay_over(picture: Image.Image, original: Image.Image, mask: Image.Image) -> 
 
     All three have one size. Where the mask is black, the pixels are those of the original, bit by bit.
     """
-    over = original.convert("RGBA")
-    over.putalpha(ImageOps.invert(mask))
+    over = Image.new("RGBa", original.size)
+    over.paste(original.convert("RGBA").convert("RGBa"), mask=ImageOps.invert(mask))
     under = picture.convert("RGBA")
-    under.alpha_composite(over)
+    under.alpha_composite(over.convert("RGBA"))
     return under.convert("RGB")

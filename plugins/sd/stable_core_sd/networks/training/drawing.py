@@ -10,8 +10,8 @@ from PIL import Image
 
 from stable_core_sd.conditioning import Conditioning, Part, count_steps
 from stable_core_sd.denoiser import Denoiser
-from stable_core_sd.engine import decode_image
 from stable_core_sd.guidance import plan_guidance
+from stable_core_sd.latents import decode_latents
 from stable_core_sd.networks.embedding import Embedding
 from stable_core_sd.noise import ImageNoise
 from stable_core_sd.params import Txt2ImgParams
@@ -39,4 +39,4 @@ def draw_picture(checkpoint: Any, prompt: str, seed: int, embeddings: Mapping[st
     latents = sample(
         plan, Denoiser(checkpoint, texts, plan_guidance(params, plan), plan.table), start_from_noise(plan, noise), noise
     )
-    return decode_image(checkpoint, latents[0])
+    return decode_latents(checkpoint, latents[0])

@@ -1,0 +1,79 @@
+"""What a run from a picture adds to one from text: its size, the latents it starts with, what is told about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from stable_core_sd.batches import Batch
+from stable_core_sd.images.resizing import Size
+from stable_core_sd.images.source import Source
+from stable_core_sd.inpaint import Keep, latent_mask, masked_content
+from stable_core_sd.latents import encode_image
+from stable_core_sd.params import Img2ImgParams
+from stable_core_sd.passes import Pass, Start, batch_noise, latent_shape
+from stable_core_sd.ports import Picture
+
+MAX_SIDE = 4096
+
+
+def run_size(given: Picture, params: Img2ImgParams, native: int) -> Size:
+    """Return the size that is drawn, both sides multiples of 8 pixels.
+
+    Where none is given it is that of the picture, or the model's own if only the masked part is drawn.
+    """
+    if given.mask is not None and params.inpaint.area == "Only masked":
+        own = native, native
+    else:
+        own = _drawable(given.image.width), _drawable(given.image.height)
+    return params.width or own[0], params.height or own[1]
+
+
+def _drawable(side: int) -> int:
+    return min(max(side // 8 * 8, 8), MAX_SIDE)
+
+
+@torch.inference_mode()
+def encode_source(one: Pass, source: Source, params: Img2ImgParams, size: Size) -> torch.Tensor:
+    """Return the latents of the picture, of shape (1, channels, height / 8, width / 8) for the size of the run."""
+    with one.tiled():
+        latents = encode_image(one.checkpoint, source.start)
+    if params.resize_mode == "Just resize (latent upscale)":
+        rows, columns = latent_shape(one.checkpoint, size)[1:]
+        latents = torch.nn.functional.interpolate(latents, size=(rows, columns), mode="bilinear")
+    return latents
+
+
+def start_of(one: Pass, init: torch.Tensor, source: Source, params: Img2ImgParams, batch: Batch) -> Start:
+    """Return what the pass of one batch starts with; `init` is what `encode_source` returned."""
+    latents, keep = init.expand(len(batch), -1, -1, -1), None
+    if source.latent_mask is not None:
+        knobs = params.inpaint
+        paint = latent_mask(source.latent_mask, latents, knobs.round_mask)
+        noise = batch_noise(one, batch, (init.shape[1], init.shape[2], init.shape[3]))
+        latents = masked_content(latents, paint, knobs.fill, noise)
+        keep = Keep(latents, paint)
+    return Start(
+        latents, params.denoising_strength, params.exact_steps, params.noise_multiplier, params.extra_noise, keep
+    )
+
+
+def pairs(params: Img2ImgParams, source: Source) -> dict[str, Any]:
+    """Return the generation data of a run from a picture."""
+    told: dict[str, Any] = {
+        "Denoising strength": params.denoising_strength,
+        "Noise multiplier": params.noise_multiplier if params.noise_multiplier != 1 else None,
+        "Extra noise": params.extra_noise or None,
+    }
+    if source.mask is None:
+        return told
+    knobs = params.inpaint
+    blur_x, blur_y = knobs.mask_blur_x, knobs.mask_blur_y
+    return told | {
+        "Mask mode": "Inpaint not masked" if knobs.invert else None,
+        "Mask blur": blur_x if blur_x == blur_y else f"{blur_x}x{blur_y}",
+        "Masked content": knobs.fill if knobs.fill != "original" else None,
+        "Inpaint area": knobs.area if source.region else None,
+        "Masked area padding": knobs.padding if source.region else None,
+    }

@@ -1,0 +1,142 @@
+"""One pass with a model, from a batch of prompts and seeds to clean latents, from noise or from other latents.
+
+What a run is made of, and what becomes of the latents, is known to engine.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from stable_core_sd import preview
+from stable_core_sd.batches import Batch
+from stable_core_sd.checkpoint import Checkpoint
+from stable_core_sd.conditioning import condition
+from stable_core_sd.denoiser import Denoiser
+from stable_core_sd.guidance import plan_guidance
+from stable_core_sd.inpaint import Keep
+from stable_core_sd.names import find_sampler
+from stable_core_sd.noise import ImageNoise, image_noise
+from stable_core_sd.params import RunParams
+from stable_core_sd.prompt.editing import StepCount
+from stable_core_sd.report import Show, StepReport
+from stable_core_sd.samplers import Denoise
+from stable_core_sd.sampling import (
+    SamplingPlan,
+    plan_from_latents,
+    plan_sampling,
+    sample,
+    start_from_latents,
+    start_from_noise,
+)
+from stable_core_sd.tiling import tiled
+
+
+@dataclass(frozen=True)
+class Start:
+    """Latents that a pass starts with instead of pure noise.
+
+    Attributes:
+        latents: of shape (batch, channels, height / 8, width / 8), or of one picture for the whole batch.
+        strength: how much may change, 0 to 1.
+        is_exact: all steps are made, not only the share `strength` of them.
+        noise_multiplier: how strong the noise on the latents is.
+        extra_noise: how much of the same noise is added once more.
+        keep: what stays as it is; None is nothing.
+        calls_before: how often the pass before called the model, if there was one: edits of prompts count on.
+    """
+
+    latents: torch.Tensor
+    strength: float
+    is_exact: bool = False
+    noise_multiplier: float = 1.0
+    extra_noise: float = 0.0
+    keep: Keep | None = None
+    calls_before: int | None = None
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The model, the knobs and the report of one pass."""
+
+    checkpoint: Checkpoint
+    params: RunParams
+    report: StepReport
+
+    @property
+    def is_xl(self) -> bool:
+        """Return whether the model is a Stable Diffusion XL."""
+        return self.checkpoint.kind.size_numbers > 0
+
+    def tiled(self) -> AbstractContextManager[None]:
+        """Let the models wrap around the edges inside, if the run wants that."""
+        return tiled(self.checkpoint.unet, self.checkpoint.vae, is_on=self.params.tiling)
+
+
+def latent_shape(checkpoint: Checkpoint, size: tuple[int, int]) -> tuple[int, int, int]:
+    """Return the shape (channels, height / 8, width / 8) of the latents of a picture of `size` (width, height)."""
+    return checkpoint.latent_channels, size[1] // checkpoint.factor, size[0] // checkpoint.factor
+
+
+def latent_size(checkpoint: Checkpoint, latents: torch.Tensor) -> tuple[int, int]:
+    """Return the size (width, height) in pixels of the pictures of latents."""
+    return latents.shape[-1] * checkpoint.factor, latents.shape[-2] * checkpoint.factor
+
+
+def batch_noise(one: Pass, batch: Batch, shape: tuple[int, int, int]) -> ImageNoise:
+    """Return fresh generators for the pictures of a batch; `shape` is (channels, height / 8, width / 8)."""
+    return image_noise(one.params, shape, batch.seeds, batch.subseeds, one.checkpoint.device)
+
+
+@torch.inference_mode()
+def draw(one: Pass, batch: Batch) -> torch.Tensor:
+    """Return clean latents, (pictures, channels, height / 8, width / 8), made from nothing but noise."""
+    plan = plan_sampling(one.params, one.checkpoint.sigma_table, one.is_xl)
+    noise = batch_noise(one, batch, latent_shape(one.checkpoint, batch.size))
+    count = StepCount(model_calls(one.params), None, one.params.text.old_editing)
+    denoise = batch_denoiser(one, batch, plan, count)
+    return _sample(one, plan, denoise, start_from_noise(plan, noise), noise)
+
+
+@torch.inference_mode()
+def redraw(one: Pass, batch: Batch, start: Start) -> torch.Tensor:
+    """Return clean latents, (pictures, channels, height / 8, width / 8), made from those of `start`."""
+    latents = start.latents.expand(len(batch), -1, -1, -1)
+    plan = plan_from_latents(one.params, one.checkpoint.sigma_table, start.strength, start.is_exact, one.is_xl)
+    if not plan.sigmas:
+        return latents
+    channels, height, width = latents.shape[1:]
+    noise = batch_noise(one, batch, (channels, height, width))
+    x = start_from_latents(plan, latents, noise, start.noise_multiplier, start.extra_noise)
+    calls, is_second = model_calls(one.params), start.calls_before is not None
+    count = StepCount(start.calls_before or calls, calls if is_second else None, one.params.text.old_editing)
+    denoise = batch_denoiser(one, batch, plan, count)
+    if start.keep is None:
+        return _sample(one, plan, denoise, x, noise)
+    return start.keep.blend(_sample(one, plan, start.keep.around(denoise, plan.sampler.walks_timesteps), x, noise))
+
+
+def batch_denoiser(one: Pass, batch: Batch, plan: SamplingPlan, count: StepCount) -> Denoise:
+    """Return what guesses the clean latents of a batch; `count` is the steps that edits of prompts are counted in."""
+    texts = condition(one.checkpoint, one.params, batch, count)
+    denoiser = Denoiser(one.checkpoint, texts, plan_guidance(one.params, plan), plan.table)
+    return denoiser.both if plan.sampler.needs_unconditional else denoiser
+
+
+def model_calls(params: RunParams) -> int:
+    """Return how often a pass with these knobs calls the model, if it makes all its steps."""
+    sampler = find_sampler(params.sampler)
+    return params.steps * (2 if sampler is not None and sampler.is_second_order else 1)
+
+
+def _sample(one: Pass, plan: SamplingPlan, denoise: Denoise, x: torch.Tensor, noise: ImageNoise) -> torch.Tensor:
+    show: Show | None = None
+    if one.params.preview:
+        show = partial(preview.preview_image, factors=one.checkpoint.rgb_factors, factor=one.checkpoint.factor)
+    with one.tiled():
+        latents = sample(plan, denoise, x, noise, partial(one.report.step, plan.steps, show))
+    one.report.done += plan.steps
+    return latents

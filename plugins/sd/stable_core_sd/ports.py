@@ -1,0 +1,22 @@
+"""What jobs take on their wires where it is more than three things. What they are set to is in params."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stable_core.sdk import Image, Mask, Text
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to change.
+
+    Attributes:
+        mask: white is changed; without one it is everything.
+        latent_mask: where the latents are changed, if not where `mask` is white, which then says what is seen of it.
+    """
+
+    image: Image
+    prompt: Text
+    mask: Mask | None = None
+    latent_mask: Mask | None = None

@@ -1,0 +1,34 @@
+"""The progress of a run: the steps of all its passes as one count, with previews. How one looks is in preview."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from PIL import Image
+
+from stable_core.sdk import Progress
+from stable_core_sd.samplers import Step
+
+Show = Callable[[torch.Tensor], Image.Image]
+"""Makes a small picture of guesses of shape (batch, channels, height / 8, width / 8)."""
+
+
+class StepReport:
+    """Reports every step of a run of `total` steps.
+
+    Attributes:
+        done: the steps of the passes that have ended.
+    """
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def say(self, message: str) -> None:
+        """Report what happens between two steps."""
+        self.progress(self.done, self.total, message)
+
+    def step(self, counted: int, show: Show | None, index: int, step: Step) -> None:
+        """Report one step of a pass that counts for `counted`; samplers may make more or fewer."""
+        done = self.done + int(counted * step.done + 1e-6)
+        self.progress(done, self.total, preview=(lambda: show(step.denoised)) if show else None)
