@@ -36,6 +36,13 @@ class LearningParams(Params):
         default="once",
         description="Which of the likely latents stands for a picture: one, the likeliest, always others",
     )
+    noise_from: float = Field(
+        default=0,
+        ge=0,
+        le=0.99,
+        description="Show only pictures with more noise than this share of the levels: 0.5 learns how things look "
+        "at large sooner, and no detail",
+    )
     alpha_as_weight: bool = Field(
         default=False, description="Learn more from what is opaque, less from what is transparent"
     )

@@ -206,6 +206,20 @@ def test_latents_are_one_the_likeliest_or_always_others(checkpoint: Any, samplin
     assert torch.equal(first, lesson.batch(0).latents[0])
 
 
+def test_the_lowest_noise_levels_can_be_left_out(checkpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    forward = checkpoint.unet.forward
+
+    def listen(x: torch.Tensor, timesteps: torch.Tensor, **more: Any) -> Any:
+        asked.extend(timesteps.tolist())
+        return forward(x, timesteps, **more)
+
+    monkeypatch.setattr(checkpoint.unet, "forward", listen)
+    learn(learning={"noise_from": 0.9, "batch_size": 3})
+    assert len(asked) == 12
+    assert all(900 <= timestep < 1000 for timestep in asked)
+
+
 def test_opaque_parts_count_more_when_asked_for(checkpoint: Any) -> None:
     picture = Image.new("RGBA", (64, 64), (255, 0, 0, 55))
     picture.paste((255, 0, 0, 255), (0, 0, 32, 64))

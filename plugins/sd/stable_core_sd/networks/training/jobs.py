@@ -166,6 +166,7 @@ def _prepare_lesson(checkpoint: Any, pictures: Pictures, params: TrainingParams)
         tags=TagRules(words.shuffle_tags, words.tag_dropout),
         latent_sampling=params.learning.latent_sampling,
         seed=params.seed,
+        noise_from=params.learning.noise_from,
         preview_prompt=params.on_the_way.preview_prompt,
         preview_seed=params.on_the_way.preview_seed,
     )

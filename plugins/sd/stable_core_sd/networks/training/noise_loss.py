@@ -14,10 +14,12 @@ from torch import Tensor
 class NoiseLoss:
     """The mean squared error of the guess at a random time, with random noise."""
 
-    def __init__(self, checkpoint: Any) -> None:
+    def __init__(self, checkpoint: Any, noise_from: float = 0.0) -> None:
+        """Take the share of the noise levels, from the lowest, that are left out."""
         self._unet = checkpoint.unet
         self._predicts_v = checkpoint.prediction_type == "v_prediction"
         self._sigmas = torch.tensor(checkpoint.sigma_table.sigmas)
+        self._first = int(noise_from * len(self._sigmas))
 
     def __call__(
         self, latents: Tensor, context: Tensor, generator: torch.Generator, weight: Tensor | None = None
@@ -30,7 +32,7 @@ class NoiseLoss:
             generator: on the CPU, so that a training is the same on every machine.
             weight: how much each latent pixel counts, of shape (batch, 1, height, width).
         """
-        timesteps = torch.randint(len(self._sigmas), (len(latents),), generator=generator)
+        timesteps = torch.randint(self._first, len(self._sigmas), (len(latents),), generator=generator)
         noise = torch.randn(latents.shape, generator=generator).to(latents.device)
         sigmas = self._sigmas[timesteps].to(latents.device)[:, None, None, None]
         share = (sigmas**2 + 1).rsqrt()  # of the clean latents; that of the noise is sigma times as much

@@ -35,6 +35,7 @@ class Lesson:
     tags: TagRules
     latent_sampling: LatentSampling
     seed: int
+    noise_from: float = 0.0
     preview_prompt: str = ""
     preview_seed: int = 0
 
@@ -85,7 +86,7 @@ def embedding_trainee(checkpoint: Any, lesson: Lesson, vectors: Vectors, facts: 
         facts: more fields of `Embedding`, for its file.
     """
     learnt = {width: nn.Parameter(one.clone()) for width, one in vectors.items()}
-    noise_loss = NoiseLoss(checkpoint)
+    noise_loss = NoiseLoss(checkpoint, lesson.noise_from)
 
     def loss(index: int) -> Tensor:
         batch = lesson.batch(index)
@@ -107,7 +108,7 @@ def embedding_trainee(checkpoint: Any, lesson: Lesson, vectors: Vectors, facts: 
 def hypernetwork_trainee(checkpoint: Any, lesson: Lesson, network: Hypernetwork) -> Trainee:
     """Return a hypernetwork that learns from a lesson; texts are encoded once if they do not vary."""
     parameters = [one for pair in network.modules.values() for module in pair for one in module.parameters()]
-    noise_loss, encode = NoiseLoss(checkpoint), _text_cache(checkpoint)
+    noise_loss, encode = NoiseLoss(checkpoint, lesson.noise_from), _text_cache(checkpoint)
     for pair in network.modules.values():
         for module in pair:
             module.to(checkpoint.device).train().requires_grad_()
