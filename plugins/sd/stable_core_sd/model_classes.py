@@ -1,7 +1,7 @@
 """diffusers' UNet and VAE classes, imported here only, in a fraction of the usual time. No weights are touched.
 
 `import diffusers` the usual way takes longer than `import torch`: it imports all models it knows, the machinery of
-`torch.compile` and, where it is installed, transformers. A run needs none of these, and a person waits for the first
+`torch.compile`, transformers and accelerate. A run needs none of these, and a person waits for the first
 picture of every new worker. Nothing is ever downloaded: the libraries are told to stay offline.
 """
 
@@ -29,10 +29,10 @@ _PACKAGES_OF_ALL_MODELS = ("diffusers.models.autoencoders", "diffusers.models.tr
 def lean_imports() -> Iterator[None]:
     """Leave out, for the imports inside, what no run needs; afterwards all of it can be imported as usual.
 
-    Three things stand in: an empty `torch._dynamo` whose decorators do nothing, no transformers, and packages that do
-    not import all their modules.
+    These stand in: an empty `torch._dynamo` whose decorators do nothing, nothing for transformers and accelerate, and
+    packages that do not import all their modules.
     """
-    stand_ins: dict[str, Any] = {"torch._dynamo": _without_compiler(), "transformers": None}
+    stand_ins: dict[str, Any] = {"torch._dynamo": _without_compiler(), "transformers": None, "accelerate": None}
     stand_ins |= {name: _bare_package(name) for name in _PACKAGES_OF_ALL_MODELS}
     stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
     sys.modules.update(stand_ins)

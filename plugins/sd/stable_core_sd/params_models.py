@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from stable_core.sdk import Field, ModelFile, Params
+from stable_core.sdk import Field, ModelFile, Params, Seed
 
 Checkpoint = Annotated[str, ModelFile("checkpoints")]
 MergeMethod = Literal["Weighted sum", "Add difference", "No interpolation"]
@@ -79,3 +79,27 @@ class CheckpointInfoParams(Params):
     """The knobs of the facts about a checkpoint."""
 
     checkpoint: Checkpoint = Field(default="nano", description="The model to look at")
+
+
+class DiffusersParams(Params):
+    """The knobs that most pipelines of diffusers share; all others go into `arguments`."""
+
+    model: Checkpoint = Field(default="nano", description="A folder of any text-to-image pipeline of diffusers")
+    negative_prompt: str = Field(
+        default="", component="textarea", group="Prompt", description="What the picture should not show, if it can"
+    )
+    steps: int = Field(default=20, ge=1, le=1000, component="slider", description="Denoising steps")
+    seed: Seed = Field(default=-1, description="The same seed makes the same picture again; -1 takes a random one")
+    width: int = Field(default=0, ge=0, le=8192, unit="px", group="Size", description="0 is the pipeline's own width")
+    height: int = Field(default=0, ge=0, le=8192, unit="px", group="Size", description="0 is the pipeline's own height")
+    batch_size: int = Field(default=1, ge=1, le=64, group="Size", description="Pictures made at once")
+    arguments: dict[str, Any] = Field(
+        default={},
+        description="More arguments of the pipeline's call, such as guidance_scale; sd.diffusers_schema lists them",
+    )
+
+
+class DiffusersSchemaParams(Params):
+    """The knobs of the description of a pipeline."""
+
+    model: Checkpoint = Field(default="nano", description="A folder of any text-to-image pipeline of diffusers")

@@ -14,7 +14,13 @@ from stable_core.sdk import Data, File, Image, Plugin, Progress, Text
 from stable_core_sd import style_files
 from stable_core_sd.checkpoint_list import list_models
 from stable_core_sd.params import Img2ImgParams, Txt2ImgParams, UpscaleParams
-from stable_core_sd.params_models import CheckpointInfoParams, CheckpointsParams, MergeParams
+from stable_core_sd.params_models import (
+    CheckpointInfoParams,
+    CheckpointsParams,
+    DiffusersParams,
+    DiffusersSchemaParams,
+    MergeParams,
+)
 from stable_core_sd.params_prompts import StyleListParams, StyleNameParams, StyleParams, TokenizeParams
 from stable_core_sd.params_training import (
     NetworkListParams,
@@ -62,6 +68,22 @@ def checkpoint_info(params: CheckpointInfoParams, progress: Progress) -> Data:
     """Tell the kind of one checkpoint, what it is for, its hashes and what its file says about itself."""
     progress(0, 1, "Starting PyTorch")
     found = _module("checkpoint_facts").describe_checkpoint(params.checkpoint)
+    progress(1, 1)
+    return Data(found)
+
+
+@plugin.job
+def diffusers(prompt: Text, params: DiffusersParams, progress: Progress) -> Iterator[Image]:
+    """Make pictures with any text-to-image pipeline of diffusers."""
+    progress(0, params.steps, "Starting PyTorch")
+    yield from _module("pipelines").make_pictures(prompt, params, progress, plugin.settings)
+
+
+@plugin.job(cached=False)
+def diffusers_schema(params: DiffusersSchemaParams, progress: Progress) -> Data:
+    """Describe the arguments that a pipeline of diffusers takes, as a JSON Schema."""
+    progress(0, 1, "Starting PyTorch")
+    found = _module("pipelines").describe_pipeline(params.model)
     progress(1, 1)
     return Data(found)
 
@@ -141,7 +163,7 @@ def hypernetworks(params: NetworkListParams, progress: Progress) -> Data:
 @plugin.unload
 def free_memory() -> None:
     """Give the memory of the loaded models back."""
-    for name in ("checkpoint_store", "upscale_models"):
+    for name in ("checkpoint_store", "pipelines", "upscale_models"):
         if f"{__package__}.{name}" in sys.modules:
             _module(name).unload()
 
