@@ -119,7 +119,8 @@ def find_prediction_type(path: Path, kind: Kind, tensors: TensorFiles) -> str | 
         return "v_prediction" if stated.startswith("v") else "epsilon"
     if "v_pred" in tensors:
         return "v_prediction"
-    if kind is not SD2 or tensors.metadata.get("global_step") == _STEPS_OF_SD2_BASE:
+    is_plain = tensors.shape(FIRST_WEIGHT)[1] == 4  # the inpainting model of this kind predicts noise
+    if kind is not SD2 or not is_plain or tensors.metadata.get("global_step") == _STEPS_OF_SD2_BASE:
         return "epsilon"
     return None
 

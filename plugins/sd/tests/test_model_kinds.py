@@ -10,10 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 import tiny_kinds
+from stable_core.sdk import Progress, Text
 from stable_core_sd import checkpoint, ldm_keys, model_classes, single_file
 from stable_core_sd.clip import ClipTextModel, Placed
 from stable_core_sd.diffusers_folder import read_json
 from stable_core_sd.model_kinds import REFINER, SD2, SDXL
+from stable_core_sd.params import Txt2ImgParams
+from stable_core_sd.plugin import txt2img
 from stable_core_sd.size_conditions import SizeConditions, added_conditions
 from stable_core_sd.text_encoding import zero_padded
 
@@ -185,6 +188,40 @@ def test_what_a_model_predicts_is_read(
     loaded = load(path)
     assert loaded.prediction_type == expected
     assert loaded.native_size == (96 * 8 if expected == "v_prediction" else 64)
+
+
+def test_an_inpainting_model_of_the_second_kind_predicts_noise(tiny_configs: Path) -> None:
+    tensors = tiny_kinds.single_file_tensors("sd21", tiny_kinds.make_models("sd21"))
+    path = tiny_configs / "inpainting.safetensors"
+    save_file({**tensors, single_file.FIRST_WEIGHT: torch.zeros(32, 9, 3, 3)}, path)
+    loaded = load(path)
+    assert (loaded.task, loaded.prediction_type) == ("inpainting", "epsilon")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_whole_run_follows_seed_and_prompt(
+    tiny_configs: Path, monkeypatch: pytest.MonkeyPatch, kind: str, is_file: bool
+) -> None:
+    monkeypatch.setenv("STABLE_CORE_MODELS", str(tiny_configs))
+    monkeypatch.setenv("STABLE_CORE_DEVICE", "cpu")
+    models, folder = tiny_kinds.make_models(kind), tiny_configs / "checkpoints"
+    folder.mkdir()
+    if is_file:
+        save_file(tiny_kinds.single_file_tensors(kind, models), folder / "model.safetensors")
+    else:
+        tiny_kinds.write_folder(folder / "model", kind, models)
+
+    def picture(prompt: str, **knobs: Any) -> bytes:
+        params = Txt2ImgParams(checkpoint="model", steps=2, width=64, height=48, **{"seed": 1, **knobs})
+        (made,) = txt2img(Text(prompt), params, Progress())
+        assert made.size == (64, 48)
+        return made.tobytes()
+
+    first = picture("a red circle")
+    assert picture("a red circle") == first
+    others = [picture("a blue square"), picture("a red circle", seed=2), picture("a red circle", negative_prompt="sun")]
+    assert len({first, *others}) == 4
 
 
 @pytest.mark.parametrize(("bias", "expected"), [(0.4, "epsilon"), (-2.0, "v_prediction")])
