@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stable_core_sd.checkpoint import Checkpoint
-from stable_core_sd.conditioning import CallTexts, Conditioning
+from stable_core_sd.conditioning import CallTexts, Conditioning, Told
 from stable_core_sd.guidance import Guidance
 from stable_core_sd.schedules import SigmaTable
 
@@ -24,17 +24,23 @@ class Denoiser:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, conditioning: Conditioning, guidance: Guidance, table: SigmaTable | None = None
+        self,
+        checkpoint: Checkpoint,
+        conditioning: Conditioning,
+        guidance: Guidance,
+        table: SigmaTable | None = None,
+        beside: Tensor | None = None,
     ) -> None:
         """Take the texts of one pass; they are looked up by the number of calls so far.
 
         Args:
             table: the timesteps that the model is asked about, if they are not those of the checkpoint.
+            beside: channels that the model sees beside the latents, (batch or 1, channels, height / 8, width / 8).
         """
         self.unet, self.table = checkpoint.unet, table or checkpoint.sigma_table
         self.dtype = checkpoint.unet.dtype  # asking a model for it looks at every weight
         self.predicts_v = checkpoint.prediction_type == "v_prediction"
-        self.conditioning, self.guidance = conditioning, guidance
+        self.conditioning, self.guidance, self.beside = conditioning, guidance, beside
         self.is_guided = guidance.scale != 1 or conditioning.is_composed
         self.calls = 0
 
@@ -67,20 +73,26 @@ class Denoiser:
 
     def predict(self, x: Tensor, sigma: float, texts: CallTexts, needs_negative: bool) -> Tensor:
         """Return what the model makes of each part's picture and then, if it is needed, of every picture."""
-        scaled = (x * (1 / math.sqrt(sigma**2 + 1))).to(self.dtype)
-        runs = [(self.spread(scaled), texts.prompt)]
+        seen = self.see(x, sigma, self.beside)
+        runs = [(self.spread(seen), texts.prompt)]
         if needs_negative:
-            runs.append((scaled, texts.negative))
+            runs.append((seen, texts.negative))
             if texts.together is not None:
                 runs = [(torch.cat([part for part, _ in runs]), texts.together)]
-        timestep = torch.tensor([self.table.timestep(sigma)], device=x.device)
-        made = [
-            self.unet(
-                part, timestep, encoder_hidden_states=told.hidden, added_cond_kwargs=told.added, return_dict=False
-            )[0]
-            for part, told in runs
-        ]
-        return torch.cat(made).float()
+        return torch.cat([self.ask(part, told, sigma) for part, told in runs])
+
+    def see(self, x: Tensor, sigma: float, beside: Tensor | None) -> Tensor:
+        """Return what the model sees of noisy latents: scaled to variance one, with the channels beside them."""
+        scaled = (x * (1 / math.sqrt(sigma**2 + 1))).to(self.dtype)
+        return scaled if beside is None else torch.cat([scaled, beside.to(self.dtype).expand(len(x), -1, -1, -1)], 1)
+
+    def ask(self, seen: Tensor, told: Told, sigma: float) -> Tensor:
+        """Return the model's prediction, float32, for what it sees, with a text for each row."""
+        timestep = torch.tensor([self.table.timestep(sigma)], device=seen.device)
+        made: Tensor = self.unet(
+            seen, timestep, encoder_hidden_states=told.hidden, added_cond_kwargs=told.added, return_dict=False
+        )[0]
+        return made.float()
 
     def spread(self, x: Tensor) -> Tensor:
         """Return pictures, (batch, …), once for each part of their prompts."""

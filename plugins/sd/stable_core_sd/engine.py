@@ -24,6 +24,8 @@ from stable_core_sd.report import StepReport
 from stable_core_sd.settings import SdSettings
 from stable_core_sd.upscale_models import upscaler
 
+BLANK_MASK = "The mask is blank, so the whole picture was changed."
+
 
 def generate(
     prompt: str, params: Txt2ImgParams, progress: Progress, settings: SdSettings | None = None
@@ -63,11 +65,15 @@ def repaint(
     one = Pass(load(params, report, settings or SdSettings()), params, report)
     size = img2img.run_size(given, params, one.checkpoint.native_size)
     source = prepare_source(given, params, size, upscaler(params.upscaler))
-    init = img2img.encode_source(one, source, params, size)
+    notes = [BLANK_MASK] if given.mask is not None and source.mask is None else []
+    encoded = img2img.encode_source(one, source, params, size)
     for batch in batches(given.prompt, params, size):
-        latents = redraw(one, batch, img2img.start_of(one, init, source, params, batch))
+        latents = redraw(one, batch, img2img.start_of(one, encoded, source, params, batch))
         for index, picture in enumerate(decoded(one, latents)):
-            yield with_infotext(source.finish(picture, params), one, batch, index, img2img.pairs(params, source))
+            told = img2img.pairs(params, source, one.checkpoint.task)
+            finished = source.finish(picture, params)
+            finished.info |= {"notes": notes} if notes else {}
+            yield with_infotext(finished, one, batch, index, told)
 
 
 def load(params: RunParams, report: StepReport, settings: SdSettings) -> Checkpoint:

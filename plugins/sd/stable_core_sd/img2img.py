@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from stable_core_sd.batches import Batch
+from stable_core_sd.beside import beside_picture
 from stable_core_sd.images.resizing import Size
 from stable_core_sd.images.source import Source
 from stable_core_sd.inpaint import Keep, latent_mask, masked_content
@@ -34,35 +35,56 @@ def _drawable(side: int) -> int:
     return min(max(side // 8 * 8, 8), MAX_SIDE)
 
 
+class Encoded(NamedTuple):
+    """What the models see of a picture.
+
+    Attributes:
+        latents: of shape (1, channels, height / 8, width / 8) for the size of the run.
+        beside: what inpainting and instruct-pix2pix models see beside them.
+    """
+
+    latents: torch.Tensor
+    beside: torch.Tensor | None
+
+
 @torch.inference_mode()
-def encode_source(one: Pass, source: Source, params: Img2ImgParams, size: Size) -> torch.Tensor:
-    """Return the latents of the picture, of shape (1, channels, height / 8, width / 8) for the size of the run."""
+def encode_source(one: Pass, source: Source, params: Img2ImgParams, size: Size) -> Encoded:
+    """Return what the models see of the picture."""
     with one.tiled():
         latents = encode_image(one.checkpoint, source.start)
-    if params.resize_mode == "Just resize (latent upscale)":
-        rows, columns = latent_shape(one.checkpoint, size)[1:]
-        latents = torch.nn.functional.interpolate(latents, size=(rows, columns), mode="bilinear")
-    return latents
+        if params.resize_mode == "Just resize (latent upscale)":
+            rows, columns = latent_shape(one.checkpoint, size)[1:]
+            latents = torch.nn.functional.interpolate(latents, size=(rows, columns), mode="bilinear")
+        return Encoded(latents, beside_picture(one.checkpoint, source, params.inpaint, latents))
 
 
-def start_of(one: Pass, init: torch.Tensor, source: Source, params: Img2ImgParams, batch: Batch) -> Start:
-    """Return what the pass of one batch starts with; `init` is what `encode_source` returned."""
-    latents, keep = init.expand(len(batch), -1, -1, -1), None
+def start_of(one: Pass, encoded: Encoded, source: Source, params: Img2ImgParams, batch: Batch) -> Start:
+    """Return what the pass of one batch starts with."""
+    latents, keep = encoded.latents.expand(len(batch), -1, -1, -1), None
     if source.latent_mask is not None:
         knobs = params.inpaint
         paint = latent_mask(source.latent_mask, latents, knobs.round_mask)
-        noise = batch_noise(one, batch, (init.shape[1], init.shape[2], init.shape[3]))
+        noise = batch_noise(one, batch, (latents.shape[1], latents.shape[2], latents.shape[3]))
         latents = masked_content(latents, paint, knobs.fill, noise)
         keep = Keep(latents, paint)
     return Start(
-        latents, params.denoising_strength, params.exact_steps, params.noise_multiplier, params.extra_noise, keep
+        latents,
+        params.denoising_strength,
+        params.exact_steps,
+        params.noise_multiplier,
+        params.extra_noise,
+        keep,
+        beside=encoded.beside,
+        picture_scale=params.image_cfg_scale if one.checkpoint.task == "instruct-pix2pix" else 1.0,
     )
 
 
-def pairs(params: Img2ImgParams, source: Source) -> dict[str, Any]:
-    """Return the generation data of a run from a picture."""
+def pairs(params: Img2ImgParams, source: Source, task: str) -> dict[str, Any]:
+    """Return the generation data of a run from a picture; `task` is the checkpoint's."""
     told: dict[str, Any] = {
+        "Image CFG scale": params.image_cfg_scale if task == "instruct-pix2pix" else None,
         "Denoising strength": params.denoising_strength,
+        "Conditional mask weight": params.inpaint.mask_weight if task == "inpainting" else None,
         "Noise multiplier": params.noise_multiplier if params.noise_multiplier != 1 else None,
         "Extra noise": params.extra_noise or None,
     }

@@ -412,7 +412,7 @@ class InpaintParams(Params):
         default=32, ge=0, le=256, unit="px", description="Surroundings that are looked at with Only masked"
     )
     mask_weight: float = Field(
-        default=1, ge=0, le=1, advanced=True, description="How strictly an inpainting model hides what is masked"
+        default=1.0, ge=0, le=1, advanced=True, description="How strictly an inpainting model hides what is masked"
     )
     overlay: bool = Field(
         default=True, advanced=True, description="Put the original back over everything that is not masked"

@@ -13,6 +13,7 @@ import torch
 
 from stable_core_sd import preview
 from stable_core_sd.batches import Batch
+from stable_core_sd.beside import PictureGuidedDenoiser, beside_text
 from stable_core_sd.checkpoint import Checkpoint
 from stable_core_sd.conditioning import condition
 from stable_core_sd.denoiser import Denoiser
@@ -47,6 +48,8 @@ class Start:
         extra_noise: how much of the same noise is added once more.
         keep: what stays as it is; None is nothing.
         calls_before: how often the pass before called the model, if there was one: edits of prompts count on.
+        beside: what inpainting and instruct-pix2pix models see of a picture beside the latents.
+        picture_scale: how strongly the picture guides an instruct-pix2pix model.
     """
 
     latents: torch.Tensor
@@ -56,6 +59,8 @@ class Start:
     extra_noise: float = 0.0
     keep: Keep | None = None
     calls_before: int | None = None
+    beside: torch.Tensor | None = None
+    picture_scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def draw(one: Pass, batch: Batch) -> torch.Tensor:
     plan = plan_sampling(one.params, one.checkpoint.sigma_table, one.is_xl)
     noise = batch_noise(one, batch, latent_shape(one.checkpoint, batch.size))
     count = StepCount(model_calls(one.params), None, one.params.text.old_editing)
-    denoise = batch_denoiser(one, batch, plan, count)
+    denoise = batch_denoiser(one, batch, plan, count, None)
     return _sample(one, plan, denoise, start_from_noise(plan, noise), noise)
 
 
@@ -113,16 +118,20 @@ def redraw(one: Pass, batch: Batch, start: Start) -> torch.Tensor:
     x = start_from_latents(plan, latents, noise, start.noise_multiplier, start.extra_noise)
     calls, is_second = model_calls(one.params), start.calls_before is not None
     count = StepCount(start.calls_before or calls, calls if is_second else None, one.params.text.old_editing)
-    denoise = batch_denoiser(one, batch, plan, count)
+    denoise = batch_denoiser(one, batch, plan, count, start)
     if start.keep is None:
         return _sample(one, plan, denoise, x, noise)
     return start.keep.blend(_sample(one, plan, start.keep.around(denoise, plan.sampler.walks_timesteps), x, noise))
 
 
-def batch_denoiser(one: Pass, batch: Batch, plan: SamplingPlan, count: StepCount) -> Denoise:
+def batch_denoiser(one: Pass, batch: Batch, plan: SamplingPlan, count: StepCount, start: Start | None) -> Denoise:
     """Return what guesses the clean latents of a batch; `count` is the steps that edits of prompts are counted in."""
     texts = condition(one.checkpoint, one.params, batch, count)
-    denoiser = Denoiser(one.checkpoint, texts, plan_guidance(one.params, plan), plan.table)
+    beside = beside_text(one.checkpoint, batch.size) if start is None or start.beside is None else start.beside
+    kind = Denoiser if start is None or start.picture_scale == 1 else PictureGuidedDenoiser
+    denoiser = kind(one.checkpoint, texts, plan_guidance(one.params, plan), plan.table, beside)
+    if start is not None and isinstance(denoiser, PictureGuidedDenoiser):
+        denoiser.picture_scale = start.picture_scale
     return denoiser.both if plan.sampler.needs_unconditional else denoiser
 
 

@@ -14,9 +14,11 @@ class Picture:
     Attributes:
         mask: white is changed; without one it is everything.
         latent_mask: where the latents are changed, if not where `mask` is white, which then says what is seen of it.
+        colours: whose colours the result gets, if that is wanted; without one it is the picture itself.
     """
 
     image: Image
     prompt: Text
     mask: Mask | None = None
     latent_mask: Mask | None = None
+    colours: Image | None = None

@@ -43,11 +43,12 @@ def change(
     mask: Image.Image | None = None,
     progress: Progress | None = None,
     latent_mask: Image.Image | None = None,
+    colours: Image.Image | None = None,
     **knobs: Any,
 ) -> list[Image.Image]:
     """Run img2img on the tiny model, with 4 steps."""
     params = Img2ImgParams(**{"checkpoint": "tiny", "steps": 4, "seed": 7, **knobs})
-    return list(img2img(Picture(image, prompt, mask, latent_mask), params, progress or Progress()))
+    return list(img2img(Picture(image, prompt, mask, latent_mask, colours), params, progress or Progress()))
 
 
 def noisy(width: int = 64, height: int = 64, mode: str = "RGB", seed: int = 0) -> Image.Image:

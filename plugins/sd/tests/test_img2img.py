@@ -209,3 +209,16 @@ def test_every_knob_has_a_short_help() -> None:
     schema = Img2ImgParams.model_json_schema()
     knobs = [knob for part in (schema, *schema["$defs"].values()) for knob in part.get("properties", {}).values()]
     assert all(len(knob["description"]) < 140 for knob in knobs if "$ref" not in knob)
+
+
+def test_a_note_says_that_a_mask_was_blank() -> None:
+    [made] = change(noisy(), mask=Image.new("L", (64, 64)), inpaint={"area": "Only masked"})
+    assert made.info["notes"] == ["The mask is blank, so the whole picture was changed."]
+    assert "notes" not in change(noisy(), mask=MASK)[0].info
+
+
+def test_colour_correction_may_take_the_colours_of_another_picture() -> None:
+    own = change(noisy(), color_correction=True)[0]
+    red = change(noisy(), color_correction=True, colours=Image.new("RGB", (30, 20), "red"))[0]
+    assert (pixels(red)[..., 0] >= pixels(red)[..., 1]).all()
+    assert difference(red, own) > 0

@@ -32,6 +32,7 @@ class Source:
         original: the picture that is seen outside of the mask in the end; it gives the result its size.
         overlay: the mask of what covers `original`.
         region: where on `original` the result goes; None is everywhere.
+        colours: whose colours the result gets, if that is wanted; None is those of `start`.
     """
 
     start: Image.Image
@@ -40,11 +41,12 @@ class Source:
     original: Image.Image | None = None
     overlay: Image.Image | None = None
     region: Box | None = None
+    colours: Image.Image | None = None
 
     def finish(self, picture: Image.Image, params: Img2ImgParams) -> Image.Image:
         """Return the final picture for one that was decoded."""
         if params.color_correction:
-            picture = match_colours(picture, self.start)
+            picture = match_colours(picture, self.colours or self.start)
         if self.original is None or self.overlay is None:
             return picture
         if self.region is not None:
@@ -91,14 +93,14 @@ def prepare_source(given: Picture, params: Img2ImgParams, size: Size, upscale: U
 
     start = image if mode == "latent" and region is None else fit(image)
     if mask is None:
-        return Source(start)
+        return Source(start, colours=given.colours)
     fitted = fit(mask).convert("L")
     latent_fitted = fitted if given.latent_mask is None else fit(given.latent_mask.convert("L")).convert("L")
     if knobs.fill != "original":
         start = fill_masked(start, of_size(latent_fitted, start.size))
     if region is not None:
-        return Source(start, fitted, latent_fitted, image, mask, region)
-    return Source(start, fitted, latent_fitted, fit(image), overlay_mask(fitted))
+        return Source(start, fitted, latent_fitted, image, mask, region, given.colours)
+    return Source(start, fitted, latent_fitted, fit(image), overlay_mask(fitted), None, given.colours)
 
 
 def of_size(picture: Image.Image, size: Size) -> Image.Image:
