@@ -84,9 +84,10 @@ def agrees(expected: Case, got: Case) -> bool:
 
 
 def parsed(result: Case) -> dict[str, Any]:
-    """Return a result with the metadata parsed."""
+    """Return a result with the metadata parsed; of the writer it only counts whether it is that of safetensors."""
     metadata = result.get("metadata")
-    return {**result, "metadata": metadata and merge_metadata.parsed_metadata(metadata)}
+    told = {"metadata": metadata and merge_metadata.parsed_metadata(metadata)}
+    return {**result, **told, "saver": result.get("saver") == "safetensors"}
 
 
 CHECKS: dict[str, Check] = {"checkpoint_merge": Check(merge, agrees)}
