@@ -101,7 +101,7 @@ class Lab:
                     patch.delenv(name)
                 client = stack.enter_context(embedded(home))
             url, token = f"http://{client._netloc}", client._headers["Authorization"].removeprefix("Bearer ")
-            stack.enter_context(published(home, url, token))
+            stack.enter_context(published(home, token, None, url))
             yield client
 
     def gate(self) -> Gate:

@@ -90,7 +90,7 @@ class Core:
         await self._registry.stop()
         await self._queue.stop()
         await self._store.commit()
-        self._events.close()
+        self.end_waits()
         self._store.close()
         if self._lock is not None:
             self._lock.close()
@@ -128,15 +128,19 @@ class Core:
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
-    async def submit(self, request: Row, owner: str = LOCAL_OWNER, idempotency_key: str | None = None) -> Row:
+    async def submit(
+        self, request: Row, owner: str = LOCAL_OWNER, idempotency_key: str | None = None, wait: float = 0
+    ) -> Row:
         """Check a job request, store the job and return it; it is durable when this returns.
+
+        With `wait` this returns when the job has ended, or after that many seconds with the job as it is then.
 
         Raises:
             BadRequest, NotFound, InvalidInput, InvalidParams: nothing was stored.
             Conflict: the idempotency key was used for another request.
         """
         job_id = await self._submit({"": graphs.check_request(request)}, None, owner, idempotency_key, request)
-        return self.get_job(job_id)
+        return await self.wait(job_id, wait) if wait else self.get_job(job_id)
 
     async def submit_graph(self, document: Row, owner: str = LOCAL_OWNER, idempotency_key: str | None = None) -> Row:
         """Store all jobs of a graph document, or none, and return {"id", "jobs": {key: job}}.
@@ -235,6 +239,11 @@ class Core:
                     await self._queue.states.when_finished(job_id)
         await self._store.commit()
         return self.get_job(job_id)
+
+    def end_waits(self) -> None:
+        """Let everybody go who waits for a job or follows events."""
+        self._queue.states.end_waits()
+        self._events.close()
 
     async def cancel(self, job_id: str, owner: str | None = None) -> Row:
         """Cancel a job; one that has ended stays as it is."""

@@ -52,11 +52,14 @@ class EventHub:
 
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
+        self._is_closed = False
 
     def subscribe(self, is_wanted: Callable[[Event], bool]) -> Subscription:
         """Start collecting the events for which `is_wanted` is true."""
         subscription = Subscription(is_wanted)
         self._subscriptions.add(subscription)
+        if self._is_closed:
+            subscription.close()
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -70,7 +73,8 @@ class EventHub:
             subscription.offer(events)
 
     def close(self) -> None:
-        """End every subscription."""
+        """End every subscription, also those still to come."""
+        self._is_closed = True
         for subscription in list(self._subscriptions):
             self.unsubscribe(subscription)
 

@@ -59,21 +59,10 @@ def operation(method: str, path: str, returns: Any, **declared: Any) -> Callable
 # -- jobs --------------------------------------------------------------------------------------------------------------
 
 
-@operation(
+operation(
     "POST", "/v1/jobs", shapes.Job, query=shapes.WaitQuery, body=JobRequest, status=201, errors=(404, 409, 413, 422),
     headers=KEY,
-)  # fmt: skip
-async def submit_job(
-    core: Core, body: Any, wait: float, request: Request, owner: str, idempotency_key: str | None
-) -> Any:
-    """Submit a job; it is on disk before the answer.
-
-    With `wait` the answer comes when the job has finished, or after that many seconds with the job as it is then.
-    """
-    job = await core.submit(body, owner, idempotency_key)
-    return await wait_for_job(request, job["id"], wait) if wait else job
-
-
+)(Core.submit)  # fmt: skip
 operation(
     "POST", "/v1/graphs", shapes.Graph, body=shapes.GraphRequest, status=201, errors=(404, 409, 413, 422), headers=KEY
 )(Core.submit_graph)
@@ -81,10 +70,10 @@ operation("GET", "/v1/jobs", list[shapes.Job], query=shapes.JobsQuery)(Core.list
 
 
 @operation("GET", "/v1/jobs/{id}", shapes.Job, query=shapes.WaitQuery, errors=(404,))
-async def get_job(core: Core, job_id: str, wait: float, request: Request, owner: str) -> Any:
+async def get_job(core: Core, job_id: str, wait: float, owner: str) -> Any:
     """Return one job; with `wait`, when it has finished or after that many seconds."""
     job = core.get_job(job_id, owner)
-    return await wait_for_job(request, job_id, wait) if wait else job
+    return await core.wait(job_id, wait) if wait else job
 
 
 operation("POST", "/v1/jobs/{id}/cancel", shapes.Job, errors=(404,))(Core.cancel)
@@ -99,34 +88,6 @@ async def cancel_jobs(core: Core, body: Any, owner: str) -> Any:
     return {"cancelled": await core.cancel_all(state=wanted.state, graph=wanted.graph, owner=owner)}
 
 
-async def wait_for_job(request: Request, job_id: str, seconds: float) -> Any:
-    """Return the job when it has finished, or as it is after `seconds` or when the server stops."""
-    core: Core = request.app.state.core
-    job: Any = None
-    async with until_stopped(request.app, seconds):
-        job = await core.wait(job_id)
-    return job or core.get_job(job_id)
-
-
-@contextlib.asynccontextmanager
-async def until_stopped(app: Starlette, seconds: float | None = None) -> AsyncIterator[None]:
-    """Leave the block after `seconds`, or when the server stops."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds) as limit:
-            app.state.limits.add(limit)
-            try:
-                yield
-            finally:
-                app.state.limits.discard(limit)
-
-
-def stop_waiting(app: Starlette) -> None:
-    """End every block that waits `until_stopped`."""
-    for limit in app.state.limits:
-        if not limit.expired():
-            limit.reschedule(asyncio.get_running_loop().time())
-
-
 # -- artifacts ---------------------------------------------------------------------------------------------------------
 
 
@@ -134,23 +95,23 @@ def stop_waiting(app: Starlette) -> None:
     "POST", "/v1/artifacts", shapes.Artifact, query=shapes.UploadQuery, body="*/*", status=201, errors=(413, 422),
     headers=DIGEST,
 )  # fmt: skip
-async def upload_artifact(core: Core, filename: str, request: Request, owner: str) -> Any:
+async def upload_artifact(core: Core, filename: str, http: Request, owner: str) -> Any:
     """Store the body; its Content-Type says what it is. A cut-off upload leaves nothing."""
-    digest = request.headers.get("content-digest", "")  # RFC 9530
+    digest = http.headers.get("content-digest", "")  # RFC 9530
     sha256 = re.search(r"sha-256=:([A-Za-z0-9+/]{43}=):", digest)
     if digest and not sha256:
         raise InvalidInput("Content-Digest has no SHA-256.", "Send `Content-Digest: sha-256=:BASE64:`.")
     return await core.store_artifact(
-        request.stream(),
+        http.stream(),
         owner,
-        media_type=request.headers.get("content-type"),
+        media_type=http.headers.get("content-type"),
         filename=filename,
         sha256=base64.b64decode(sha256[1]).hex() if sha256 else None,
     )
 
 
 @operation("GET", "/v1/artifacts/{id}", "*/*", errors=(404,))
-def get_artifact(core: Core, artifact_id: str, request: Request) -> Response:
+def get_artifact(core: Core, artifact_id: str, http: Request) -> Response:
     """Return the bytes of an artifact; they never change, so any cache may keep them. Ranges are served."""
     found = core.artifact(artifact_id)
     headers = {
@@ -160,10 +121,10 @@ def get_artifact(core: Core, artifact_id: str, request: Request) -> Response:
         "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
         "Cross-Origin-Resource-Policy": "same-site",
     }
-    known = request.headers.get("if-none-match", "")
+    known = http.headers.get("if-none-match", "")
     if known == "*" or headers["ETag"] in known:
         return Response(status_code=304, headers=headers)
-    _check_range(request, found["size"])
+    _check_range(http, found["size"])
     media_type = found["media_type"]
     shown = "inline" if SHOWN_IN_BROWSER.fullmatch(media_type.partition(";")[0]) else "attachment"
     name = Path(found.get("filename") or artifact_id[:16]).name
@@ -231,12 +192,12 @@ def metrics(core: Core) -> Response:
 
 
 @operation("GET", "/v1/events", "text/event-stream", query=shapes.EventsQuery, headers=LAST_EVENT)
-def stream_events(core: Core, request: Request, owner: str, after: int | None, **equal: str | None) -> Response:
+def stream_events(core: Core, http: Request, owner: str, after: int | None, **equal: str | None) -> Response:
     """Stream events as Server-Sent Events, or one JSON message each over a WebSocket at the same path.
 
     Nothing is lost: resume with `after` and the `seq` of the last event. A client that does not read is dropped.
     """
-    last = request.headers.get("last-event-id", "")
+    last = http.headers.get("last-event-id", "")
     start = int(last) if last.isdecimal() else core.last_event() if after is None else after
     return _EventStream(start, core.events(start, owner=owner, **equal))
 
@@ -265,10 +226,10 @@ class _EventStream(Response):
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send_text(b"id: %d\n\n" % self.start)
-        async with until_stopped(scope["app"]):
-            await first_of(send_all(self.events, send_event), wait_for_end(receive), keep_alive())
-        async with until_stopped(scope["app"], 1):
-            await send_text(b"", more=False)
+        await first_of(send_all(self.events, send_event), wait_for_end(receive), keep_alive())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await send_text(b"", more=False)
 
 
 async def events_socket(socket: WebSocket) -> None:
@@ -287,9 +248,9 @@ async def events_socket(socket: WebSocket) -> None:
 
     events = core.events(start, job=query.job, graph=query.graph, owner=socket.state.owner)
     if await first_of(send_all(events, send_event), wait_for_end(socket.receive)):
-        with contextlib.suppress(RuntimeError):
-            async with until_stopped(socket.app, 1):
-                await socket.close(1013, "too slow; resume with after=SEQ")
+        with contextlib.suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
+            async with asyncio.timeout(1):
+                await socket.close(1013, "too slow, or the server stops; resume with after=SEQ")
 
 
 async def send_all(events: AsyncIterator[Event], send_event: Callable[[Event], Awaitable[None]]) -> bool:
@@ -355,7 +316,6 @@ def make_app(core: Core, host: str = "127.0.0.1", token: str = "") -> Starlette:
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.add_middleware(Gate, host=host, token=token)
     app.state.core = core
-    app.state.limits = set()
     return app
 
 
@@ -364,7 +324,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams and waits, then the connections."""
-        stop_waiting(self.config.app)  # type: ignore[arg-type]
+        self.config.app.state.core.end_waits()  # type: ignore[union-attr]
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

@@ -83,7 +83,7 @@ def _idempotency_key(request: Request) -> str | None:
 
 
 GIVEN: dict[str, Callable[[Request], Any]] = {
-    "request": lambda request: request,
+    "http": lambda request: request,
     "owner": lambda request: request.state.owner,
     "idempotency_key": _idempotency_key,
 }

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from stable_core import __version__, client, errors
+from stable_core import client, errors
 from stable_core.client import Client, Json
 from stable_core_cli.connection import core_of, home_folder, published
 from stable_core_cli.console import out, report, show
 from stable_core_cli.plugins import plugin_app
-from stable_core_cli.run import Jobs, follow_graph, job_command, show_results
+from stable_core_cli.run import AsJson, Jobs, OutFolder, job_command, show_results, watch
 from stable_core_cli.shell import run_shell
-
-if TYPE_CHECKING:
-    from stable_core.server import Server
 
 app = typer.Typer(
     help="A backend for AI art.", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
@@ -34,8 +30,6 @@ app.add_typer(jobs_app, name="jobs")
 app.add_typer(graph_app, name="graph")
 app.add_typer(plugin_app, name="plugin")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON")]
-OutFolder = Annotated[Path | None, typer.Option("--out", help="Also write the results here")]
 JobId = Annotated[str, typer.Argument(metavar="ID")]
 
 
@@ -85,13 +79,8 @@ def serve(
     config = Config(home)
     settings = config.settings
 
-    @contextlib.contextmanager
-    def tell(server: Server, url: str) -> Iterator[None]:
-        with published(home, url, settings.token):
-            out(f"stable-core {__version__} on {url} (home: {home})")
-            yield
-
-    run_server(config, host or settings.host, settings.port if port is None else port, settings.token, tell)
+    serving = functools.partial(published, home, settings.token)
+    run_server(config, host or settings.host, settings.port if port is None else port, settings.token, serving)
 
 
 @run_app.callback()
@@ -214,10 +203,5 @@ def run_graph(
         raise errors.BadRequest(f"{file} is no JSON: {error}", "docs/http_api.md describes graph documents.") from None
     core = core_of(context)
     graph = core.graph(document)
-    graph["jobs"] = {key: graph["jobs"][key] for key in document["jobs"]}
-    try:
-        finished = follow_graph(core, graph)
-    except KeyboardInterrupt:
-        core.cancel_all(graph=graph["id"])
-        raise
-    raise typer.Exit(show_results(core, finished, out_folder, {**graph, "jobs": finished} if as_json else None))
+    jobs = watch(core, {key: graph["jobs"][key] for key in document["jobs"]}, graph=graph["id"])
+    raise typer.Exit(show_results(core, jobs, out_folder, {**graph, "jobs": jobs} if as_json else None))

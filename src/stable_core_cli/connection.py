@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from stable_core import __version__
 from stable_core.client import Client, StableCoreError
 from stable_core.errors import Conflict
-from stable_core_cli.console import note
+from stable_core_cli.console import note, out
 
 if TYPE_CHECKING:
     from stable_core.server import Server
@@ -74,14 +75,15 @@ def running_server(home: Path) -> Client | None:
 
 
 @contextlib.contextmanager
-def published(home: Path, url: str, token: str) -> Iterator[None]:
-    """Tell `running_server` of a server as long as it runs; only the home's owner can read it."""
+def published(home: Path, token: str, server: object, url: str) -> Iterator[None]:
+    """Tell people and `running_server` of a server as long as it runs; only the home's owner can read the token."""
     file = home / "server.json"
     file.unlink(missing_ok=True)
-    url = url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
+    local = url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
     try:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as said:
-            json.dump({"url": url, "pid": os.getpid(), "token": token}, said)
+            json.dump({"url": local, "pid": os.getpid(), "token": token}, said)
+        out(f"stable-core {__version__} on {url} (home: {home})")
         yield
     finally:
         file.unlink(missing_ok=True)

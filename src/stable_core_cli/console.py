@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -69,15 +70,16 @@ def exit_code(error: Failure) -> int:
     return next((code for name, code in EXIT_CODES.items() if name in names), 1)
 
 
-class ProgressDisplay:
-    """Shows the events of running jobs: a bar on a terminal, one line per change otherwise.
+class ProgressDisplay(contextlib.ExitStack):
+    """Shows the events of running jobs: a bar for each on a terminal, one line per change otherwise.
 
     Args:
         names: what to call each job, by id; a single job needs no name.
     """
 
-    def __init__(self, names: dict[str, str] | None = None) -> None:
-        self._names = names or {}
+    def __init__(self, names: dict[str, str]) -> None:
+        super().__init__()
+        self._names = names
         self._last_label, self._last_time = "", 0.0
         self._bars: Any = None
         self._bar_of: dict[str, Any] = {}
@@ -87,31 +89,19 @@ class ProgressDisplay:
 
             text = TextColumn("{task.description}", markup=False)
             columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
-
-    def __enter__(self) -> ProgressDisplay:
-        if self._bars:
-            self._bars.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._bars:
-            self._bars.stop()
+            self._bars = self.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
 
     def show(self, event: Json) -> None:
         """Take one event of a job."""
         if event["type"] not in ("job.running", "job.progress"):
             return
         facts = {"step": 0, "total": 0, "message": "", **(event["data"] or {})}
-        step, total = facts["step"], facts["total"]
-        name = self._names.get(event["job"], "")
-        label = ": ".join(part for part in (name, facts["message"] or "running") if part)
+        step, total, job = facts["step"], facts["total"], event["job"]
+        label = ": ".join(part for part in (self._names.get(job), facts["message"] or "running") if part)
         if self._bars:
-            if event["job"] not in self._bar_of:
-                self._bar_of[event["job"]] = self._bars.add_task(label, total=None)
-            self._bars.update(self._bar_of[event["job"]], description=label[:60], completed=step, total=total or None)
-            return
-        now = time.monotonic()
-        if label != self._last_label or now - self._last_time > LINE_SECONDS:
+            if job not in self._bar_of:
+                self._bar_of[job] = self._bars.add_task("", total=None)
+            self._bars.update(self._bar_of[job], description=label[:60], completed=step, total=total or None)
+        elif label != self._last_label or time.monotonic() - self._last_time > LINE_SECONDS:
             note(f"{label} {step}/{total}" if total else label)
-            self._last_label, self._last_time = label, now
+            self._last_label, self._last_time = label, time.monotonic()

@@ -22,11 +22,11 @@ from stable_core.client import Json
 from stable_core.errors import BadRequest, Conflict, NotFound
 from stable_core_cli.connection import core_of, home_folder
 from stable_core_cli.console import note, out, show
+from stable_core_cli.run import AsJson
 
 plugin_app = typer.Typer(help="Make, install and list plugins.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON")]
 
 TEMPLATE = Path(__file__).parent / "plugin_template"
 """What `plugin new` copies, with $name, $title and $dependencies filled in."""

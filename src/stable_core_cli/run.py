@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -19,11 +19,27 @@ from stable_core_cli.connection import core_of, home_folder, running_server
 from stable_core_cli.console import ProgressDisplay, exit_code, note, out, out_json, report
 
 INPUT_HELP = "text, or @FILE"
+CANCEL_SECONDS = 10
+"""How long a cancelled job is waited for."""
 GROUP_DEPTH = 5
 """How deep groups of knobs get options of their own; what is deeper is given as JSON."""
 
 Place = tuple[str, ...]
 """Where a knob is: its name, behind those of the groups around it."""
+
+
+def _json_object(text: str) -> Any:
+    found = _json_value(text)
+    if not isinstance(found, dict):
+        raise typer.BadParameter("not a JSON object")
+    return found
+
+
+OutFolder = Annotated[Path | None, typer.Option("--out", help="Also write the results here")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON")]
+PARAMS = typer.Option(parser=_json_object, metavar="JSON", help='{"x": {"each": [1, 2]}} sweeps')
+OWN_OPTIONS = {"params", "out", "json", "priority", "no_cache", "cache", "help", "home"}
+"""What no knob can be called; it becomes `--param-NAME`."""
 
 
 class Jobs(TyperGroup):
@@ -68,35 +84,39 @@ class JobCommand(TyperCommand):
 def job_command(core: Client, signature: Json) -> TyperCommand:
     """Return a command with one argument per input and one option per knob, with ranges, choices and help."""
     ports = signature["inputs"]
+    found = {f"knob_{number}": knob for number, knob in enumerate(knobs(signature["params"]))}
+
+    def run(
+        params: Annotated[Json | None, PARAMS] = None,
+        folder: OutFolder = None,
+        as_json: AsJson = False,
+        priority: Annotated[int, typer.Option(help="Higher runs earlier")] = 0,
+        no_cache: Annotated[bool, typer.Option("--no-cache", help="Run it even if the result is known")] = False,
+        **given: Any,
+    ) -> None:
+        chosen: Json = {}
+        for name, value in (params or {}).items():
+            _put(chosen, tuple(name.split(".")), value)
+        for name, (path, field) in found.items():
+            if (value := given[name]) is not None:
+                _put(chosen, path, _json_value(value) if _kind(field) is object else value)
+        inputs = _inputs(core, ports, given)
+        request = {"job": signature["name"], "inputs": inputs, "params": chosen}
+        job = core.submit({**request, "priority": priority, "cache": not no_cache})
+        ended = watch(core, {"": job}, job=job["id"])
+        raise typer.Exit(show_results(core, ended, folder, ended[""] if as_json else None))
+
+    taken = OWN_OPTIONS | {port["name"] for port in ports}
     metavar = " ".join(_metavar(port) for port in ports)
     parameters = [_parameter("inputs", list[str], typer.Argument(None, metavar=metavar, help=_ports_help(ports)))]
-    parameters += [
-        _parameter(f"input_{port['name']}", list[str], typer.Option(None, f"--{_dashed(port['name'])}", hidden=True))
-        for port in ports
-    ]
-    taken = {port["name"] for port in ports} | {name for name, *_ in OWN_OPTIONS} | {"help", "home", "cache"}
-    found = {f"knob_{number}": knob for number, knob in enumerate(knobs(signature["params"]))}
+    for port in ports:
+        declared = typer.Option(None, f"--{_dashed(port['name'])}", hidden=True)
+        parameters.append(_parameter(f"input_{port['name']}", list[str], declared))
     for name, (path, field) in found.items():
         option = f"param-{path[0]}" if path[0] in taken and len(path) == 1 else ".".join(path)
         parameters.append(_parameter(name, *_option(core, _dashed(option), path, field)))
-    parameters += [_parameter(*own) for own in OWN_OPTIONS]
-
-    def run(**given: Any) -> None:
-        params: Json = {}
-        for name, value in given["params"].items():
-            _put(params, tuple(name.split(".")), value)
-        for name, (path, field) in found.items():
-            if (value := given[name]) is not None:
-                _put(params, path, _json_value(value) if _kind(field) is object else value)
-        request = {
-            "job": signature["name"],
-            "inputs": _inputs(core, ports, given),
-            "params": params,
-            "priority": given["priority"],
-            "cache": not given["no_cache"],
-        }
-        raise typer.Exit(_run(core, request, given["out"], given["json"]))
-
+    own = list(inspect.signature(run, eval_str=True).parameters.values())[:-1]
+    parameters += [one.replace(kind=one.KEYWORD_ONLY) for one in own]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     made = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -172,27 +192,6 @@ def _json_value(text: str) -> Any:
         return text
 
 
-def _json_object(text: str) -> Any:
-    found = _json_value(text)
-    if not isinstance(found, dict):
-        raise typer.BadParameter("not a JSON object")
-    return found
-
-
-OWN_OPTIONS: tuple[tuple[str, Any, Any], ...] = (
-    (
-        "params",
-        _json_object,
-        typer.Option("{}", parser=_json_object, metavar="JSON", help='{"x": {"each": [1, 2]}} sweeps'),
-    ),
-    ("out", Path | None, typer.Option(None, help="Also write the results here")),
-    ("json", bool, typer.Option(False, "--json", help="Write the job as JSON")),
-    ("priority", int, typer.Option(0, help="Higher runs earlier")),
-    ("no_cache", bool, typer.Option(False, "--no-cache", help="Run it even if the result is known")),
-)
-"""What every job takes beside its own knobs; a knob of the same name becomes `--param-NAME`."""
-
-
 def _dashed(name: str) -> str:
     return name.replace("_", "-")
 
@@ -244,30 +243,28 @@ def _input(core: Client, port: Json, value: str) -> Any:
 # -- from jobs to results ----------------------------------------------------------------------------------------------
 
 
-def _run(core: Client, request: Json, folder: Path | None, as_json: bool) -> int:
-    job = core.submit(request)
+def watch(core: Client, jobs: dict[str, Json], **where: str) -> dict[str, Json]:
+    """Show the events of jobs until all have finished, and return the jobs by key; Ctrl+C cancels them.
+
+    Args:
+        where: what their events have in common, `job` or `graph`.
+    """
+    left = {job["id"] for job in jobs.values() if job["state"] not in FINAL_STATES}
+    seconds = None
     try:
-        with ProgressDisplay() as display:
-            job = core.follow(job, display.show)
+        with ProgressDisplay({job["id"]: key for key, job in jobs.items()}) as display:
+            for event in core.events(after=0, **where) if left else ():
+                display.show(event)
+                if event["type"].removeprefix("job.") in FINAL_STATES:
+                    left.discard(event["job"])
+                if not left:
+                    break
     except KeyboardInterrupt:
         note("cancelling")
-        core.cancel(job["id"])
-        job = core.wait(job["id"], 10)
-    return show_results(core, {"": job}, folder, job if as_json else None)
-
-
-def follow_graph(core: Client, graph: Json) -> dict[str, Json]:
-    """Show the events of a graph until all of its jobs have finished, and return the jobs by key."""
-    ids = {job["id"]: key for key, job in graph["jobs"].items()}
-    left = {job["id"] for job in graph["jobs"].values() if job["state"] not in FINAL_STATES}
-    with ProgressDisplay(ids) as display:
-        for event in core.events(after=0, graph=graph["id"]) if left else ():
-            display.show(event)
-            if event["type"].removeprefix("job.") in FINAL_STATES:
-                left.discard(event["job"])
-            if not left:
-                break
-    return {key: core.wait(job["id"]) for key, job in graph["jobs"].items()}
+        seconds = CANCEL_SECONDS
+        for job in jobs.values():
+            core.cancel(job["id"])
+    return {key: core.wait(job["id"], seconds) for key, job in jobs.items()}
 
 
 def show_results(core: Client, jobs: dict[str, Json], folder: Path | None, as_json: Any = None) -> int:

@@ -65,6 +65,7 @@ async def test_the_end_wakes_everybody() -> None:
     assert await asyncio.gather(*takes) == [[], [], []]
     assert len(hub) == 0
     hub.publish([event(1)])
+    assert await hub.subscribe(lambda _: True).take() == []
 
 
 # -- through the core --------------------------------------------------------------------------------------------------

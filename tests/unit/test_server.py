@@ -696,12 +696,13 @@ async def test_a_silent_stream_is_kept_alive(core: Core, monkeypatch: pytest.Mon
         assert [(await stream.next()).get("body") for _ in range(3)][2] == b":\n\n"
 
 
-async def test_streams_end_when_the_server_stops(core: Core) -> None:
-    async with Stream(core) as stream:
+@BOTH
+async def test_streams_end_when_the_server_stops(lab: Any, method: str) -> None:
+    async with lab.open() as core, Stream(core, method) as stream, Stream(core, method) as late:
         await stream.next()
-        server.stop_waiting(stream.app)
+        core.end_waits()
         async with asyncio.timeout(WAIT_SECONDS):
-            await stream.running
+            await asyncio.gather(stream.running, late.running)
 
 
 @pytest.mark.parametrize("query", ["after=-1", "after=x", "unknown=1"])
