@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import tiny
-from stable_core.sdk import InvalidParams, JobCancelled, Progress
+from stable_core.sdk import InvalidParams, JobCancelled, Progress, Text, find_model_file
 from stable_core_sd import merge_files
 from stable_core_sd.checkpoint import load_checkpoint
+from stable_core_sd.params import Txt2ImgParams
 from stable_core_sd.params_models import MergeParams
+from stable_core_sd.plugin import txt2img
 from stable_core_sd.tensor_writer import write_safetensors
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"
@@ -191,3 +194,28 @@ def test_every_type_of_number_is_written(tmp_path: Path) -> None:
     assert all(torch.equal(found[name].double(), tensor.double()) for name, tensor in tensors.items())
     assert counted == list(range(1, len(tensors) + 1))
     assert [file.name for file in tmp_path.iterdir()] == ["all.safetensors"]
+
+
+def test_pictures_of_the_ends_are_those_of_the_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The built-in model merged with one that was disturbed a little draws as either of them at the ends."""
+    monkeypatch.setenv("STABLE_CORE_MODELS", str(tmp_path))
+    monkeypatch.setenv("STABLE_CORE_DEVICE", "cpu")
+    other = shutil.copytree(find_model_file("checkpoints", "nano"), tmp_path / "checkpoints" / "other")
+    weights = other / "unet" / "diffusion_pytorch_model.safetensors"
+    generator = torch.Generator().manual_seed(0)
+    disturbed = {
+        name: value + 0.02 * value.float().std().nan_to_num() * torch.randn(value.shape, generator=generator)
+        for name, value in load_file(weights).items()
+    }
+    save_file({name: value.to(torch.float16) for name, value in disturbed.items()}, weights)
+
+    def picture(checkpoint: str) -> bytes:
+        params = Txt2ImgParams(checkpoint=checkpoint, steps=4, seed=1, width=64, height=64)
+        return next(iter(txt2img(Text("a red circle"), params, Progress()))).tobytes()
+
+    parents = [picture("nano"), picture("other")]
+    assert parents[0] != parents[1]
+    for multiplier, name in ((0.0, "start"), (1.0, "end"), (0.5, "middle")):
+        merge(primary="nano", secondary="other", multiplier=multiplier, name=name)
+    assert [picture("start"), picture("end")] == parents
+    assert picture("middle") not in parents
