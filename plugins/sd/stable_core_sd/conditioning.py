@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from torch import Tensor
 from stable_core_sd.checkpoint import Checkpoint
 from stable_core_sd.model_kinds import Kind
 from stable_core_sd.names import Sampler
+from stable_core_sd.networks.activation import ActiveNetworks
 from stable_core_sd.networks.embedding import Embedding
 from stable_core_sd.networks.embedding_file import usable_embeddings
 from stable_core_sd.params import RunParams
@@ -175,7 +176,7 @@ def count_steps(sampler: Sampler, steps: int, second_pass_steps: int | None = No
 
 
 def condition(
-    checkpoint: Checkpoint, params: RunParams, batch: Batch, count: StepCount, networks: Hashable = ()
+    checkpoint: Checkpoint, params: RunParams, batch: Batch, count: StepCount, active: ActiveNetworks
 ) -> Conditioning:
     """Return what a batch is told over a pass; equal texts are encoded once.
 
@@ -184,10 +185,10 @@ def condition(
         params: say how texts are read and made equally long.
         batch: the pictures; networks in their prompts are left out.
         count: the steps that edits are counted in.
-        networks: something that tells which networks are applied.
+        active: the networks that are applied; some bring embeddings with them.
     """
     embeddings, _ = usable_embeddings(checkpoint.text_widths)
-    encode = ScheduleEncoder(checkpoint, params.text, embeddings, networks)
+    encode = ScheduleEncoder(checkpoint, params.text, embeddings | active.embeddings, active.key)
     prompts, _ = take_batch_networks(batch.prompts)
     parts = [
         Part(image, encode(part.text, count), part.weight)

@@ -17,11 +17,13 @@ from stable_core_sd.facts import sampling_facts, variation_facts
 from stable_core_sd.images.source import prepare_source
 from stable_core_sd.infotext import write_infotext
 from stable_core_sd.latents import decode_latents
+from stable_core_sd.outcome import Outcome
 from stable_core_sd.params import Img2ImgParams, RunParams, Txt2ImgParams
 from stable_core_sd.passes import Pass, draw, latent_size, redraw
 from stable_core_sd.ports import Picture
 from stable_core_sd.report import StepReport
 from stable_core_sd.settings import SdSettings
+from stable_core_sd.typed_prompts import finish_prompts
 from stable_core_sd.upscale_models import upscaler
 
 BLANK_MASK = "The mask is blank, so the whole picture was changed."
@@ -36,16 +38,17 @@ def generate(
         InvalidParams: there is no such checkpoint or upscaler, or it cannot be used.
         JobCancelled: out of `progress`, within one step.
     """
+    prompt, params, notes = finish_prompts(prompt, params)
     second = hires.second_params(params) if params.hires.enabled else None
-    report = StepReport(progress, params.total_steps)
-    one = Pass(load(params, report, settings or SdSettings()), params, report)
+    report, outcome = StepReport(progress, params.total_steps), Outcome(notes)
+    one = Pass(load(params, report, settings or SdSettings()), params, report, outcome)
     size, sizes = hires.plan_sizes(one.checkpoint, params)
     for batch in batches(prompt, params, size):
         if second and second.checkpoint != params.checkpoint:  # that of the second pass has taken its place
-            one = Pass(load(params, report, settings or SdSettings()), params, report)
+            one = Pass(load(params, report, settings or SdSettings()), params, report, outcome)
         last, latents = one, draw(one, batch)
         if second:
-            last = Pass(load(second, report, settings or SdSettings()), second, report)
+            last = Pass(load(second, report, settings or SdSettings()), second, report, outcome)
             larger = hires.enlarge(one, last, latents, params.hires.upscaler, sizes)
             enlarged = hires.second_batch(batch, params.hires, latent_size(last.checkpoint, larger))
             latents = redraw(last, enlarged, hires.start_of(larger, params))
@@ -61,19 +64,19 @@ def repaint(
     Raises:
         As `generate`.
     """
+    prompt, params, notes = finish_prompts(given.prompt, params)
     report = StepReport(progress, params.total_steps)
-    one = Pass(load(params, report, settings or SdSettings()), params, report)
+    one = Pass(load(params, report, settings or SdSettings()), params, report, Outcome(notes))
     size = img2img.run_size(given, params, one.checkpoint.native_size)
     source = prepare_source(given, params, size, upscaler(params.upscaler))
-    notes = [BLANK_MASK] if given.mask is not None and source.mask is None else []
+    if given.mask is not None and source.mask is None:
+        one.outcome.note(BLANK_MASK)
     encoded = img2img.encode_source(one, source, params, size)
-    for batch in batches(given.prompt, params, size):
+    for batch in batches(prompt, params, size):
         latents = redraw(one, batch, img2img.start_of(one, encoded, source, params, batch))
         for index, picture in enumerate(decoded(one, latents)):
             told = img2img.pairs(params, source, one.checkpoint.task)
-            finished = source.finish(picture, params)
-            finished.info |= {"notes": notes} if notes else {}
-            yield with_infotext(finished, one, batch, index, told)
+            yield with_infotext(source.finish(picture, params), one, batch, index, told)
 
 
 def load(params: RunParams, report: StepReport, settings: SdSettings) -> Checkpoint:
@@ -98,6 +101,8 @@ def decoded(one: Pass, latents: torch.Tensor) -> Iterator[Image.Image]:
 def with_infotext(picture: Image.Image, one: Pass, batch: Batch, index: int, pairs: Mapping[str, Any]) -> Image.Image:
     """Return the picture number `index` of a batch with its generation data; `pairs` are those of the run's kind."""
     params = one.params
+    if one.outcome.notes:
+        picture.info["notes"] = list(one.outcome.notes)
     if params.save_parameters:
         told = {
             "Steps": params.steps,
@@ -112,6 +117,7 @@ def with_infotext(picture: Image.Image, one: Pass, batch: Batch, index: int, pai
             **sampling_facts(params, one.checkpoint.sigma_table),
             "Tiling": params.tiling or None,
             **pairs,
+            **one.outcome.pairs,
             "Version": f"stable-core-sd {__version__}",
         }
         picture.info["parameters"] = write_infotext(batch.prompts[index], batch.negative_prompts[index], told)

@@ -5,8 +5,9 @@ What a run is made of, and what becomes of the latents, is known to engine.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -15,14 +16,18 @@ from stable_core_sd import preview
 from stable_core_sd.batches import Batch
 from stable_core_sd.beside import PictureGuidedDenoiser, beside_text
 from stable_core_sd.checkpoint import Checkpoint
-from stable_core_sd.conditioning import condition
+from stable_core_sd.conditioning import Conditioning, condition
 from stable_core_sd.denoiser import Denoiser
 from stable_core_sd.guidance import plan_guidance
 from stable_core_sd.inpaint import Keep
 from stable_core_sd.names import find_sampler
+from stable_core_sd.networks.activation import ActiveNetworks, activated
+from stable_core_sd.networks.embedding_file import infotext_hashes
 from stable_core_sd.noise import ImageNoise, image_noise
+from stable_core_sd.outcome import Outcome
 from stable_core_sd.params import RunParams
 from stable_core_sd.prompt.editing import StepCount
+from stable_core_sd.prompt.extra_networks import take_batch_networks
 from stable_core_sd.report import Show, StepReport
 from stable_core_sd.samplers import Denoise
 from stable_core_sd.sampling import (
@@ -34,6 +39,7 @@ from stable_core_sd.sampling import (
     start_from_noise,
 )
 from stable_core_sd.tiling import tiled
+from stable_core_sd.typed_prompts import cut_notes
 
 
 @dataclass(frozen=True)
@@ -65,11 +71,12 @@ class Start:
 
 @dataclass(frozen=True)
 class Pass:
-    """The model, the knobs and the report of one pass."""
+    """The model, the knobs and the report of one pass; `outcome` gathers what there is to tell."""
 
     checkpoint: Checkpoint
     params: RunParams
     report: StepReport
+    outcome: Outcome = field(default_factory=Outcome)
 
     @property
     def is_xl(self) -> bool:
@@ -102,8 +109,8 @@ def draw(one: Pass, batch: Batch) -> torch.Tensor:
     plan = plan_sampling(one.params, one.checkpoint.sigma_table, one.is_xl)
     noise = batch_noise(one, batch, latent_shape(one.checkpoint, batch.size))
     count = StepCount(model_calls(one.params), None, one.params.text.old_editing)
-    denoise = batch_denoiser(one, batch, plan, count, None)
-    return _sample(one, plan, denoise, start_from_noise(plan, noise), noise)
+    with batch_denoiser(one, batch, plan, count, None) as denoise:
+        return _sample(one, plan, denoise, start_from_noise(plan, noise), noise)
 
 
 @torch.inference_mode()
@@ -118,21 +125,39 @@ def redraw(one: Pass, batch: Batch, start: Start) -> torch.Tensor:
     x = start_from_latents(plan, latents, noise, start.noise_multiplier, start.extra_noise)
     calls, is_second = model_calls(one.params), start.calls_before is not None
     count = StepCount(start.calls_before or calls, calls if is_second else None, one.params.text.old_editing)
-    denoise = batch_denoiser(one, batch, plan, count, start)
-    if start.keep is None:
-        return _sample(one, plan, denoise, x, noise)
-    return start.keep.blend(_sample(one, plan, start.keep.around(denoise, plan.sampler.walks_timesteps), x, noise))
+    with batch_denoiser(one, batch, plan, count, start) as denoise:
+        if start.keep is None:
+            return _sample(one, plan, denoise, x, noise)
+        return start.keep.blend(_sample(one, plan, start.keep.around(denoise, plan.sampler.walks_timesteps), x, noise))
 
 
-def batch_denoiser(one: Pass, batch: Batch, plan: SamplingPlan, count: StepCount, start: Start | None) -> Denoise:
-    """Return what guesses the clean latents of a batch; `count` is the steps that edits of prompts are counted in."""
-    texts = condition(one.checkpoint, one.params, batch, count)
-    beside = beside_text(one.checkpoint, batch.size) if start is None or start.beside is None else start.beside
-    kind = Denoiser if start is None or start.picture_scale == 1 else PictureGuidedDenoiser
-    denoiser = kind(one.checkpoint, texts, plan_guidance(one.params, plan), plan.table, beside)
-    if start is not None and isinstance(denoiser, PictureGuidedDenoiser):
-        denoiser.picture_scale = start.picture_scale
-    return denoiser.both if plan.sampler.needs_unconditional else denoiser
+@contextmanager
+def batch_denoiser(
+    one: Pass, batch: Batch, plan: SamplingPlan, count: StepCount, start: Start | None
+) -> Iterator[Denoise]:
+    """Give what guesses the clean latents of a batch, with the networks of its first prompt active meanwhile.
+
+    `count` is the steps that edits of prompts are counted in.
+    """
+    _, calls = take_batch_networks(batch.prompts)
+    with activated(one.checkpoint, calls) as active:
+        texts = condition(one.checkpoint, one.params, batch, count, active)
+        tell_texts(one, texts, active)
+        beside = beside_text(one.checkpoint, batch.size) if start is None or start.beside is None else start.beside
+        kind = Denoiser if start is None or start.picture_scale == 1 else PictureGuidedDenoiser
+        denoiser = kind(one.checkpoint, texts, plan_guidance(one.params, plan), plan.table, beside)
+        if start is not None and isinstance(denoiser, PictureGuidedDenoiser):
+            denoiser.picture_scale = start.picture_scale
+        yield denoiser.both if plan.sampler.needs_unconditional else denoiser
+
+
+def tell_texts(one: Pass, texts: Conditioning, active: ActiveNetworks) -> None:
+    """Note what became of the texts and networks of a pass."""
+    one.outcome.note(*active.notes)
+    for tokens in texts.dropped:
+        one.outcome.note(*cut_notes(len(tokens), one.checkpoint.tokenizer.text_of(tokens)))
+    hashes = infotext_hashes(texts.embeddings)
+    one.outcome.pairs.update({"TI hashes": hashes} if hashes else {}, **active.infotext)
 
 
 def model_calls(params: RunParams) -> int:

@@ -42,15 +42,20 @@ def finish_prompts(prompt: str, params: SomeParams) -> tuple[str, SomeParams, li
     """
     styles, unknown = find_styles(params.styles)
     finish = Finish(styles, params.text.comments)
-    changes: dict[str, object] = {"negative_prompt": finish.negative_prompt(params.negative_prompt)}
+    each = params.each.model_copy(
+        update={
+            "prompts": [finish.prompt(one) for one in params.each.prompts],
+            "negative_prompts": [finish.negative_prompt(one) for one in params.each.negative_prompts],
+        }
+    )
+    changes: dict[str, object] = {"negative_prompt": finish.negative_prompt(params.negative_prompt), "each": each}
     hires = getattr(params, "hires", None)
     if isinstance(hires, HiresParams):
-        changes["hires"] = hires.model_copy(
-            update={
-                "prompt": hires.prompt and finish.prompt(hires.prompt),
-                "negative_prompt": hires.negative_prompt and finish.negative_prompt(hires.negative_prompt),
-            }
-        )
+        second = {
+            "prompt": hires.prompt and finish.prompt(hires.prompt),
+            "negative_prompt": hires.negative_prompt and finish.negative_prompt(hires.negative_prompt),
+        }
+        changes["hires"] = hires.model_copy(update=second)
     prompt = finish.prompt(prompt)
     return prompt, params.model_copy(update=changes), [*style_notes(unknown), *weight_notes(prompt)]
 

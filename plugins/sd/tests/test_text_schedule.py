@@ -16,6 +16,7 @@ from stable_core_sd.clip import Placed
 from stable_core_sd.conditioning import condition, count_steps
 from stable_core_sd.emphasis import apply_weights
 from stable_core_sd.names import find_sampler
+from stable_core_sd.networks.activation import ActiveNetworks
 from stable_core_sd.networks.embedding import Embedding
 from stable_core_sd.params import GuidanceParams, RunParams, TextParams
 from stable_core_sd.prompt.editing import StepCount
@@ -121,7 +122,7 @@ def told(checkpoint: Any, prompts: list[str], negatives: list[str], **guidance: 
     batch: Any = SimpleNamespace(prompts=prompts, negative_prompts=negatives, size=(64, 48))
     params = RunParams(guidance=GuidanceParams(**guidance))
     with torch.inference_mode():
-        return condition(checkpoint, params, batch, STEPS)
+        return condition(checkpoint, params, batch, STEPS, ActiveNetworks())
 
 
 def test_a_batch_is_told_parts_and_negative_prompts(checkpoint: Any) -> None:
