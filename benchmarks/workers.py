@@ -22,7 +22,7 @@ async def starts(rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         python = await Environments(home).ensure(EnvironmentSpec())
-        host = LocalHost(home, "cpu")
+        host = LocalHost(home)
         killed = 0.0
         for index in range(rounds + 1):
             gone = asyncio.Event()

@@ -410,9 +410,9 @@ class Core:
 
     def hosts(self) -> list[Row]:
         """Return the hosts with their devices and workers."""
-        host = self._queue.pool.host
-        devices = [{"name": name, "memory_mb": host.memory_mb(name)} for name in host.devices()]
-        return [{"name": host.name, "devices": devices, "workers": self._workers()}]
+        pool = self._queue.pool
+        devices = [{"name": name, "memory_mb": memory_mb} for name, memory_mb in pool.devices.items()]
+        return [{"name": pool.host.name, "devices": devices, "workers": self._workers()}]
 
     def _workers(self) -> list[Row]:
         names = ("plugin", "device", "pid", "state")

@@ -302,7 +302,7 @@ async def _run_announce(python: Path, plugin: InstalledPlugin, home: Path) -> di
         BadAnnouncement: it said nothing in ANNOUNCE_SECONDS, or something else than its declaration.
     """
     worker = WorkerProcess(plugin.name, plugin.version, "cpu", home / "logs", lambda _: None)
-    start = worker.start(LocalHost(home, "cpu"), python, plugin.source, plugin.target, {}, ANNOUNCE_SECONDS)
+    start = worker.start(LocalHost(home), python, plugin.source, plugin.target, {}, ANNOUNCE_SECONDS)
     try:
         announced = await start
     except TimedOut:

@@ -38,7 +38,7 @@ class WorkerPool:
         on_report: Report,
     ) -> None:
         self._environments = environments
-        self.host = LocalHost(home, config.settings.devices)
+        self.host = LocalHost(home)
         self._config = config
         self._artifacts = home / "artifacts"
         self._logs = home / "logs"
@@ -47,107 +47,29 @@ class WorkerPool:
         self._workers: dict[Key, WorkerProcess] = {}
         self._starting: dict[Key, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
-        self._memory_mb: dict[Key, int] = {}
-        self._devices: list[str] | None = None
-        self._capacity_mb: dict[str, int] = {}
+        self.devices: dict[str, int] = {}
+        """The memory to plan with on each device, in MiB, 0 if unknown; empty until the host has been asked."""
+        self._asking = asyncio.create_task(self._ask_for_devices())
+
+    async def _ask_for_devices(self) -> None:
+        settings = self._config.settings
+        devices = await asyncio.to_thread(self.host.devices, settings.devices)
+        self.devices = {name: settings.device_memory_mb or memory_mb for name, memory_mb in devices.items()}
+        self._on_change()
 
     @property
     def workers(self) -> list[WorkerProcess]:
-        """The workers that are ready."""
-        return list(self._workers.values())
+        """The workers that have started."""
+        return [worker for key, worker in self._workers.items() if key not in self._starting]
 
     def idle_worker(self, plugin: InstalledPlugin) -> WorkerProcess | None:
         """Return a worker of the plugin that could take a job now; one that runs older code is told to end instead."""
-        for (name, _), worker in self._workers.items():
-            if name == plugin.name and worker.is_idle:
+        for worker in self._workers.values():
+            if worker.plugin == plugin.name and worker.is_idle:
                 if worker.version == plugin.version:
                     return worker
                 self._retire(worker)
         return None
-
-    def is_starting(self, plugin: str) -> bool:
-        """Tell whether a worker of the plugin is on its way."""
-        return any(name == plugin for name, _ in self._starting)
-
-    def try_start(self, plugin: InstalledPlugin, spared: Collection[str] = ()) -> bool:
-        """Begin to start one more worker of the plugin; idle workers of others make room. False: no room now.
-
-        The workers of the plugins in `spared` do not make room.
-        """
-        memory_mb = plugin.memory_mb
-        for device in self._device_names():
-            key = (plugin.name, device)
-            if key in self._workers or key in self._starting:
-                continue
-            evicted = self._make_room(device, memory_mb, spared)
-            if evicted is not None:
-                self._memory_mb[key] = memory_mb
-                for worker in evicted:  # now, so that none of them gets a job any more
-                    worker.is_ready = False
-                self._starting[key] = asyncio.create_task(self._start(plugin, device, evicted))
-                return True
-        return False
-
-    def has_place(self, plugin: str) -> bool:
-        """Tell whether some device has no worker of the plugin yet."""
-        return any(
-            (plugin, device) not in self._workers and (plugin, device) not in self._starting
-            for device in self._device_names()
-        )
-
-    def _device_names(self) -> list[str]:
-        if self._devices is None:
-            self._devices = self.host.devices()
-        return self._devices
-
-    def _make_room(self, device: str, memory_mb: int, spared: Collection[str]) -> list[WorkerProcess] | None:
-        """Return the idle workers that must go so that `memory_mb` fit, or None if that is not enough."""
-        if device not in self._capacity_mb:
-            self._capacity_mb[device] = self._config.settings.device_memory_mb or self.host.memory_mb(device)
-        here = [key for key in self._memory_mb if key[1] == device and self._memory_mb[key] > 0]
-        excess = sum(self._memory_mb[key] for key in here) + memory_mb - self._capacity_mb[device]
-        if not memory_mb or not here or excess <= 0 or not self._capacity_mb[device]:
-            return []
-        going = []
-        idle = [self._workers[key] for key in here if key in self._workers and self._workers[key].is_idle]
-        idle = [worker for worker in idle if worker.plugin not in spared]
-        for worker in sorted(idle, key=lambda worker: worker.idle_since):
-            going.append(worker)
-            excess -= self._memory_mb[(worker.plugin, worker.device)]
-            if excess <= 0 or len(going) == len(here):
-                return going
-        return None
-
-    async def _start(self, plugin: InstalledPlugin, device: str, evicted: list[WorkerProcess]) -> None:
-        key = (plugin.name, device)
-        worker = WorkerProcess(plugin.name, plugin.version, device, self._logs, self._gone)
-        try:
-            await asyncio.gather(*(one.stop() for one in evicted))
-            python = await self._environments.ensure(
-                plugin.environment, lambda line: self._on_report(plugin.name, line)
-            )
-            self._on_report(plugin.name, f"Starting {plugin.name}")
-            roots = os.pathsep.join(str(root) for root in self._config.model_roots())
-            variables = {
-                "PYDANTIC_DISABLE_PLUGINS": "__all__",  # it would look through every package of the environment
-                "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),  # spinning slows all others
-                "STABLE_CORE_ARTIFACTS": str(self._artifacts),
-                "STABLE_CORE_MODELS": roots,
-                "STABLE_CORE_DEVICE": device,
-            }
-            seconds = self._config.settings.worker_start_seconds
-            await worker.start(self.host, python, plugin.source, plugin.target, variables, seconds)
-            self._workers[key] = worker
-        except StableCoreError as error:
-            self._on_failure(plugin.name, error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the plugin's jobs must not wait for ever
-            hint = "Remove its environment to have it made again."
-            self._on_failure(plugin.name, WorkerDied(f"The worker of {plugin.name} cannot be started: {error!r}", hint))
-        finally:
-            del self._starting[key]
-            if key not in self._workers:
-                self._memory_mb.pop(key, None)
-        self._on_change()
 
     def _retire(self, worker: WorkerProcess) -> None:
         worker.is_ready = False
@@ -155,29 +77,98 @@ class WorkerPool:
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 
+    def is_starting(self, plugin: str) -> bool:
+        """Tell whether a worker of the plugin is on its way."""
+        return any(name == plugin for name, _ in self._starting)
+
+    def has_place(self, plugin: str) -> bool:
+        """Tell whether some device has no worker of the plugin yet."""
+        return any((plugin, device) not in self._workers for device in self.devices)
+
+    def try_start(self, plugin: InstalledPlugin, spared: Collection[str] = ()) -> bool:
+        """Begin to start one more worker of the plugin; idle workers of others make room. False: no room now.
+
+        The workers of the plugins in `spared` do not make room.
+        """
+        for device in self.devices:
+            key = (plugin.name, device)
+            evicted = None if key in self._workers else self._make_room(device, plugin.memory_mb, spared)
+            if evicted is not None:
+                for worker in evicted:  # now, so that none of them gets a job any more
+                    worker.is_ready = False
+                new = WorkerProcess(plugin.name, plugin.version, device, self._logs, self._gone, plugin.memory_mb)
+                self._workers[key] = new
+                self._starting[key] = asyncio.create_task(self._start(new, plugin, evicted))
+                return True
+        return False
+
+    def _make_room(self, device: str, memory_mb: int, spared: Collection[str]) -> list[WorkerProcess] | None:
+        """Return the idle workers that must go so that `memory_mb` fit, or None if that is not enough."""
+        here = [worker for worker in self._workers.values() if worker.device == device and worker.memory_mb]
+        excess = sum(worker.memory_mb for worker in here) + memory_mb - self.devices[device]
+        if not memory_mb or not here or excess <= 0 or not self.devices[device]:
+            return []
+        going = []
+        idle = [worker for worker in here if worker.is_idle and worker.plugin not in spared]
+        for worker in sorted(idle, key=lambda worker: worker.idle_since):
+            going.append(worker)
+            excess -= worker.memory_mb
+            if excess <= 0 or len(going) == len(here):
+                return going
+        return None
+
+    async def _start(self, worker: WorkerProcess, plugin: InstalledPlugin, evicted: list[WorkerProcess]) -> None:
+        def report(line: str) -> None:
+            self._on_report(plugin.name, line)
+
+        variables = {
+            "PYDANTIC_DISABLE_PLUGINS": "__all__",  # it would look through every package of the environment
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),  # spinning slows all others
+            "STABLE_CORE_ARTIFACTS": str(self._artifacts),
+            "STABLE_CORE_MODELS": os.pathsep.join(map(str, self._config.model_roots())),
+            "STABLE_CORE_DEVICE": worker.device,
+        }
+        seconds = self._config.settings.worker_start_seconds
+        try:
+            await asyncio.gather(*(one.stop() for one in evicted))
+            python = await self._environments.ensure(plugin.environment, report)
+            report(f"Starting {plugin.name}")
+            await worker.start(self.host, python, plugin.source, plugin.target, variables, seconds)
+        except StableCoreError as error:
+            self._on_failure(plugin.name, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the plugin's jobs must not wait for ever
+            hint = "Remove its environment to have it made again."
+            self._on_failure(plugin.name, WorkerDied(f"The worker of {plugin.name} cannot be started: {error!r}", hint))
+        finally:
+            del self._starting[plugin.name, worker.device]
+            if not worker.is_ready:
+                self._forget(worker)
+        self._on_change()
+
     def _gone(self, worker: WorkerProcess) -> None:
-        key = (worker.plugin, worker.device)
-        if self._workers.get(key) is worker:
-            del self._workers[key]
-            self._memory_mb.pop(key, None)
+        if self._forget(worker):
             self._on_change()
 
-    async def stop_idle(self, plugin: str | None = None, idle_seconds: float = 0) -> int:
-        """Stop the workers that have been idle this long, of one plugin or of all; return how many."""
-        now = time.monotonic()
-        idle = [
-            worker
-            for worker in self.workers
-            if worker.is_idle and plugin in (None, worker.plugin) and now - worker.idle_since >= idle_seconds
-        ]
-        await asyncio.gather(*(worker.stop() for worker in idle))
-        return len(idle)
+    def _forget(self, worker: WorkerProcess) -> bool:
+        key = (worker.plugin, worker.device)
+        is_known = self._workers.get(key) is worker
+        if is_known:
+            del self._workers[key]
+        return is_known
+
+    async def stop_idle(self, idle_seconds: float = 0) -> None:
+        """Stop the workers that have been idle this long."""
+        latest = time.monotonic() - idle_seconds
+        await asyncio.gather(
+            *(worker.stop() for worker in self.workers if worker.is_idle and worker.idle_since <= latest)
+        )
 
     async def stop(self) -> None:
         """Stop every worker, busy or not."""
-        for starting in list(self._starting.values()):
-            starting.cancel()
-        await asyncio.gather(*self._starting.values(), return_exceptions=True)
+        begun = [self._asking, *self._starting.values()]
+        for one in begun:
+            one.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
         for worker in self.workers:
             if not worker.is_idle:
                 worker.kill()

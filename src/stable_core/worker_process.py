@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from stable_core import protocol
 from stable_core.errors import BadAnnouncement, ProtocolMismatch, StableCoreError, TimedOut, WorkerDied, error_from_dict
@@ -31,14 +31,22 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     Args:
         on_exit: called once when the process has ended, after the job in hand got its `died`.
         logs: the folder that gets `<job id>.log` with what the plugin printed, at most 1 MiB each.
+        memory_mb: what it needs on its device.
     """
 
     def __init__(
-        self, plugin: str, version: str, device: str, logs: Path, on_exit: Callable[[WorkerProcess], None]
+        self,
+        plugin: str,
+        version: str,
+        device: str,
+        logs: Path,
+        on_exit: Callable[[WorkerProcess], None],
+        memory_mb: int = 0,
     ) -> None:
         self.plugin = plugin
         self.version = version
         self.device = device
+        self.memory_mb = memory_mb
         self.idle_since = time.monotonic()
         self.job_id: str | None = None
         self.is_ready = False
@@ -119,18 +127,18 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
     def terminate(self) -> None:
         """Ask the process to end; a second later it is killed."""
-        self.is_ready = False
-        if self._transport is not None and not self._exited.is_set():
-            with contextlib.suppress(ProcessLookupError):
-                self._transport.terminate()
-            self._escalation = asyncio.get_running_loop().call_later(TERM_SECONDS, self.kill)
+        self._signal("terminate")
+        self._escalation = asyncio.get_running_loop().call_later(TERM_SECONDS, self.kill)
 
     def kill(self) -> None:
         """End the process at once."""
+        self._signal("kill")
+
+    def _signal(self, how: Literal["terminate", "kill"]) -> None:
         self.is_ready = False
         if self._transport is not None and not self._exited.is_set():
             with contextlib.suppress(ProcessLookupError):
-                self._transport.kill()
+                getattr(self._transport, how)()
 
     async def stop(self, grace_seconds: float = 2.0) -> None:
         """Let the worker unload and exit; end it by force when it does not."""

@@ -17,23 +17,17 @@ class LocalHost:
 
     name = "local"
 
-    def __init__(self, home: Path, devices: str) -> None:
+    def __init__(self, home: Path) -> None:
         self._home = home
-        self._wanted_devices = devices
 
-    def devices(self) -> list[str]:
-        """Return the devices that workers are spread over: `cuda:0`, …, or `cpu`."""
-        if self._wanted_devices != "auto":
-            return [device.strip() for device in self._wanted_devices.split(",") if device.strip()]
-        return list(_gpus_mb()) or ["cpu"]
-
-    def memory_mb(self, device: str) -> int:
-        """Return a device's memory in MiB, 0 if unknown."""
-        if device.startswith("cuda"):
-            return _gpus_mb().get(device, 0)
-        if hasattr(os, "sysconf"):
-            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-        return 0
+    def devices(self, wanted: str) -> dict[str, int]:
+        """Return the devices of the setting `devices` with their memory in MiB, 0 if unknown; asking takes a while."""
+        gpus = {} if wanted == "cpu" else _gpus_mb()
+        names = list(gpus) or ["cpu"]
+        if wanted != "auto":
+            names = [device.strip() for device in wanted.split(",") if device.strip()]
+        memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20 if hasattr(os, "sysconf") else 0
+        return {name: gpus.get(name, 0 if name.startswith("cuda") else memory_mb) for name in names}
 
     async def start_worker(
         self,
