@@ -106,6 +106,7 @@ class JobQueue:
                 self.states.expand(row, requests)
                 return None
             single = graphs.single_inputs(signature, inputs)
+            wired = {name: self._wire(value) for name, value in single.items()}
             row["cache_key"] = self._cache.key(row, single)
             found = self._cache.find(row)
         except StableCoreError as error:
@@ -115,7 +116,7 @@ class JobQueue:
             facts = {"plugin_version": found["plugin_version"], "host": found["host"], "cached": 1}
             self.states.finish(row, JobState.SUCCEEDED, outputs=found["outputs"], **facts)
             return None
-        return single
+        return wired
 
     def _dispatch_soon(self) -> None:
         if not self._is_dispatching:
@@ -165,9 +166,9 @@ class JobQueue:
             return
         signature = self._registry.signature(row["job"])
         plugin = self._registry.plugins[row["plugin"]]
-        message = {"type": "run", "job": row["id"], "name": row["job"].partition(".")[2], "params": row["params"]}
-        message["inputs"] = {name: self._wire(value) for name, value in inputs.items()}
-        message["settings"] = plugin.known_settings(self._config.plugin_settings(row["plugin"]))
+        settings = plugin.known_settings(self._config.plugin_settings(row["plugin"]))
+        message = {"type": "run", "job": row["id"], "name": row["job"].partition(".")[2], "inputs": inputs}
+        message |= {"params": row["params"], "settings": settings}
         facts = {"attempt": row["attempt"] + 1, "host": self.pool.host.name, "plugin_version": plugin.version}
         lease = {"lease_owner": self._lease_owner, "lease_until": time.time() + LEASE_SECONDS}
         row |= facts
@@ -196,7 +197,13 @@ class JobQueue:
         if self.runs.get(run.row["id"]) is not run:
             return  # it was given up
         try:
-            self._take(run, message)
+            if message["type"] == "progress":
+                self._take_progress(run, message)
+            elif message["type"] == "output":
+                self._take_output(run, message["port"], message["artifact"])
+            else:
+                self._end(run, message)
+                self._dispatch_soon()
         except StorageFull:
             if message["type"] != "progress":  # what it said is lost, so it must run again
                 self._give_up(run)
@@ -208,29 +215,19 @@ class JobQueue:
         if run.worker.job_id == run.row["id"]:
             run.worker.kill()
 
-    def _take(self, run: Run, message: Message) -> None:
-        row = run.row
-        kind = message["type"]
-        if kind == "progress":
-            run.progress = {"step": message["step"], "total": message["total"], "message": message["message"]}
-            if self._is_stalled:
-                return
-            self.states.tell(row, "job.progress", run.progress)
+    def _take_progress(self, run: Run, message: Message) -> None:
+        run.progress = {name: message[name] for name in ("step", "total", "message")}
+        if not self._is_stalled:
+            self.states.tell(run.row, "job.progress", run.progress)
             if "preview" in message:
                 preview = {"media_type": "image/jpeg", "data": message["preview"]}
-                self.states.tell(row, "job.preview", preview)
-        elif kind == "output":
-            self._take_output(run, message["port"], message["artifact"])
-        else:
-            self._end(run, message)
-            self._dispatch_soon()
+                self.states.tell(run.row, "job.preview", preview)
 
     def _take_output(self, run: Run, port: str, artifact: Row) -> None:
-        row = run.row
-        self._keep_artifact(row, artifact)
+        self._keep_artifact(run.row, artifact)
         if port:
             run.outputs[port].append(artifact)
-            self.states.tell(row, "job.output", {"port": port, "artifact": artifact})
+            self.states.tell(run.row, "job.output", {"port": port, "artifact": artifact})
 
     def _keep_artifact(self, row: Row, artifact: Row) -> None:
         facts = {name: value for name, value in artifact.items() if name != "parameters"}
@@ -240,30 +237,32 @@ class JobQueue:
     def _end(self, run: Run, message: Message) -> None:
         """Do what the last message of a run says."""
         row, kind = run.row, message["type"]
-        del self.runs[row["id"]]
         if run.timer is not None:
             run.timer.cancel()
-        if kind == "expanded" and not run.is_cancelled and run.stop_reason is None:
-            try:
-                jobs = message["jobs"]
-                for job in jobs.values():
-                    job["params"] = self._registry.params_schema(job["job"])(job["params"])
-                self.states.expand(row, jobs, message["results"])
-            except StableCoreError as error:
-                self.states.fail(row, error)
-        elif kind == "done":
-            # Copies, because saving adds paths, and what an event has told does not change any more.
-            outputs = {port: [dict(artifact) for artifact in made] for port, made in run.outputs.items()}
-            if self._config.settings.save_results and any(outputs.values()):
-                self._begin(self._save_and_finish(run, outputs))
-            else:
-                self.states.finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
+        # Copies, because saving adds paths, and what an event has told does not change any more.
+        outputs = {port: [dict(artifact) for artifact in made] for port, made in run.outputs.items()}
+        if kind == "done" and self._config.settings.save_results and any(outputs.values()):
+            self._begin(self._save_and_finish(run, outputs))
+            return  # it stays in hand until then, so that a cancel finds it
+        del self.runs[row["id"]]
+        if kind == "done":
+            self.states.finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
         elif run.stop_reason is not None:
             self.states.fail(row, run.stop_reason, run.progress)
-        elif run.is_cancelled or kind in ("cancelled", "expanded"):
+        elif run.is_cancelled or kind == "cancelled":
             self.states.finish(row, JobState.CANCELLED, progress=run.progress)
+        elif kind == "expanded":
+            self._expand(row, message)
         else:
             self._failed_run(run, error_from_dict(message["error"]), kind == "died")
+
+    def _expand(self, row: Row, message: Message) -> None:
+        try:
+            for job in message["jobs"].values():
+                job["params"] = self._registry.params_schema(job["job"])(job["params"])
+            self.states.expand(row, message["jobs"], message["results"])
+        except StableCoreError as error:
+            self.states.fail(row, error)
 
     def _failed_run(self, run: Run, error: StableCoreError, has_died: bool) -> None:
         row = run.row
@@ -294,14 +293,20 @@ class JobQueue:
                 content = artifact_path(self._store.artifacts, artifact["id"])
                 artifact["path"] = str(save_output(content, artifact, provenance, self._config))
 
+        failure: Exception | None = None
+        try:
+            await asyncio.to_thread(save)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job must end
+            failure = error
+        if self.runs.get(row["id"]) is run:
+            del self.runs[row["id"]]
         with contextlib.suppress(StorageFull):
-            try:
-                await asyncio.to_thread(save)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the job must end
+            if failure is not None:
                 hint = f"Make room or mend {self._config.outputs_folder()}, then retry; the result is an artifact."
-                self.states.fail(row, StorageFull(f"The result could not be saved: {error}", hint), run.progress)
+                self.states.fail(row, StorageFull(f"The result could not be saved: {failure}", hint), run.progress)
             else:
-                self.states.finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
+                state = JobState.CANCELLED if run.is_cancelled else JobState.SUCCEEDED
+                self.states.finish(row, state, outputs=outputs, progress=run.progress)
 
     def _time_out(self, run: Run, seconds: float) -> None:
         hint = "Raise its timeout, or job_timeout_seconds in the settings."
@@ -328,6 +333,8 @@ class JobQueue:
         run = self.runs.get(job_id)
         if run is not None:
             run.is_cancelled = True
+            if run.worker.job_id != job_id:
+                return  # its results are being saved
             run.worker.cancel(self._config.settings.cancel_grace_seconds)
             return
         row = self._store.job(job_id)
@@ -370,6 +377,7 @@ class JobQueue:
     async def stop(self) -> None:
         """Put running jobs back, without counting the attempt, and stop all workers; saves in progress are finished."""
         self._is_stopping = True
+        await asyncio.gather(*self._side_work, return_exceptions=True)
         for run in list(self.runs.values()):
             if self._store.update_job(run.row["id"], JobState.QUEUED, lease_owner=None, attempt=run.row["attempt"] - 1):
                 self.states.tell(run.row, "job.queued", {"job": run.row["job"]})

@@ -22,8 +22,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -91,37 +93,26 @@ def write_artifact(folder: Path, content: bytes | Path) -> tuple[str, int]:
     Raises:
         StorageFull: the file could not be written; nothing half-written is left behind.
     """
-    if isinstance(content, Path):
-        with content.open("rb") as file:
-            artifact_id = hashlib.file_digest(file, "sha256").hexdigest()
-        size = content.stat().st_size
-    else:
-        artifact_id, size = hashlib.sha256(content).hexdigest(), len(content)
-    path = artifact_path(folder, artifact_id)
-    with contextlib.suppress(OSError):
-        os.utime(path)  # it is wanted again: clean-up goes by age
-    if not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
-                try:
-                    _copy(content, file)
-                    file.flush()
-                    Path(file.name).replace(path)
-                except BaseException:
-                    Path(file.name).unlink(missing_ok=True)
-                    raise
-        except OSError as error:
-            raise StorageFull(
-                f"A result could not be written: {error.strerror}", f"Free some space in {folder}, then retry."
-            ) from None
+    with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as source:
+        artifact_id = hashlib.file_digest(source, "sha256").hexdigest()
+        size = source.seek(0, io.SEEK_END)
+        path = artifact_path(folder, artifact_id)
+        with contextlib.suppress(OSError):
+            os.utime(path)  # it is wanted again: clean-up goes by age
+        if not path.exists():
+            source.seek(0)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
+                    try:
+                        shutil.copyfileobj(source, file, 2**20)
+                        file.flush()
+                        Path(file.name).replace(path)
+                    except BaseException:
+                        Path(file.name).unlink(missing_ok=True)
+                        raise
+            except OSError as error:
+                raise StorageFull(
+                    f"A result could not be written: {error.strerror}", f"Free some space in {folder}, then retry."
+                ) from None
     return artifact_id, size
-
-
-def _copy(content: bytes | Path, file: Any) -> None:
-    if isinstance(content, bytes):
-        file.write(content)
-        return
-    with content.open("rb") as source:
-        while chunk := source.read(2**20):
-            file.write(chunk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -591,6 +592,24 @@ async def test_cancel_as_the_job_ends(core: Core, lab: Any, gate: Any) -> None:
         ]
         assert len(endings) == 1
     assert lab.texts(core, await lab.run(core, "echo", inputs={"text": "after"})) == ["after"]
+
+
+async def test_cancel_while_results_are_saved(core: Core, lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def save_slowly(*_: Any) -> Path:
+        begun.set()
+        go_on.wait(30)
+        return Path("nowhere")
+
+    monkeypatch.setattr("stable_core.job_queue.save_output", save_slowly)
+    job = await core.submit({"job": "probe.echo", "inputs": {"text": fresh()}})
+    assert await asyncio.to_thread(begun.wait, 30)
+    other = await lab.run(core, "report_badly")  # the worker is free and goes on
+    assert (await core.cancel(job["id"]))["state"] == "running"
+    go_on.set()
+    ended = await lab.end(core, job["id"])
+    assert (ended["state"], other["state"]) == ("cancelled", "failed")
 
 
 async def _stored(core: Core, job: str) -> Any:
