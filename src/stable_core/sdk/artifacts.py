@@ -44,7 +44,7 @@ class Video(File):
 
 @dataclass(frozen=True)
 class Audio:
-    """An audio port: one encoded sound file. `stable_core.sdk.codecs` has `audio_from_pcm` and `audio_to_pcm`."""
+    """An audio port: one encoded sound file. `stable_core.sdk.audio` has `audio_from_pcm` and `audio_to_pcm`."""
 
     content: bytes
     media_type: str = "audio/wav"

@@ -8,17 +8,17 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
 import PIL.Image
 from PIL.ExifTags import IFD, Base
 
 from stable_core.errors import InvalidInput
 from stable_core.sdk.artifacts import Audio, Data, File, Image, Video, media_type_of
+from stable_core.sdk.audio import audio_details
 
 MAX_PIXELS = 2**28
 """The largest picture that is opened, in pixels: 16,384 x 16,384."""
@@ -74,8 +74,8 @@ def decode(type_name: str, path: Path, media_type: str) -> Any:
 def describe(path: Path, media_type: str) -> dict[str, Any]:
     """Return the details of a stored file from its header: cheap, and safe with files from strangers.
 
-    Images give width, height and, if they hold generation data, parameters; WAV gives sample_rate, channels and
-    seconds, or nothing if it is broken.
+    Images give width, height and, if they hold generation data, parameters; WAV and FLAC give sample_rate, channels and
+    seconds, or nothing if they are broken.
 
     Raises:
         InvalidInput: an image that cannot be opened or is too large.
@@ -86,10 +86,8 @@ def describe(path: Path, media_type: str) -> dict[str, Any]:
             if _exif(image, Base.Orientation) in (5, 6, 7, 8):  # stored on its side
                 details |= {"width": image.height, "height": image.width}
             return details
-    if media_type == "audio/wav":
-        with path.open("rb") as file:
-            return _wav_details(file)
-    return {}
+    with path.open("rb") as file:
+        return audio_details(file, media_type)
 
 
 # Text and data
@@ -215,68 +213,14 @@ def _exif(image: Image, tag: int, block: int | None = None) -> Any:
 # Audio
 
 
-class Pcm(NamedTuple):
-    """Sound as interleaved little-endian samples of `sample_bytes` each; 8-bit samples are unsigned, as in WAV."""
-
-    samples: bytes
-    sample_rate: int
-    channels: int = 1
-    sample_bytes: int = 2
-
-
-def audio_from_pcm(pcm: Pcm) -> Audio:
-    """Return the samples as a WAV file."""
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setparams((pcm.channels, pcm.sample_bytes, pcm.sample_rate, 0, "NONE", ""))
-        file.writeframes(pcm.samples)
-    return Audio(buffer.getvalue())
-
-
-def audio_to_pcm(audio: Audio) -> Pcm:
-    """Return the samples of a WAV file of integers.
-
-    Raises:
-        InvalidInput: the file is broken or of another kind.
-    """
-    try:
-        with wave.open(io.BytesIO(audio.content)) as file:
-            channels, sample_bytes, sample_rate, frames, _, _ = file.getparams()
-            return Pcm(file.readframes(frames), sample_rate, channels, sample_bytes)
-    except (wave.Error, EOFError):
-        hint = "Send 16-bit WAV; a plugin reads other files with a package such as soundfile."
-        raise InvalidInput(f"This {audio.media_type} file is no WAV file of integers.", hint) from None
-
-
 def _encode_audio(value: Audio) -> Encoded:
     media_type = _expect_family(value.content[:_HEAD_BYTES], "audio")
-    details = _wav_details(io.BytesIO(value.content)) if media_type == "audio/wav" else {}
-    return Encoded(value.content, media_type, details)
+    return Encoded(value.content, media_type, audio_details(io.BytesIO(value.content), media_type))
 
 
 def _decode_audio(path: Path) -> Audio:
     content = path.read_bytes()
     return Audio(content, _expect_family(content[:_HEAD_BYTES], "audio"))
-
-
-def _wav_details(file: BinaryIO) -> dict[str, Any]:
-    """Read the chunks of a WAV file; unlike `wave` it knows floats and extensible headers. Source: RIFF WAVE, 1991."""
-    file_bytes = file.seek(0, io.SEEK_END)
-    place, fmt = 12, b""
-    for _ in range(64):  # chunks; a file with more is not worth the walk
-        file.seek(place)
-        header = file.read(8)
-        size = int.from_bytes(header[4:], "little")
-        if header[:4] == b"fmt ":
-            fmt = file.read(16)
-        elif header[:4] == b"data":
-            channels, rate, frame_bytes = (int.from_bytes(fmt[a:b], "little") for a, b in ((2, 4), (4, 8), (12, 14)))
-            if rate and frame_bytes:
-                frames = min(size, file_bytes - place - 8) // frame_bytes
-                return {"sample_rate": rate, "channels": channels, "seconds": round(frames / rate, 3)}
-            break
-        place += 8 + size + size % 2
-    return {}
 
 
 # Video and files

@@ -26,7 +26,8 @@ import pytest
 
 from stable_core.errors import JobCancelled
 from stable_core.sdk.artifacts import Data, File
-from stable_core.sdk.codecs import Pcm, audio_from_pcm, encode
+from stable_core.sdk.audio import Pcm, audio_from_pcm
+from stable_core.sdk.codecs import encode
 from stable_core.sdk.jobs import Job, JobSignature
 from stable_core.sdk.params import Params, check_params
 from stable_core.sdk.plugin import load_plugin

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import array
 import io
+import math
+import random
 import struct
+import sys
 import wave
 import zlib
 from collections.abc import Callable
@@ -12,21 +16,14 @@ from typing import Any
 
 import PIL.Image
 import pytest
+import soundfile
 from PIL.PngImagePlugin import PngInfo
 
 from stable_core.errors import InvalidInput
 from stable_core.sdk import Audio, Data, File, Video, codecs
 from stable_core.sdk.artifacts import ARTIFACT_TYPES, media_type_of
-from stable_core.sdk.codecs import (
-    MAX_PARAMETERS,
-    MAX_PIXELS,
-    Pcm,
-    audio_from_pcm,
-    audio_to_pcm,
-    decode,
-    describe,
-    encode,
-)
+from stable_core.sdk.audio import Pcm, audio_from_pcm, audio_to_pcm
+from stable_core.sdk.codecs import MAX_PARAMETERS, MAX_PIXELS, decode, describe, encode
 
 Store = Callable[[bytes], Path]
 
@@ -381,6 +378,56 @@ class TestAudio:
         with wave.open(io.BytesIO(audio_from_pcm(self.PCM).content)) as file:
             assert (file.getframerate(), file.getnchannels(), file.getnframes()) == (4000, 2, 4)
 
+    @pytest.mark.parametrize("sample_bytes", [1, 2, 3])
+    @pytest.mark.parametrize("channels", [1, 2])
+    def test_flac_there_and_back(self, store: Store, sample_bytes: int, channels: int) -> None:
+        pcm = Pcm(random.Random(0).randbytes(4000 * sample_bytes * channels), 16_000, channels, sample_bytes)
+        audio = audio_from_pcm(pcm, "audio/flac")
+        encoded = encode("audio", audio)
+        assert (encoded.media_type, encoded.content[:4]) == ("audio/flac", b"fLaC")  # type: ignore[index]
+        assert encoded.details == {"sample_rate": 16_000, "channels": channels, "seconds": 0.25}
+        path = store(audio.content)
+        assert audio_to_pcm(decode("audio", path, "audio/flac")) == pcm
+        assert describe(path, "audio/flac") == encoded.details
+
+    def test_flac_is_smaller_and_others_read_it(self) -> None:
+        tone = array.array("h", (int(20_000 * math.sin(place / 10)) for place in range(16_000)))
+        pcm = Pcm(tone.tobytes(), 16_000)
+        flac = audio_from_pcm(pcm, "audio/flac")
+        assert len(flac.content) < len(audio_from_pcm(pcm).content) / 2
+        samples, sample_rate = soundfile.read(io.BytesIO(flac.content), dtype="int16")
+        assert (samples.tolist(), sample_rate) == (tone.tolist(), 16_000)
+
+    def test_flac_of_others_is_read(self) -> None:
+        buffer = io.BytesIO()
+        soundfile.write(buffer, [[0.5, -0.5], [0.25, -1.0]], 44_100, format="FLAC", subtype="PCM_16")
+        pcm = audio_to_pcm(Audio(buffer.getvalue(), "audio/flac"))
+        assert pcm == Pcm(struct.pack("<4h", 16384, -16384, 8192, -32768), 44_100, 2)
+
+    @pytest.mark.parametrize("media_type", ["audio/mpeg", "audio/flac"])
+    def test_what_no_format_holds_is_refused(self, media_type: str) -> None:
+        with pytest.raises(InvalidInput, match="32 bits cannot be written"):
+            audio_from_pcm(Pcm(bytes(8), 8000, 1, 4), media_type)
+
+    def test_samples_that_flac_refuses(self) -> None:
+        with pytest.raises(InvalidInput, match="cannot be written as FLAC"):
+            audio_from_pcm(Pcm(bytes(40), 8000, 20), "audio/flac")
+
+    def test_broken_flac_is_refused(self) -> None:
+        whole = audio_from_pcm(Pcm(bytes(8000), 8000), "audio/flac").content
+        for content in (whole[:10], b"fLaC\0\0\0\x22"):
+            with pytest.raises(InvalidInput, match="flac file cannot be read"):
+                audio_to_pcm(Audio(content, "audio/flac"))
+
+    def test_without_soundfile_flac_says_what_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        flac = audio_from_pcm(self.PCM, "audio/flac")
+        monkeypatch.setitem(sys.modules, "soundfile", None)
+        for attempt in (lambda: audio_to_pcm(flac), lambda: audio_from_pcm(self.PCM, "audio/flac")):
+            with pytest.raises(InvalidInput, match="needs the package soundfile") as caught:
+                attempt()
+            assert "dependencies" in caught.value.hint
+        assert encode("audio", flac).details["channels"] == 2, "it is stored and described all the same"
+
     def test_the_header_of_floats(self, store: Store) -> None:
         expected = {"sample_rate": 8000, "channels": 2, "seconds": 0.013}
         assert encode("audio", Audio(float_wav())).details == describe(store(float_wav()), "audio/wav") == expected
@@ -393,6 +440,9 @@ class TestAudio:
         "content",
         [
             b"RIFF\0\0\0\0WAVEdata\xff\xff\xff\xff",
+            b"fLaC\0\0\0\x22",
+            b"fLaC\0\0\0\x22" + bytes(100),
+            b"fLaC\x01\0\0\x22" + b"\xff" * 100,
             b"RIFF\0\0\0\0WAVEfmt \0\0\0\0" + bytes(100),
             b"RIFF\0\0\0\0WAVE" + bytes(10**6),
             b"RIFF\0\0\0\0WAVE" + b"junk\xff\xff\xff\xff" * 9,
@@ -412,7 +462,7 @@ class TestAudio:
                 attempt()
             assert "WAV" in caught.value.hint
 
-    @pytest.mark.parametrize("content", [b"fLaC\0\0\0\x22", float_wav(), b"RIFF\0\0\0\0WAVE", b""])
+    @pytest.mark.parametrize("content", [b"ID3", float_wav(), b"RIFF\0\0\0\0WAVE", b""])
     def test_samples_of_other_files_are_for_other_packages(self, content: bytes) -> None:
         with pytest.raises(InvalidInput, match="no WAV file of integers") as caught:
             audio_to_pcm(Audio(content))
