@@ -44,7 +44,7 @@ for plugin in plugins/*/; do
         printf '%s' "$made_from" >"$venv/made-from"
     fi
     part "plugin $name" env PYTHONPATH="$here/src:$here/$plugin" "$venv/bin/python" -m pytest \
-        -p stable_core.sdk.testing --stable-core-plugin "$here/$plugin" "$@" "$plugin/tests"
+        -p stable_core_testing.contract --stable-core-plugin "$here/$plugin" "$@" "$plugin/tests"
 done
 
 if [ "$failed" ]; then

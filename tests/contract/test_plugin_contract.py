@@ -10,7 +10,7 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-IS_INSTALLED = any(point.value == "stable_core.sdk.testing" for point in entry_points(group="pytest11"))
+IS_INSTALLED = any(point.value == "stable_core_testing.contract" for point in entry_points(group="pytest11"))
 PLUGINS = Path(__file__).parent.parent.parent / "plugins"
 
 HEAD = """
@@ -70,7 +70,7 @@ def check(pytester: pytest.Pytester, *targets: str | Path, **files: str) -> pyte
     if files:
         pytester.makepyfile(**files)
     options = [f"--stable-core-plugin={target}" for target in targets]
-    loaded = [] if IS_INSTALLED else ["-p", "stable_core.sdk.testing"]
+    loaded = [] if IS_INSTALLED else ["-p", "stable_core_testing.contract"]
     return pytester.runpytest(*loaded, *options, "-v", "-p", "no:cacheprovider")
 
 

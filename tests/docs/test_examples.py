@@ -189,7 +189,16 @@ def test_the_test_in_the_tutorial_passes(docs_home: Path, monkeypatch: pytest.Mo
 
 def test_the_plugins_of_the_docs_keep_to_the_contract(docs_home: Path) -> None:
     plugins = docs_home / "plugins"
-    options = ["-q", "-p", "stable_core.sdk.testing", "-p", "no:cacheprovider", "--rootdir", str(plugins), str(plugins)]
+    options = [
+        "-q",
+        "-p",
+        "stable_core_testing.contract",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(plugins),
+        str(plugins),
+    ]
     command = [sys.executable, "-m", "pytest", *options]
     for name in ("dots.py", "glow.py", "guide.py"):
         command += ["--stable-core-plugin", str(plugins / name)]

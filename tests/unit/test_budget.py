@@ -14,11 +14,12 @@ import stable_core_cli
 
 PACKAGE = Path(stable_core.__file__).parent
 CLI = Path(stable_core_cli.__file__).parent
-MODULES = sorted([*PACKAGE.rglob("*.py"), *CLI.rglob("*.py")])
+CONTRACT = PACKAGE.with_name("stable_core_testing") / "contract.py"
+MODULES = sorted([*PACKAGE.rglob("*.py"), *CLI.rglob("*.py"), CONTRACT])
 MAIN_PATH = ("sdk/jobs", "sdk/plugin", "protocol", "worker", "worker_process", "job_queue", "job_states", "core")
 """What a job passes from its submission to its stored result."""
 
-CORE_LINES = 4736
+CORE_LINES = 4623
 """It may only shrink from here; the aim is 4,000 (docs/decisions.md)."""
 CLI_LINES = 729
 """The command line, which is a client and no part of the core; it may only shrink too."""

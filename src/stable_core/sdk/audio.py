@@ -111,7 +111,7 @@ _OTHER_SIGN = bytes(value ^ 0x80 for value in range(256))
 
 
 def audio_details(file: BinaryIO, media_type: str) -> dict[str, Any]:
-    """Return sample_rate, channels and seconds from the header of a WAV or FLAC file, nothing of other or broken ones."""
+    """Return sample_rate, channels and seconds from a WAV or FLAC header; nothing of a broken one or another file."""
     frames, rate, channels = 0, 0, 0
     if media_type == "audio/wav":
         frames, rate, channels = _wav_header(file)

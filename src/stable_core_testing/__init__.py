@@ -1,0 +1,1 @@
+"""What plugin authors test with: `contract`, a plugin for pytest."""
