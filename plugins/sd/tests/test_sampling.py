@@ -44,11 +44,9 @@ def run(sampler: Sampler, seeds: list[int], strength: float | None = None, **kno
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda one: one.label)
 
 
-@every_sampler
+@pytest.mark.parametrize("sampler", [one for one in SAMPLERS if not one.is_adaptive], ids=lambda one: one.label)
 @pytest.mark.parametrize("strength", [None, 0.6])
 def test_noise_of_a_picture_does_not_depend_on_its_batch(sampler: Sampler, strength: float | None) -> None:
-    if sampler.is_adaptive:
-        pytest.skip("its steps depend on the whole batch, so its pictures are made one at a time")
     batch = run(sampler, [1, 2, 3], strength)
     for index, seed in enumerate([1, 2, 3]):
         assert torch.allclose(batch[index : index + 1], run(sampler, [seed], strength), atol=1e-5)
@@ -92,6 +90,14 @@ def test_extra_noise_is_more_of_the_same() -> None:
 def test_the_steps_of_a_pass_from_a_picture(sampler: str, strength: float, exact: bool, steps: int) -> None:
     plan = plan_from_latents(RunParams(sampler=sampler, steps=20), TABLE, strength, exact)
     assert len(plan.sigmas) - 1 == steps
+
+
+def test_a_pass_from_a_picture_is_the_end_of_a_pass_from_noise() -> None:
+    whole, part = plan_sampling(RunParams(steps=20), TABLE), plan_from_latents(RunParams(steps=20), TABLE, 0.5)
+    assert part.sigmas == whole.sigmas[9:]
+    assert part.path == whole.path
+    timesteps = [TABLE.timestep(sigma) for sigma in plan_from_latents(RunParams(sampler="DDIM"), TABLE, 0.5).sigmas]
+    assert timesteps == pytest.approx([451, 401, 351, 301, 251, 201, 151, 101, 51, 1])
 
 
 def test_there_is_nothing_to_do_at_strength_0_with_exact_steps() -> None:

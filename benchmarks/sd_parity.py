@@ -1,0 +1,150 @@
+"""Whole runs of the sd plugin against loops written once more from the papers. Run it with the plugin's own Python.
+
+    python benchmarks/sd_parity.py [--size 64] [--steps 3] [--samplers "Euler" "DPM++ 2M"] [--tiny] [--out FILE]
+
+A single file with random weights, of the true shape of Stable Diffusion 1.5, is made in a temporary folder and loaded
+like any other. For every sampler it tells how far the clean latents are from those of the loop, as a share of the
+largest, and how far a batch of four is from four single runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parent.parent
+PATHS = [str(REPOSITORY / path) for path in ("src", "plugins/sd", "plugins/sd/tests")]
+sys.path[:0] = PATHS
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+PROMPT, NEGATIVE, CFG_SCALE, SEED = "a red circle on a blue background", "a green tree", 7.0, 7
+
+
+def write_checkpoint(path: Path, is_tiny: bool) -> None:
+    """Write a single file in the original layout with random weights, strong enough that the noise is found anew."""
+    import tiny
+    import torch
+    from safetensors.torch import save_file
+
+    if is_tiny:
+        tiny.write_single_file(path, tiny.make_models())
+        return
+    from stable_core_sd import ldm_keys, model_classes
+    from stable_core_sd.clip import ClipTextModel
+    from stable_core_sd.diffusers_folder import read_json
+    from stable_core_sd.single_file import CONFIGS
+
+    torch.manual_seed(0)
+    configs = {part: read_json(CONFIGS / "sd15" / part / "config.json") for part in ("unet", "vae", "text_encoder")}
+    models = {
+        "unet": model_classes.UNet2DConditionModel.from_config(configs["unet"]),
+        "vae": model_classes.AutoencoderKL.from_config(configs["vae"]),
+        "text_encoder": ClipTextModel(configs["text_encoder"]),
+    }
+    keys = {"unet": ldm_keys.unet_key, "vae": ldm_keys.vae_key, "text_encoder": ldm_keys.text_encoder_key}
+    with torch.no_grad():
+        models["unet"].conv_out.weight *= 10  # as it comes, it predicts hardly any noise
+        for weight in models["text_encoder"].parameters():
+            if weight.ndim > 1:  # some are not set when it is made
+                torch.nn.init.normal_(weight, std=0.02)
+        tensors = {}
+        for part, model in models.items():
+            for name, value in model.state_dict().items():
+                stored = keys[part](name, configs[part])
+                is_convolution = ".attn_1." in stored and value.ndim == 2
+                tensors[stored] = (value[:, :, None, None] if is_convolution else value).half().contiguous()
+    save_file(tensors, path)
+
+
+def own_latents(checkpoint: Any, sampler: str, steps: int, size: int, seeds: list[int]) -> Any:
+    """Return the clean latents of a batch, made by the plugin."""
+    from stable_core.sdk import Progress
+    from stable_core_sd.batches import Batch
+    from stable_core_sd.params import Txt2ImgParams
+    from stable_core_sd.passes import Pass, draw
+    from stable_core_sd.report import StepReport
+
+    count = len(seeds)
+    batch = Batch([PROMPT] * count, [NEGATIVE] * count, seeds, [0] * count, (size, size))
+    params = Txt2ImgParams(sampler=sampler, steps=steps, cfg_scale=CFG_SCALE, preview=False)
+    return draw(Pass(checkpoint, params, StepReport(Progress(), steps)), batch)
+
+
+def loop_latents(checkpoint: Any, sampler: str, steps: int, size: int) -> Any:
+    """Return the clean latents that the loop of the papers makes."""
+    from reference import Latents, reference_latents
+
+    from stable_core_sd.params import TextParams
+    from stable_core_sd.prompt.editing import StepCount
+    from stable_core_sd.text_schedule import ScheduleEncoder
+
+    encode = ScheduleEncoder(checkpoint, TextParams(), {})
+    negative, prompt = (encode(text, StepCount(steps)).at(0).hidden[None] for text in (NEGATIVE, PROMPT))
+    latents = Latents(checkpoint.unet, negative, prompt, CFG_SCALE, [SEED], (4, size // 8, size // 8))
+    return reference_latents(latents, sampler, steps)
+
+
+def compare(checkpoint: Any, sampler: str, steps: int, size: int) -> dict[str, float]:
+    """Return both distances of one sampler, and how long it took."""
+    import torch
+
+    start = time.perf_counter()
+    # The pictures of DPM adaptive are made one at a time, and it takes a hundred calls of the model for each.
+    seeds = [SEED + index for index in range(1 if sampler == "DPM adaptive" else 4)]
+    singles = torch.cat([own_latents(checkpoint, sampler, steps, size, [seed]) for seed in seeds])
+    batch = own_latents(checkpoint, sampler, steps, size, seeds) if len(seeds) > 1 else singles
+    expected = loop_latents(checkpoint, sampler, steps, size)
+    return {
+        "from_loop": _distance(singles[:1], expected),
+        "batch_from_singles": _distance(batch, singles),
+        "largest": round(float(expected.abs().max()), 3),
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+
+
+def _distance(found: Any, expected: Any) -> float:
+    return float(f"{float((found - expected).abs().max() / expected.abs().max()):.2e}")
+
+
+def main() -> None:
+    """Print the distances as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels")
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--samplers", nargs="+", help="only these")
+    parser.add_argument("--tiny", action="store_true", help="with the tiny model of the tests")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    try:
+        import torch
+    except ModuleNotFoundError:
+        print(json.dumps({"skipped": "this Python has no PyTorch; use that of the sd plugin's environment"}))
+        return
+    from stable_core_sd.checkpoint_store import get_checkpoint
+    from stable_core_sd.names import SAMPLERS
+
+    torch.set_num_threads(options.threads)
+    results: dict[str, Any] = {"size": options.size, "steps": options.steps, "samplers": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "random.safetensors"
+        write_checkpoint(path, options.tiny)
+        results["file_bytes"] = path.stat().st_size
+        checkpoint = get_checkpoint(path)
+        for sampler in options.samplers or [one.label for one in SAMPLERS]:
+            results["samplers"][sampler] = compare(checkpoint, sampler, options.steps, options.size)
+            print(f"{sampler}: {results['samplers'][sampler]}", file=sys.stderr, flush=True)
+    text = json.dumps(results, indent=2)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
