@@ -173,7 +173,8 @@ class UniPCParams(Params):
 class VariationParams(Params):
     """A second seed, mixed in; or a seed used at another size."""
 
-    seed: Seed = Field(default=-1, description="The seed of the variation")
+    # Not random by default as A1111's is: a run without a variation would be another one each time, and never cached.
+    seed: Seed = Field(default=0, description="The seed of the variation; -1 takes a random one")
     strength: float = Field(
         default=0, ge=0, le=1, component="slider", description="0 is the picture of the seed, 1 nearly the variation's"
     )

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from stable_core.sdk import JobCancelled, Progress, Text
+from stable_core.sdk import JobCancelled, JobSignature, Params, Progress, Text
 from stable_core_sd.names import SAMPLERS, SCHEDULERS
 from stable_core_sd.plugin import Txt2ImgParams, plugin, txt2img
 
@@ -223,3 +223,16 @@ def test_half_precision_draws_nearly_the_same(precision: str) -> None:
     half = np.asarray(make()[0], dtype=float)
     plugin.configure({})
     assert 0 < np.abs(full - half).mean() < 20
+
+
+@pytest.mark.parametrize("job", [one for one in plugin.signatures.values() if one.cached], ids=lambda one: one.name)
+def test_only_the_seed_is_random_by_default(job: JobSignature) -> None:
+    def random_knobs(params: type[Params]) -> list[str]:
+        inner = {name: field.annotation for name, field in params.model_fields.items()}
+        groups = {name: kind for name, kind in inner.items() if isinstance(kind, type) and issubclass(kind, Params)}
+        nested = [f"{name}.{knob}" for name, kind in groups.items() for knob in random_knobs(kind)]
+        schema = params.model_json_schema()["properties"]
+        seeds = [name for name, knob in schema.items() if knob.get("x-ui", {}).get("component") == "seed"]
+        return [name for name in seeds if schema[name].get("default") == -1] + nested
+
+    assert set(random_knobs(job.params)) <= {"seed"}
