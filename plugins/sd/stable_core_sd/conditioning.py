@@ -12,7 +12,6 @@ from torch import Tensor
 
 from stable_core_sd.checkpoint import Checkpoint
 from stable_core_sd.model_kinds import Kind
-from stable_core_sd.names import Sampler
 from stable_core_sd.networks.activation import ActiveNetworks
 from stable_core_sd.networks.embedding import Embedding
 from stable_core_sd.networks.embedding_file import usable_embeddings
@@ -160,19 +159,6 @@ def fit_length(hidden: Tensor, length: int) -> Tensor:
     if missing <= 0:
         return hidden[:, :length]
     return torch.cat([hidden, hidden[:, -1:].expand(-1, missing, -1)], 1)
-
-
-def count_steps(sampler: Sampler, steps: int, second_pass_steps: int | None = None, old: bool = False) -> StepCount:
-    """Return the steps that edits of prompts are counted in: samplers that call the model twice a step have twice.
-
-    Args:
-        sampler: that of the pass that the texts are for.
-        steps: of the first pass, as they were asked for, also where only some of them are made.
-        second_pass_steps: of the second pass, for its texts.
-        old: read numbers as before A1111 1.6.
-    """
-    calls = 2 if sampler.is_second_order else 1
-    return StepCount(steps * calls, second_pass_steps and second_pass_steps * calls, old)
 
 
 def condition(

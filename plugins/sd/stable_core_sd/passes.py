@@ -5,7 +5,7 @@ What a run is made of, and what becomes of the latents, is known to engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ from stable_core_sd.guidance import plan_guidance
 from stable_core_sd.inpaint import Keep
 from stable_core_sd.names import find_sampler
 from stable_core_sd.networks.activation import ActiveNetworks, activated
+from stable_core_sd.networks.embedding import Embedding
 from stable_core_sd.networks.embedding_file import infotext_hashes
 from stable_core_sd.noise import ImageNoise, image_noise
 from stable_core_sd.outcome import Outcome
@@ -71,12 +72,18 @@ class Start:
 
 @dataclass(frozen=True)
 class Pass:
-    """The model, the knobs and the report of one pass; `outcome` gathers what there is to tell."""
+    """The model, the knobs and the report of one pass.
+
+    Attributes:
+        outcome: gathers what there is to tell.
+        embeddings: those that prompts may name beside the ones in files.
+    """
 
     checkpoint: Checkpoint
     params: RunParams
     report: StepReport
     outcome: Outcome = field(default_factory=Outcome)
+    embeddings: Mapping[str, Embedding] = field(default_factory=dict)
 
     @property
     def is_xl(self) -> bool:
@@ -141,6 +148,7 @@ def batch_denoiser(
     """
     _, calls = take_batch_networks(batch.prompts)
     with activated(one.checkpoint, calls) as active:
+        active.embeddings |= one.embeddings
         texts = condition(one.checkpoint, one.params, batch, count, active)
         tell_texts(one, texts, active)
         beside = beside_text(one.checkpoint, batch.size) if start is None or start.beside is None else start.beside

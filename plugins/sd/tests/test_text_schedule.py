@@ -13,12 +13,12 @@ import tiny_kinds
 from stable_core_sd import single_file
 from stable_core_sd.checkpoint import load_checkpoint
 from stable_core_sd.clip import Placed
-from stable_core_sd.conditioning import condition, count_steps
+from stable_core_sd.conditioning import condition
 from stable_core_sd.emphasis import apply_weights
-from stable_core_sd.names import find_sampler
 from stable_core_sd.networks.activation import ActiveNetworks
 from stable_core_sd.networks.embedding import Embedding
 from stable_core_sd.params import GuidanceParams, RunParams, TextParams
+from stable_core_sd.passes import model_calls
 from stable_core_sd.prompt.editing import StepCount
 from stable_core_sd.text_schedule import EncodedSchedule, ScheduleEncoder
 
@@ -151,9 +151,7 @@ def test_the_shorter_prompt_is_filled_with_the_empty_one(checkpoint: Any) -> Non
 
 @pytest.mark.parametrize(("sampler", "calls"), [("Euler", 20), ("Heun", 40), ("DPM++ 2S a", 40)])
 def test_samplers_of_second_order_count_calls(sampler: str, calls: int) -> None:
-    found: Any = find_sampler(sampler)
-    assert count_steps(found, 20) == StepCount(calls)
-    assert count_steps(found, 20, 10) == StepCount(calls, calls // 2)
+    assert model_calls(RunParams(sampler=sampler, steps=20)) == calls  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["sdxl", "sdxl_refiner"])

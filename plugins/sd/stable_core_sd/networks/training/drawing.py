@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-import torch
 from PIL import Image
 
-from stable_core_sd.conditioning import Conditioning, Part, count_steps
-from stable_core_sd.denoiser import Denoiser
-from stable_core_sd.guidance import plan_guidance
+from stable_core.sdk import Progress
+from stable_core_sd.batches import Batch
+from stable_core_sd.checkpoint import Checkpoint
 from stable_core_sd.latents import decode_latents
 from stable_core_sd.networks.embedding import Embedding
-from stable_core_sd.noise import ImageNoise
 from stable_core_sd.params import Txt2ImgParams
-from stable_core_sd.sampling import plan_sampling, sample, start_from_noise
-from stable_core_sd.size_conditions import SizeConditions
-from stable_core_sd.text_schedule import ScheduleEncoder
+from stable_core_sd.passes import Pass, draw
+from stable_core_sd.report import StepReport
 
 
-@torch.no_grad()
-def draw_picture(checkpoint: Any, prompt: str, seed: int, embeddings: Mapping[str, Embedding]) -> Image.Image:
+def draw_picture(checkpoint: Checkpoint, prompt: str, seed: int, embeddings: Mapping[str, Embedding]) -> Image.Image:
     """Return a picture of the model's own size, with a run's default knobs.
 
     Args:
-        embeddings: what names in the prompt stand for.
+        checkpoint: draws, with the networks that it has now.
+        prompt: what is drawn.
+        seed: the same seed draws pictures that can be compared.
+        embeddings: what names in the prompt stand for, beside those that have files.
     """
-    params = Txt2ImgParams()
-    side = checkpoint.native_size
-    plan = plan_sampling(params, checkpoint.sigma_table)
-    encode, count = ScheduleEncoder(checkpoint, params.text, embeddings), count_steps(plan.sampler, params.steps)
-    texts = Conditioning(
-        checkpoint.kind, [Part(0, encode(prompt, count), 1.0)], [encode("", count)], SizeConditions(side, side)
-    )
-    latent_side = side // checkpoint.factor
-    noise = ImageNoise((checkpoint.latent_channels, latent_side, latent_side), [seed], checkpoint.device)
-    latents = sample(
-        plan, Denoiser(checkpoint, texts, plan_guidance(params, plan), plan.table), start_from_noise(plan, noise), noise
-    )
-    return decode_latents(checkpoint, latents[0])
+    params, side = Txt2ImgParams(preview=False), checkpoint.native_size
+    one = Pass(checkpoint, params, StepReport(Progress(), params.steps), embeddings=embeddings)
+    return decode_latents(checkpoint, draw(one, Batch([prompt], [""], [seed], [0], (side, side)))[0])
