@@ -13,10 +13,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from stable_core.sdk import Progress, Text
+from stable_core_sd.batches import Batch
+from stable_core_sd.checkpoint_store import open_checkpoint, unload
+from stable_core_sd.memory import MemoryPlan, apply_plan
 from stable_core_sd.networks.hypernetwork import HypernetworkModule, Structure
 from stable_core_sd.networks.hypernetwork_file import Hypernetwork, write_hypernetwork
 from stable_core_sd.params import Txt2ImgParams
+from stable_core_sd.passes import Pass, draw
 from stable_core_sd.plugin import txt2img
+from stable_core_sd.report import StepReport
+from stable_core_sd.settings import SdSettings
 
 UNET_LAYER = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_v"
 TEXT_LAYER = "lora_te_text_model_encoder_layers_0_mlp_fc1"
@@ -93,3 +99,19 @@ def test_a_batch_has_the_networks_of_its_first_prompt() -> None:
     first, second = txt2img(Text(""), params, Progress())
     assert np.abs(pixels(first) - pixels(make("a circle <lora:shape:1>"))).max() <= 1
     assert "notes" not in second.info
+
+
+@pytest.mark.parametrize("plan", [MemoryPlan(offload="models"), MemoryPlan(offload="layers"), MemoryPlan(fp8=True)])
+def test_models_in_little_memory_have_networks_too(plan: MemoryPlan) -> None:
+    checkpoint = open_checkpoint("tiny", "None", SdSettings())
+    one = Pass(checkpoint, Txt2ImgParams(checkpoint="tiny", steps=3, preview=False), StepReport(Progress(), 3))
+    apply_plan(checkpoint, plan)
+    try:
+        plain, changed, again = (
+            draw(one, Batch([prompt], [""], [7], [0], (64, 64)))
+            for prompt in ("a circle ", "a circle <lora:shape:1><lora:word:1><hypernet:mood:1>", "a circle ")
+        )
+    finally:
+        unload()
+    assert not torch.equal(changed, plain)
+    assert torch.equal(again, plain)
