@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stable_core_sd import scripts
+from stable_core_sd import picture_scripts, scripts
 from stable_core_sd.plugin import plugin
 
-__all__ = ["plugin", "scripts"]
+__all__ = ["picture_scripts", "plugin", "scripts"]

@@ -31,7 +31,9 @@ class PictureFacts:
     Attributes:
         prompt: with its styles and without its comments; so is the negative prompt.
         size: of the first pass, in pixels.
+        has_mask: only a part of a picture was changed; with `has_region` nothing else was looked at.
         features: pairs of features that have no params of their own, such as the hashes of networks.
+        task: of the checkpoint: text, inpainting or instruct-pix2pix.
         table: the noise levels of the model.
     """
 
@@ -45,12 +47,15 @@ class PictureFacts:
     vae_hash: str | None = None
     variation_seed: int = 0
     has_mask: bool = False
+    has_region: bool = False
+    task: str = ""
     features: Mapping[str, Any] = field(default_factory=dict)
     table: SigmaTable = field(default_factory=stable_diffusion_table)
 
 
 def describe_picture(params: RunParams, facts: PictureFacts) -> str:
     """Return the infotext of one picture of a run."""
+    start = params if isinstance(params, Img2ImgParams) else None
     known = RunFacts(
         steps=params.steps,
         sampler=params.sampler,
@@ -66,17 +71,14 @@ def describe_picture(params: RunParams, facts: PictureFacts) -> str:
         variation_seed=facts.variation_seed,
         variation_strength=params.variation.strength,
         resize_from=(params.variation.resize_from_width, params.variation.resize_from_height),
-        mask_weight=_mask_weight(params) if facts.has_mask else None,
+        image_cfg_scale=start.image_cfg_scale if start and facts.task == "instruct-pix2pix" else None,
+        mask_weight=start.inpaint.mask_weight if start and facts.task == "inpainting" else None,
         clip_skip=params.text.clip_skip,
         tiling=params.tiling,
         version=VERSION,
         features={**_features(params, facts), **facts.features, **params.more_parameters},
     )
     return write_infotext(facts.prompt, facts.negative_prompt, known.pairs())
-
-
-def _mask_weight(params: RunParams) -> float | None:
-    return _unless(params.inpaint.mask_weight, 1) if isinstance(params, Img2ImgParams) else None
 
 
 def _features(params: RunParams, facts: PictureFacts) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def _features(params: RunParams, facts: PictureFacts) -> dict[str, Any]:
             "Noise multiplier": _unless(params.noise_multiplier, 1),
             "Extra noise": _unless(params.extra_noise, 0),
         }
-        pairs |= _inpaint(params.inpaint) if facts.has_mask else {}
+        pairs |= _inpaint(params.inpaint, facts.has_region) if facts.has_mask else {}
     return pairs | sampling_facts(params, facts.table) | _prompts(params, facts)
 
 
@@ -114,9 +116,8 @@ def _hires(hires: HiresParams) -> dict[str, Any]:
     }
 
 
-def _inpaint(inpaint: InpaintParams) -> dict[str, Any]:
+def _inpaint(inpaint: InpaintParams, is_part: bool) -> dict[str, Any]:
     is_even = inpaint.mask_blur_x == inpaint.mask_blur_y
-    is_part = inpaint.area == "Only masked"
     return {
         "Mask mode": "Inpaint not masked" if inpaint.invert else None,
         "Mask blur": _unless(inpaint.mask_blur_x, 0) if is_even else None,

@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from stable_core.sdk import Progress
-from stable_core_sd import __version__, hires, img2img
+from stable_core_sd import hires, img2img
 from stable_core_sd.batches import Batch, batches
 from stable_core_sd.checkpoint import Checkpoint
 from stable_core_sd.checkpoint_store import open_checkpoint
-from stable_core_sd.facts import sampling_facts, variation_facts
-from stable_core_sd.images.source import prepare_source
-from stable_core_sd.infotext import write_infotext
+from stable_core_sd.description import PictureFacts, describe_picture
+from stable_core_sd.hashes import known_sha256
+from stable_core_sd.images.source import Source, prepare_source
 from stable_core_sd.latents import decode_latents
 from stable_core_sd.outcome import Outcome
 from stable_core_sd.params import Img2ImgParams, RunParams, Txt2ImgParams
@@ -53,7 +53,7 @@ def generate(
             enlarged = hires.second_batch(batch, params.hires, latent_size(last.checkpoint, larger))
             latents = redraw(last, enlarged, hires.start_of(larger, params))
         for index, picture in enumerate(decoded(last, latents)):
-            yield with_infotext(picture, one, batch, index, hires.pairs(params.hires))
+            yield with_infotext(picture, one, batch, index)
 
 
 def repaint(
@@ -75,8 +75,7 @@ def repaint(
     for batch in batches(prompt, params, size):
         latents = redraw(one, batch, img2img.start_of(one, encoded, source, params, batch))
         for index, picture in enumerate(decoded(one, latents)):
-            told = img2img.pairs(params, source, one.checkpoint.task)
-            yield with_infotext(source.finish(picture, params), one, batch, index, told)
+            yield with_infotext(source.finish(picture, params), one, batch, index, source)
 
 
 def load(params: RunParams, report: StepReport, settings: SdSettings) -> Checkpoint:
@@ -98,27 +97,39 @@ def decoded(one: Pass, latents: torch.Tensor) -> Iterator[Image.Image]:
         yield picture
 
 
-def with_infotext(picture: Image.Image, one: Pass, batch: Batch, index: int, pairs: Mapping[str, Any]) -> Image.Image:
-    """Return the picture number `index` of a batch with its generation data; `pairs` are those of the run's kind."""
-    params = one.params
+def with_infotext(
+    picture: Image.Image,
+    one: Pass,
+    batch: Batch,
+    index: int,
+    source: Source | None = None,
+    features: Mapping[str, Any] | None = None,
+) -> Image.Image:
+    """Return the picture number `index` of a batch with its notes and its generation data.
+
+    Args:
+        source: what a run from a picture started with.
+        features: pairs of a job that have no params in a run.
+    """
+    checkpoint = one.checkpoint
     if one.outcome.notes:
         picture.info["notes"] = list(one.outcome.notes)
-    if params.save_parameters:
-        told = {
-            "Steps": params.steps,
-            "Sampler": params.sampler,
-            "Schedule type": params.scheduler,
-            "CFG scale": params.cfg_scale,
-            "Seed": batch.seeds[index],
-            "Size": f"{batch.size[0]}x{batch.size[1]}",
-            "Model hash": one.checkpoint.short_hash,
-            "Model": one.checkpoint.name,
-            **variation_facts(params, batch.subseeds[index]),
-            **sampling_facts(params, one.checkpoint.sigma_table),
-            "Tiling": params.tiling or None,
-            **pairs,
-            **one.outcome.pairs,
-            "Version": f"stable-core-sd {__version__}",
-        }
-        picture.info["parameters"] = write_infotext(batch.prompts[index], batch.negative_prompts[index], told)
+    if one.params.save_parameters:
+        facts = PictureFacts(
+            prompt=batch.prompts[index],
+            negative_prompt=batch.negative_prompts[index],
+            seed=batch.seeds[index],
+            variation_seed=batch.subseeds[index],
+            size=batch.size,
+            model=checkpoint.name,
+            model_hash=checkpoint.short_hash,
+            vae=checkpoint.vae_path.name if checkpoint.vae_path else None,
+            vae_hash=known_sha256(checkpoint.vae_path)[:10] or None if checkpoint.vae_path else None,
+            task=checkpoint.task,
+            has_mask=source is not None and source.mask is not None,
+            has_region=source is not None and source.region is not None,
+            features={**(features or {}), **one.outcome.pairs},
+            table=checkpoint.sigma_table,
+        )
+        picture.info["parameters"] = describe_picture(one.params, facts)
     return picture

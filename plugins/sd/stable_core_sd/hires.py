@@ -96,22 +96,3 @@ def enlarge(first: Pass, second: Pass, latents: torch.Tensor, name: str, sizes: 
 def start_of(latents: torch.Tensor, first: Txt2ImgParams) -> Start:
     """Return what the second pass starts with; it makes all its steps whatever the strength."""
     return Start(latents, first.hires.denoising_strength, is_exact=True, calls_before=model_calls(first))
-
-
-def pairs(hires: HiresParams) -> dict[str, Any]:
-    """Return the generation data of the second pass; none without one."""
-    if not hires.enabled:
-        return {}
-    is_resized = hires.width or hires.height
-    return {
-        "Denoising strength": hires.denoising_strength,
-        "Hires upscale": None if is_resized else hires.scale,
-        "Hires resize": f"{hires.width}x{hires.height}" if is_resized else None,
-        "Hires steps": hires.steps or None,
-        "Hires upscaler": hires.upscaler,
-        "Hires sampler": hires.sampler or None,
-        "Hires schedule type": hires.scheduler or None,
-        "Hires checkpoint": hires.checkpoint or None,
-        "Hires prompt": hires.prompt or None,
-        "Hires negative prompt": hires.negative_prompt or None,
-    }

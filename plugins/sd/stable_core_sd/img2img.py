@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -77,25 +77,3 @@ def start_of(one: Pass, encoded: Encoded, source: Source, params: Img2ImgParams,
         beside=encoded.beside,
         picture_scale=params.image_cfg_scale if one.checkpoint.task == "instruct-pix2pix" else 1.0,
     )
-
-
-def pairs(params: Img2ImgParams, source: Source, task: str) -> dict[str, Any]:
-    """Return the generation data of a run from a picture; `task` is the checkpoint's."""
-    told: dict[str, Any] = {
-        "Image CFG scale": params.image_cfg_scale if task == "instruct-pix2pix" else None,
-        "Denoising strength": params.denoising_strength,
-        "Conditional mask weight": params.inpaint.mask_weight if task == "inpainting" else None,
-        "Noise multiplier": params.noise_multiplier if params.noise_multiplier != 1 else None,
-        "Extra noise": params.extra_noise or None,
-    }
-    if source.mask is None:
-        return told
-    knobs = params.inpaint
-    blur_x, blur_y = knobs.mask_blur_x, knobs.mask_blur_y
-    return told | {
-        "Mask mode": "Inpaint not masked" if knobs.invert else None,
-        "Mask blur": blur_x if blur_x == blur_y else f"{blur_x}x{blur_y}",
-        "Masked content": knobs.fill if knobs.fill != "original" else None,
-        "Inpaint area": knobs.area if source.region else None,
-        "Masked area padding": knobs.padding if source.region else None,
-    }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from stable_core.sdk import Field, Params
-from stable_core_sd.params import UPSCALERS_WITHOUT_FILE, Img2ImgParams, Txt2ImgParams, UpscalerName
+from stable_core_sd.params import UPSCALERS_WITHOUT_FILE, Img2ImgParams, SamplerLabel, Txt2ImgParams, UpscalerName
 
 Kind = TypeVar("Kind", bound=Params)
 
@@ -28,9 +28,16 @@ class ToldParams(Params):
     """What the generation data of a picture says that was put together from several."""
 
     prompt: str = Field(default="", component="textarea", description="The prompt")
-    run: AnyRunParams | None = Field(default=None, description="The params of the first run; empty writes nothing")
+    run: dict[str, Any] = Field(default={}, description="The params of the first run; empty writes nothing")
     from_image: bool = Field(default=False, description="The runs were made from a picture")
     pairs: dict[str, str] = Field(default={}, description="What else is said")
+
+
+def told_of(prompt: str, run: Params, from_image: bool, pairs: dict[str, str] | None = None) -> ToldParams:
+    """Return what is said of a picture whose first run had these params."""
+    kind = Img2ImgParams if from_image else Txt2ImgParams
+    knobs = run.model_dump(mode="json", include=set(kind.model_fields))
+    return ToldParams(prompt=prompt, run=knobs, from_image=from_image, pairs=pairs or {})
 
 
 class Label(Params):
@@ -247,4 +254,36 @@ class BatchFolderParams(BatchItemParams):
     folder: str = Field(default="", group="Batch", description="A folder with pictures on the server's machine")
     mask_folder: str = Field(
         default="", group="Batch", description="A folder with one mask for all, or one for each of the same name"
+    )
+
+
+class AlternativeParams(Img2ImgParams):
+    """The knobs of drawing a picture again from its own noise."""
+
+    sampler: SamplerLabel = Field(
+        default="Euler", group="Sampling", description="Euler is the one that goes the same way back"
+    )
+    steps: int = Field(
+        default=50, ge=1, le=150, component="slider", group="Sampling", description="As many as for finding the noise"
+    )
+    denoising_strength: float = Field(
+        default=1, ge=0, le=1, component="slider", group="Sampling", description="1 begins with all of its noise"
+    )
+    original_prompt: str = Field(
+        default="", component="textarea", group="Original", description="A prompt that says what the picture shows"
+    )
+    original_negative_prompt: str = Field(
+        default="", component="textarea", group="Original", description="What the picture does not show"
+    )
+    decode_steps: int = Field(
+        default=50, ge=1, le=150, component="slider", group="Original", description="Steps for finding the noise"
+    )
+    decode_cfg: float = Field(
+        default=1, ge=1, le=15, component="slider", group="Original", description="CFG scale for finding the noise"
+    )
+    randomness: float = Field(
+        default=0, ge=0, le=1, component="slider", group="Original", description="Share of fresh noise"
+    )
+    sigma_adjustment: bool = Field(
+        default=False, group="Original", description="Look before each step, not behind it; keeps more of the picture"
     )

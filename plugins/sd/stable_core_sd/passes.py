@@ -54,6 +54,7 @@ class Start:
         noise_multiplier: how strong the noise on the latents is.
         extra_noise: how much of the same noise is added once more.
         keep: what stays as it is; None is nothing.
+        noise: what is put on the latents instead of the noise of the seeds, of their shape.
         calls_before: how often the pass before called the model, if there was one: edits of prompts count on.
         beside: what inpainting and instruct-pix2pix models see of a picture beside the latents.
         picture_scale: how strongly the picture guides an instruct-pix2pix model.
@@ -65,6 +66,7 @@ class Start:
     noise_multiplier: float = 1.0
     extra_noise: float = 0.0
     keep: Keep | None = None
+    noise: torch.Tensor | None = None
     calls_before: int | None = None
     beside: torch.Tensor | None = None
     picture_scale: float = 1.0
@@ -129,7 +131,9 @@ def redraw(one: Pass, batch: Batch, start: Start) -> torch.Tensor:
         return latents
     channels, height, width = latents.shape[1:]
     noise = batch_noise(one, batch, (channels, height, width))
-    x = start_from_latents(plan, latents, noise, start.noise_multiplier, start.extra_noise)
+    given = start.noise
+    first = noise if given is None else lambda: given
+    x = start_from_latents(plan, latents, first, start.noise_multiplier, start.extra_noise)
     calls, is_second = model_calls(one.params), start.calls_before is not None
     count = StepCount(start.calls_before or calls, calls if is_second else None, one.params.text.old_editing)
     with batch_denoiser(one, batch, plan, count, start) as denoise:

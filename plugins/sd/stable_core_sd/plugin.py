@@ -22,6 +22,7 @@ from stable_core_sd.params_models import (
     MergeParams,
 )
 from stable_core_sd.params_prompts import StyleListParams, StyleNameParams, StyleParams, TokenizeParams
+from stable_core_sd.params_scripts import AlternativeParams
 from stable_core_sd.params_training import (
     NetworkListParams,
     TrainEmbeddingParams,
@@ -47,6 +48,16 @@ def img2img(picture: Picture, params: Img2ImgParams, progress: Progress) -> Iter
     """Change a picture, or the part of it that is white in the mask, as a prompt says."""
     progress(0, params.total_steps, "Starting PyTorch")
     yield from _module("engine").repaint(picture, params, progress, plugin.settings)
+
+
+@plugin.job
+def img2img_alternative(picture: Picture, params: AlternativeParams, progress: Progress) -> Iterator[Image]:
+    """Change a picture as little as a new prompt allows: first find the noise that the original prompt makes it from.
+
+    Set `original_prompt` to what the picture shows, and the prompt to the same with a change.
+    """
+    progress(0, params.decode_steps + params.total_steps, "Starting PyTorch")
+    yield from _module("alternative").repaint_alternative(picture, params, progress, plugin.settings)
 
 
 @plugin.job

@@ -6,7 +6,7 @@ It reads no file and checks no model; see picture_files and infotext_reader.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from stable_core.sdk import Params, model_files
 from stable_core_sd.infotext_reader import read_infotext, read_pairs, split_infotext
 from stable_core_sd.params import Img2ImgParams, Txt2ImgParams
+from stable_core_sd.prompt.styles import Style
 
 Json = dict[str, Any]
 
@@ -96,11 +97,12 @@ PLACES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 """The param that each key stands for, and the type of its value."""
 
 
-def restore_run(infotext: str, provenance: str = "") -> Json:
+def restore_run(infotext: str, provenance: str = "", styles: Sequence[Style] = ()) -> Json:
     """Return a request that makes the picture again, as `{"job", "inputs", "params", "infotext", "notes"}`.
 
     Args:
         provenance: the JSON that this project writes into its pictures, which is exact; without it the infotext counts.
+        styles: those that are looked for in the prompts; found ones become params, and their texts go.
 
     What cannot be taken over is said in the notes: a value out of range, an unknown sampler, an input picture.
     """
@@ -111,11 +113,13 @@ def restore_run(infotext: str, provenance: str = "") -> Json:
         notes = ["There is no generation data in it"]
         return {"job": "sd.txt2img", "inputs": {"prompt": ""}, "params": {}, "infotext": "", "notes": notes}
     line = split_infotext(infotext)[2]
-    written, complete = read_pairs(line), read_infotext(infotext, style_mode="Ignore")
+    written, complete = read_pairs(line), read_infotext(infotext, styles=styles)
     has_hires = any(key in written for key in OF_HIRES)
     is_from_image = any(key in written for key in OF_IMAGE) or ("Denoising strength" in written and not has_hires)
     wanted, notes = _wanted(written, complete)
     wanted["negative_prompt"] = complete["Negative prompt"]
+    if "Styles array" in complete:
+        wanted["styles"] = complete["Styles array"]
     if "Denoising strength" in written:
         place = "denoising_strength" if is_from_image else "hires.denoising_strength"
         wanted[place] = written["Denoising strength"]
@@ -172,8 +176,9 @@ def _wanted(written: Json, complete: Json) -> tuple[Json, list[str]]:
     wanted: Json = {}
     notes: list[str] = []
     pairs = {**written, "RNG": complete["RNG"]}  # its default is not ours
-    for key in ("Size-1", "Size-2", "Hires resize-1", "Hires resize-2", *OLD_WAYS):
-        if complete.get(key):
+    changed = ("Size-1", "Size-2", "Hires resize-1", "Hires resize-2", "Hires prompt", "Hires negative prompt")
+    for key in (*changed, *OLD_WAYS):
+        if complete.get(key) or key in written:
             pairs[key] = complete[key]
     for key, value in pairs.items():
         if key not in PLACES or value in SAME:

@@ -111,7 +111,11 @@ def start_from_noise(plan: SamplingPlan, noise: ImageNoise) -> torch.Tensor:
 
 
 def start_from_latents(
-    plan: SamplingPlan, latents: torch.Tensor, noise: ImageNoise, multiplier: float = 1.0, extra: float = 0.0
+    plan: SamplingPlan,
+    latents: torch.Tensor,
+    noise: Callable[[], torch.Tensor],
+    multiplier: float = 1.0,
+    extra: float = 0.0,
 ) -> torch.Tensor:
     """Return the noisy latents that a pass starts with: those of a picture with noise on them.
 

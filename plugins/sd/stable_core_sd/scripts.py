@@ -1,18 +1,20 @@
-"""The announcement of what is made of several runs: plots, matrices, lists of prompts.
+"""The announcement of what is made of several runs, from text or from a picture: plots, matrices, lists of prompts.
 
-Planning is in `invocations`.
+Planning is in `invocations`; what starts from a picture alone is in picture_scripts.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 
-from stable_core.sdk import Data, File, Image, InvalidInput, Job, Params, Progress, Text
+from stable_core.sdk import Data, File, Image, InvalidInput, Job, Mask, Params, Progress, Text
+from stable_core_sd import style_files
 from stable_core_sd.invocations.cells import one_picture
 from stable_core_sd.invocations.matrices import plan_matrix
 from stable_core_sd.invocations.plots import plan_plot
 from stable_core_sd.invocations.prompt_lists import plan_prompts
-from stable_core_sd.params import Txt2ImgParams
+from stable_core_sd.params import Img2ImgParams, Txt2ImgParams
 from stable_core_sd.params_scripts import (
     CellParams,
     DrawPlotParams,
@@ -22,7 +24,8 @@ from stable_core_sd.params_scripts import (
     part_of,
 )
 from stable_core_sd.picture_files import texts_in
-from stable_core_sd.plugin import plugin, txt2img
+from stable_core_sd.plugin import img2img, plugin, txt2img
+from stable_core_sd.ports import Picture
 from stable_core_sd.restoring import restore_run, without_missing_models
 
 
@@ -37,16 +40,22 @@ def read_parameters(file: File, params: Params, progress: Progress) -> Data:
         infotext, provenance = texts_in(file.path.read_bytes())
     except ValueError as error:
         raise InvalidInput(f"{error}.", "Give a picture, or a text file with generation data.") from None
-    restored = without_missing_models(restore_run(infotext, provenance))
+    styles = [style for style, _ in style_files.known_styles().values()]
+    restored = without_missing_models(restore_run(infotext, provenance, styles))
     progress(1, 1)
     return Data(restored)
 
 
 @plugin.job
-def cell(prompt: Text, params: CellParams, progress: Progress) -> Image:
-    """Make one picture of a plot; if it fails, a blank one, with the error beside it."""
-    size = params.width, params.height
-    return one_picture(lambda: txt2img(prompt, part_of(params, Txt2ImgParams), progress), size)
+def cell(prompt: Text, image: Image | None, mask: Mask | None, params: CellParams, progress: Progress) -> Image:
+    """Make one picture of a plot; if it fails, a blank one, with the error in the log."""
+
+    def make() -> Iterator[Image]:
+        if image is None:
+            return txt2img(prompt, part_of(params, Txt2ImgParams), progress)
+        return img2img(Picture(image, prompt, mask), part_of(params, Img2ImgParams), progress)
+
+    return one_picture(make, (params.width, params.height))
 
 
 @plugin.job
@@ -59,21 +68,24 @@ def draw_plot(pictures: list[Image], params: DrawPlotParams, progress: Progress)
 
 
 @plugin.invocation
-def prompt_matrix(prompt: Text, params: PromptMatrixParams) -> list[Job[Image]]:
+def prompt_matrix(prompt: Text, image: Image | None, mask: Mask | None, params: PromptMatrixParams) -> list[Job[Image]]:
     """Make a picture of every combination of the parts of a prompt such as `a city|at night|in snow`.
 
-    The first part is in all of them. The first result is a labelled grid.
+    The first part is in all of them. The first result is a labelled grid. With an image it is the start of all.
     """
-    matrix = plan_matrix(prompt, params, False)
-    cells = [cell.job(text, knobs) for text, knobs in matrix.cells]
+    matrix = plan_matrix(prompt, params, image is not None)
+    cells = [cell.signature.job(text, image, mask, knobs) for text, knobs in matrix.cells]
     return [draw_plot.job(cells, matrix.drawing), *cells]
 
 
 @plugin.invocation
-def xyz_plot(prompt: Text, params: PlotParams) -> list[Job[Image]]:
-    """Make a grid of pictures that differ along up to three axes, such as the sampler and the number of steps."""
-    plot = plan_plot(prompt, params, False)
-    cells = [cell.job(one.prompt, part_of(one.params, CellParams)) for one in plot.cells]
+def xyz_plot(prompt: Text, image: Image | None, mask: Mask | None, params: PlotParams) -> list[Job[Image]]:
+    """Make a grid of pictures that differ along up to three axes, such as the sampler and the number of steps.
+
+    With an image it is the start of all of them.
+    """
+    plot = plan_plot(prompt, params, image is not None)
+    cells = [cell.signature.job(one.prompt, image, mask, part_of(one.params, CellParams)) for one in plot.cells]
     drawn = [
         draw_plot.job([cells[number] for number in numbers], drawing) for numbers, drawing in plot.drawings(params)
     ]
@@ -81,10 +93,12 @@ def xyz_plot(prompt: Text, params: PlotParams) -> list[Job[Image]]:
 
 
 @plugin.invocation
-def prompts_from_file(prompts: Text, params: PromptsFromFileParams) -> list[Job[Image]]:
-    """Make a picture of every line of a text.
+def prompts_from_file(
+    prompts: Text, image: Image | None, mask: Mask | None, params: PromptsFromFileParams
+) -> list[Job[Image]]:
+    """Make a picture of every line of a text; with an image it is the start of all of them.
 
     A line may set knobs: `--prompt a red cat --negative_prompt blurry --steps 30 --width 256`.
     """
     runs = plan_prompts(prompts, params)
-    return [cell.job(text, knobs) for text, knobs in runs]
+    return [cell.signature.job(text, image, mask, knobs) for text, knobs in runs]

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 
 from stable_core.sdk import File
@@ -29,6 +30,9 @@ def pytest_stable_core_example(signature: JobSignature) -> dict[str, Any]:
     if signature.name == "delete_style":
         (folder / "styles.csv").write_text("name,prompt\nexample,an example\n")
     params = _EXAMPLES.get(signature.name, {})
+    if signature.name == "batch_folder":
+        PIL.Image.new("RGB", (64, 64)).save(folder / "picture.png")
+        params = {"folder": str(folder)}
     inputs = {"file": File(Path(__file__))} if signature.name == "read_parameters" else {}
     return {"inputs": inputs, "params": params}
 

@@ -29,9 +29,9 @@ def cells_of(**knobs: Any) -> list[Any]:
 
 def test_every_cell_of_a_plot_is_what_a_run_alone_makes() -> None:
     params = plot_params(x_axis="Steps", x_values="1-3", y_axis="CFG Scale", y_values="1.5,5", lone_images=True)
-    grid, *cells = run(xyz_plot("a red circle", params))
+    grid, *cells = run(xyz_plot("a red circle", None, None, params))
     assert len(cells) == 6
-    alone = run(xyz_plot("a red circle", plot_params(steps=3, cfg_scale=5, legend=False)))[0]
+    alone = run(xyz_plot("a red circle", None, None, plot_params(steps=3, cfg_scale=5, legend=False)))[0]
     assert cells[5].tobytes() == alone.tobytes()
     left, top = grid.width - 3 * 64, grid.height - 2 * 64
     assert left == 48
@@ -43,7 +43,7 @@ def test_every_cell_of_a_plot_is_what_a_run_alone_makes() -> None:
 
 def test_labels_are_written_where_they_belong() -> None:
     params = plot_params(x_axis="Steps", x_values="1,2", y_axis="Seed", y_values="1,2")
-    grid = run(xyz_plot("a red circle", params))[0]
+    grid = run(xyz_plot("a red circle", None, None, params))[0]
     left, top = grid.width - 128, grid.height - 128
 
     def is_inked(box: tuple[int, int, int, int]) -> bool:
@@ -58,7 +58,7 @@ def test_labels_are_written_where_they_belong() -> None:
 
 def test_a_plot_carries_the_data_of_its_first_cell_and_its_axes() -> None:
     params = plot_params(x_axis="Steps", x_values="1-2", y_axis="Seed", y_values="5,-1")
-    pairs = read_infotext(run(xyz_plot("a red circle", params))[0].info["parameters"])
+    pairs = read_infotext(run(xyz_plot("a red circle", None, None, params))[0].info["parameters"])
     assert (pairs["Prompt"], pairs["Steps"], pairs["Seed"], pairs["Size-1"]) == ("a red circle", "1", "5", "64")
     assert (pairs["Script"], pairs["X Type"], pairs["X Values"]) == ("X/Y/Z plot", "Steps", "1-2")
     assert pairs["Y Values"] == "5,-1"
@@ -69,7 +69,7 @@ def test_a_plot_carries_the_data_of_its_first_cell_and_its_axes() -> None:
 
 def test_several_values_of_z_are_grids_side_by_side() -> None:
     params = plot_params(x_axis="Seed", x_values="1,2", z_axis="Steps", z_values="1,2,3", sub_grids=True, legend=False)
-    whole, *grids = run(xyz_plot("a red circle", params))
+    whole, *grids = run(xyz_plot("a red circle", None, None, params))
     assert len(grids) == 3
     assert [grid.size for grid in grids] == [(128, 64)] * 3
     assert whole.width == 3 * 128
@@ -149,7 +149,7 @@ def test_every_axis_names_a_knob_that_there_is(axis: Any) -> None:
 )
 def test_what_is_wrong_is_said_before_anything_runs(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidParams, match=message):
-        xyz_plot("a red circle", plot_params(**knobs))
+        xyz_plot("a red circle", None, None, plot_params(**knobs))
 
 
 def test_a_cell_that_fails_is_blank_and_the_others_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ def test_a_cell_that_fails_is_blank_and_the_others_are_there(monkeypatch: pytest
 
     monkeypatch.setattr(scripts, "txt2img", sometimes)
     params = plot_params(x_axis="Steps", x_values="1-3", lone_images=True, legend=False)
-    _, *cells = run(xyz_plot("a red circle", params))
+    _, *cells = run(xyz_plot("a red circle", None, None, params))
     assert [cell.getpixel((0, 0)) for cell in cells] == [(255, 0, 0), (0, 0, 0), (255, 0, 0)]
 
 
@@ -174,12 +174,12 @@ def test_a_cancelled_cell_is_cancelled_not_blank(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(scripts, "txt2img", cancelled)
     with pytest.raises(JobCancelled):
-        run(xyz_plot("a red circle", plot_params()))
+        run(xyz_plot("a red circle", None, None, plot_params()))
 
 
 def test_a_prompt_matrix_has_every_combination_and_says_which() -> None:
     params = PromptMatrixParams(**TINY, margin=10)
-    grid, *cells = run(prompt_matrix("a circle|red|on blue|big", params))
+    grid, *cells = run(prompt_matrix("a circle|red|on blue|big", None, None, params))
     assert len(cells) == 8
     assert len({cell.tobytes() for cell in cells}) == 8
     assert (grid.width, grid.height) > (4 * 64 + 30, 2 * 64 + 10)
@@ -189,7 +189,7 @@ def test_a_prompt_matrix_has_every_combination_and_says_which() -> None:
 
 def test_a_matrix_of_the_negative_prompt_keeps_the_prompt() -> None:
     params = PromptMatrixParams(**TINY, negative_prompt="a|b", combine="negative_prompt", different_seeds=True)
-    _, *cells = prompt_matrix("p", params)
+    _, *cells = prompt_matrix("p", None, None, params)
     assert [cell.inputs["prompt"] for cell in cells] == ["p", "p"]
     assert [cell.params.negative_prompt for cell in cells] == ["a", "a, b"]
     assert [cell.params.seed for cell in cells] == [7, 8]
@@ -197,4 +197,4 @@ def test_a_matrix_of_the_negative_prompt_keeps_the_prompt() -> None:
 
 def test_too_many_parts_are_refused() -> None:
     with pytest.raises(InvalidParams, match="at most"):
-        prompt_matrix("|".join("abcdefghijklmnop"), PromptMatrixParams(**TINY))
+        prompt_matrix("|".join("abcdefghijklmnop"), None, None, PromptMatrixParams(**TINY))

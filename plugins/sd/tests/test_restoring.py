@@ -15,6 +15,7 @@ from stable_core.sdk import File, InvalidInput, Params, Progress
 from stable_core_sd.description import PictureFacts, describe_picture
 from stable_core_sd.params import Img2ImgParams, RunParams, Txt2ImgParams
 from stable_core_sd.picture_files import write_picture
+from stable_core_sd.prompt.styles import Style
 from stable_core_sd.restoring import restore_run
 from stable_core_sd.scripts import read_parameters
 
@@ -83,7 +84,7 @@ KNOBS: list[tuple[type[RunParams], dict[str, Any]]] = [
     (Txt2ImgParams, {"hires": {"enabled": True, "width": 640, "height": 0, "sampler": "Euler", "steps": 7}}),
     (Img2ImgParams, {"denoising_strength": 0.4, "noise_multiplier": 0.9, "extra_noise": 0.05}),
     (Img2ImgParams, {"inpaint": {"mask_blur_x": 2, "mask_blur_y": 3, "area": "Only masked", "padding": 8}}),
-    (Img2ImgParams, {"inpaint": {"invert": True, "fill": "latent noise", "mask_weight": 0.5}}),
+    (Img2ImgParams, {"inpaint": {"invert": True, "fill": "latent noise", "mask_weight": 0.5}, "image_cfg_scale": 1.5}),
 ]
 
 
@@ -91,7 +92,15 @@ KNOBS: list[tuple[type[RunParams], dict[str, Any]]] = [
 def test_what_is_described_is_restored(kind: type[RunParams], knobs: dict[str, Any]) -> None:
     params = kind(**{"seed": 5, "width": 64, "height": 128, **knobs})
     facts = PictureFacts(
-        prompt="a (cat:1.1)", negative_prompt="", seed=5, size=(64, 128), model="nano", has_mask=True, variation_seed=9
+        prompt="a (cat:1.1)",
+        negative_prompt="",
+        seed=5,
+        size=(64, 128),
+        model="nano",
+        has_mask=True,
+        has_region=True,
+        task="inpainting",
+        variation_seed=9,
     )
     run = restore_run(describe_picture(params, facts))
     restored = kind(**run["params"])
@@ -131,6 +140,13 @@ def test_a_cell_of_a_plot_is_the_run_it_is() -> None:
 @pytest.mark.parametrize("own", ["no json", "[]", '{"job": "other.job", "inputs": {}, "params": {}}', '{"job": 1}'])
 def test_data_of_ours_that_is_none_is_passed_over(own: str) -> None:
     assert restore_run(OF_TODAY, own)["params"]["seed"] == 3
+
+
+def test_styles_are_found_in_prompts() -> None:
+    styles = [Style("drawn", "a drawing of {prompt}", "photo"), Style("other", "unused")]
+    run = restore_run("a drawing of a cat\nNegative prompt: bad, photo\nSteps: 1, Seed: 2, CFG scale: 3", "", styles)
+    assert run["inputs"] == {"prompt": "a cat"}
+    assert (run["params"]["negative_prompt"], run["params"]["styles"]) == ("bad", ["drawn"])
 
 
 def test_a_text_file_is_read_and_other_files_are_refused(tmp_path: Path) -> None:

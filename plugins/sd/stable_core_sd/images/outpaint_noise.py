@@ -27,7 +27,7 @@ def fill_with_noise(
     pixels = np.asarray(image.convert("RGB"), np.float64) / 255
     hidden = np.asarray(mask.convert("RGB"), np.float64) / 255
     filled = matched_noise(pixels, hidden, spread, colour_variation)
-    return Image.fromarray((np.clip(filled, 0, 1) * 255).astype(np.uint8))
+    return Image.fromarray((np.clip(filled, 0, 1) * 255).round().astype(np.uint8))
 
 
 def matched_noise(pixels: Floats, hidden: Floats, spread: float, colour_variation: float) -> Floats:

@@ -13,7 +13,7 @@ from stable_core_sd.hashes import known_sha256
 from stable_core_sd.images.annotations import Line, annotate
 from stable_core_sd.images.grids import Row, Tile, TileGrid, combine_grid, image_grid
 from stable_core_sd.params import Img2ImgParams, Txt2ImgParams
-from stable_core_sd.params_scripts import DrawPlotParams, JoinTilesParams, Label, ToldParams, part_of
+from stable_core_sd.params_scripts import DrawPlotParams, JoinTilesParams, Label, ToldParams
 
 
 def draw_plot(pictures: Sequence[Image], params: DrawPlotParams) -> Image:
@@ -62,9 +62,11 @@ def join_tiles(tiles: Sequence[Image], params: JoinTilesParams) -> Image:
 
 def tell(picture: Image, told: ToldParams, size: tuple[int, int]) -> Image:
     """Return the picture with the generation data of the first run, which made one of `size`."""
-    if told.run is None or not told.run.save_parameters:
+    if not told.run:
         return picture
-    run = told.run
+    run = (Img2ImgParams if told.from_image else Txt2ImgParams).model_validate(told.run)
+    if not run.save_parameters:
+        return picture
     facts = PictureFacts(
         prompt=told.prompt,
         negative_prompt=run.negative_prompt,
@@ -75,8 +77,7 @@ def tell(picture: Image, told: ToldParams, size: tuple[int, int]) -> Image:
         variation_seed=run.variation.seed,
         features=told.pairs,
     )
-    kind = Img2ImgParams if told.from_image else Txt2ImgParams
-    picture.info["parameters"] = describe_picture(part_of(run, kind), facts)
+    picture.info["parameters"] = describe_picture(run, facts)
     return picture
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stable_core.sdk.params import MAX_SEED
 from stable_core_sd.invocations.loopback import loop_strengths
 from stable_core_sd.params import Img2ImgParams
-from stable_core_sd.params_scripts import AnyRunParams, LoopbackParams, ToldParams, part_of
+from stable_core_sd.params_scripts import LoopbackParams, ToldParams, part_of, told_of
 
 
 def plan_loops(params: LoopbackParams) -> list[list[Img2ImgParams]]:
@@ -32,5 +32,4 @@ def plan_loops(params: LoopbackParams) -> list[list[Img2ImgParams]]:
 
 def told_of_loops(prompt: str, passes: list[Img2ImgParams]) -> ToldParams:
     """Return what the generation data of a sheet of all passes says."""
-    run = AnyRunParams.model_validate(passes[0].model_dump())
-    return ToldParams(prompt=prompt, run=run, from_image=True)
+    return told_of(prompt, passes[0], from_image=True)

@@ -9,13 +9,12 @@ from stable_core.sdk import InvalidParams
 from stable_core.sdk.params import MAX_SEED
 from stable_core_sd.invocations.prompt_matrix import combine
 from stable_core_sd.params_scripts import (
-    AnyRunParams,
     CellParams,
     DrawPlotParams,
     Label,
     PromptMatrixParams,
-    ToldParams,
     part_of,
+    told_of,
 )
 
 
@@ -52,12 +51,7 @@ def plan_matrix(prompt: str, params: PromptMatrixParams, from_image: bool) -> Pl
         column_labels=_labels(matrix.across),
         row_labels=_labels(matrix.down),
         margin=params.margin,
-        told=ToldParams(
-            prompt=prompt,
-            run=part_of(params, AnyRunParams),
-            from_image=from_image,
-            pairs={"Script": "Prompt matrix"},
-        ),
+        told=told_of(prompt, params, from_image, {"Script": "Prompt matrix"}),
     )
     return PlannedMatrix(cells, drawing)
 

@@ -16,14 +16,13 @@ from stable_core.sdk.params import MAX_SEED
 from stable_core_sd.images.sizes import up_to
 from stable_core_sd.params import Img2ImgParams
 from stable_core_sd.params_scripts import (
-    AnyRunParams,
     BoxParams,
     ContinueParams,
     OutpaintParams,
     PasteParams,
     PoorOutpaintParams,
-    ToldParams,
     part_of,
+    told_of,
 )
 
 Side = Literal["left", "right", "up", "down"]
@@ -114,7 +113,7 @@ def _plan_step(size: Size, side: Side, pixels: int, prompt: str, params: Outpain
     inpaint = params.inpaint.model_copy(update={**blurs, "fill": "original", "area": "Whole picture", "invert": False})
     changed = {"width": wide, "height": tall, "batch_size": 1, "batch_count": 1, "inpaint": inpaint}
     run = part_of(params, Img2ImgParams).model_copy(update=changed)
-    told = ToldParams(prompt=prompt, run=AnyRunParams.model_validate(run.model_dump()), from_image=True)
+    told = told_of(prompt, run, from_image=True)
     knobs = {"blur": params.blur, "falloff": params.falloff, "color_variation": params.color_variation}
     return Step(
         ContinueParams(side=side, pixels=pixels, **knobs),

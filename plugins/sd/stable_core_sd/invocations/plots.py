@@ -23,7 +23,7 @@ from stable_core_sd.invocations.axes import (
     read_axis,
 )
 from stable_core_sd.invocations.axis_values import Value, format_value
-from stable_core_sd.params_scripts import AnyRunParams, DrawPlotParams, Label, PlotParams, ToldParams
+from stable_core_sd.params_scripts import AnyRunParams, DrawPlotParams, Label, PlotParams, told_of
 
 MAX_CELLS = 10_000
 MAX_MEGAPIXELS = 200
@@ -87,12 +87,7 @@ class Plot:
             row_labels=lines[1],
             titles=self.labels(2) if sides == len(SIDES) else [],
             margin=params.margin,
-            told=ToldParams(
-                prompt=first.prompt,
-                run=first.params,
-                from_image=self.from_image,
-                pairs=self._facts(params, sides),
-            ),
+            told=told_of(first.prompt, first.params, self.from_image, self._facts(params, sides)),
         )
         return chosen, drawn
 

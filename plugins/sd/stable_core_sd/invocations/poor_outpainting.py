@@ -15,7 +15,7 @@ from stable_core.sdk.params import MAX_SEED
 from stable_core_sd.images.sizes import tile_places, up_to
 from stable_core_sd.invocations.outpainting import Side, Size, margins
 from stable_core_sd.params import Img2ImgParams
-from stable_core_sd.params_scripts import AnyRunParams, JoinTilesParams, PoorOutpaintParams, ToldParams, part_of
+from stable_core_sd.params_scripts import JoinTilesParams, PoorOutpaintParams, part_of, told_of
 
 Box = tuple[int, int, int, int]
 
@@ -64,7 +64,7 @@ def plan_poor_outpainting(picture: Image, prompt: str, params: PoorOutpaintParam
         run = None if _is_inside(box, inner) else base.model_copy(update={"seed": min(seed, MAX_SEED)})
         seed += run is not None
         pieces.append(Piece(canvas.crop(box), mask.crop(box), latent_mask.crop(box), run))
-    told = ToldParams(prompt=prompt, run=AnyRunParams.model_validate(base.model_dump()), from_image=True)
+    told = told_of(prompt, base, from_image=True)
     join = JoinTilesParams(width=size[0], height=size[1], columns=columns, rows=rows, overlap=overlap, told=told)
     return PlannedPieces(pieces, join)
 

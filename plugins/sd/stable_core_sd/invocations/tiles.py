@@ -12,12 +12,11 @@ from stable_core.sdk.params import MAX_SEED
 from stable_core_sd.images.sizes import tile_places, up_to
 from stable_core_sd.params import Img2ImgParams
 from stable_core_sd.params_scripts import (
-    AnyRunParams,
     BoxParams,
     JoinTilesParams,
     TiledUpscaleParams,
-    ToldParams,
     part_of,
+    told_of,
 )
 
 NO_UPSCALER = "None"
@@ -55,19 +54,13 @@ def plan_tiles(size: tuple[int, int], prompt: str, params: TiledUpscaleParams) -
     for repetition in range(params.batch_count):
         seeds = [_seed(params, number) + repetition for number in range(len(boxes))]
         runs.append([base.model_copy(update={"seed": min(seed, MAX_SEED)}) for seed in seeds])
-    first = AnyRunParams.model_validate(base.model_dump())
     join = JoinTilesParams(
         width=target[0],
         height=target[1],
         columns=columns,
         rows=rows,
         overlap=overlap,
-        told=ToldParams(
-            prompt=prompt,
-            run=AnyRunParams.model_validate(part_of(first, Img2ImgParams).model_dump()),
-            from_image=True,
-            pairs=told,
-        ),
+        told=told_of(prompt, base, from_image=True, pairs=told),
     )
     return PlannedTiles(boxes, runs, join)
 
