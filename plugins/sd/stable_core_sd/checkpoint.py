@@ -63,6 +63,7 @@ class Checkpoint:
         self.baked_vae = self.vae
         self.plan = MemoryPlan()
         self.hooks = Hooks()
+        self.retries = True
 
     @property
     def text_encoder(self) -> ClipTextModel:
@@ -124,6 +125,7 @@ class Checkpoint:
 
         Without a generator the likeliest latent is returned.
         """
+        self._fetch_vae()
         likely = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
         mean, spread = likely.mean.float(), likely.std.float()
         if self.vae.dtype != torch.float32 and not mean.isfinite().all():
@@ -139,6 +141,7 @@ class Checkpoint:
 
         Where 16 bits are too few for the VAE, it is switched to 32 for good and the latents are decoded again.
         """
+        self._fetch_vae()
         scaled = latents / self.vae.config.scaling_factor
         pixels: torch.Tensor = self.vae.decode(scaled.to(self.vae.dtype), return_dict=False)[0]
         if self.vae.dtype != torch.float32 and not pixels.isfinite().all():
@@ -173,6 +176,11 @@ class Checkpoint:
         """Move all weights to the device that they run on, unless each goes there when it runs."""
         if self.plan.offload == "nothing":
             self._move(self.device)
+
+    def _fetch_vae(self) -> None:
+        """Bring the VAE back if another checkpoint has taken the place of this one meanwhile."""
+        if self.plan.offload == "nothing" and next(self.vae.parameters()).device != self.device:
+            self.vae.to(self.device)
 
     def _move(self, target: torch.device) -> None:
         for model in (self.unet, self.vae, self.baked_vae, *(encoder.model for encoder in self.text_encoders)):

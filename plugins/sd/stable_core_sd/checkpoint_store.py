@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ time."""
 
 _vaes: dict[Key, Any] = {}
 """The VAE file used last."""
+
+_settings = SdSettings()
+"""Those that the last checkpoint was opened with."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +55,38 @@ def open_checkpoint(name: str, vae: str, settings: SdSettings) -> Checkpoint:
     return get_checkpoint(find_checkpoint(name).path, settings, vae)
 
 
+@contextmanager
+def another_checkpoint(name: str) -> Iterator[Checkpoint]:
+    """Give another checkpoint, opened as the last one was; afterwards that one is back on its device.
+
+    Raises:
+        InvalidParams: there is none of that name, or it cannot be used.
+    """
+    settings = _settings
+    key, before = next(reversed(_kept.items()))
+    try:
+        other = open_checkpoint(name, AUTOMATIC, settings)
+        apply_plan(other, before.plan)
+        yield other
+    finally:
+        _park()
+        _kept[key] = before
+        _kept.move_to_end(key)
+        _drop_oldest(settings.checkpoints_in_memory)
+        before.unpark()
+
+
 def get_checkpoint(path: Path, settings: SdSettings | None = None, vae: str = AUTOMATIC) -> Checkpoint:
     """Return the checkpoint at `path`, from memory if it is there and its file has not changed."""
-    settings = settings or SdSettings()
+    global _settings
+    _settings = settings = settings or SdSettings()
     form = Format.chosen(settings)
     plan = MemoryPlan.chosen(settings, form.device)
     rests_on = form.device if plan.offload == "nothing" else torch.device("cpu")
     key = (path, form, *_stamps(path))
     if key not in _kept:
-        _make_room(settings.checkpoints_in_memory)
+        _drop_oldest(settings.checkpoints_in_memory - 1)
+        _park()
         _kept[key] = load_checkpoint(path, form.device, form.dtype, rests_on)
     elif next(reversed(_kept)) != key:
         _park()
@@ -67,6 +95,7 @@ def get_checkpoint(path: Path, settings: SdSettings | None = None, vae: str = AU
     checkpoint.unpark()
     _choose_vae(checkpoint, find_vae(vae, path), form)
     apply_plan(checkpoint, plan)
+    checkpoint.retries = settings.retry_with_less
     return checkpoint
 
 
@@ -80,11 +109,10 @@ def unload() -> None:
         device.free_memory(used)
 
 
-def _make_room(limit: int) -> None:
-    """Keep one checkpoint less than `limit`, and free the device for another."""
-    while len(_kept) >= limit:
+def _drop_oldest(limit: int) -> None:
+    """Forget the checkpoints that were not used for longest, until no more than `limit` are kept."""
+    while len(_kept) > limit:
         _kept.popitem(last=False)
-    _park()
     gc.collect()
 
 

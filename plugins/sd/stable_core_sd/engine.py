@@ -19,7 +19,7 @@ from stable_core_sd.images.source import Source, prepare_source
 from stable_core_sd.latents import decode_latents
 from stable_core_sd.outcome import Outcome
 from stable_core_sd.params import Img2ImgParams, RunParams, Txt2ImgParams
-from stable_core_sd.passes import Pass, draw, latent_size, redraw
+from stable_core_sd.passes import Pass, draw, latent_size, redraw, with_retries
 from stable_core_sd.ports import Picture
 from stable_core_sd.report import StepReport
 from stable_core_sd.settings import SdSettings
@@ -92,9 +92,14 @@ def decoded(one: Pass, latents: torch.Tensor) -> Iterator[Image.Image]:
     """Yield the pictures of clean latents of shape (pictures, channels, height / 8, width / 8)."""
     for index, latent in enumerate(latents):
         one.report.say(f"Decoding picture {index + 1} of {len(latents)}")
-        with one.tiled():
-            picture = decode_latents(one.checkpoint, latent)
-        yield picture
+        yield decoded_picture(one, latent)
+
+
+@with_retries
+def decoded_picture(one: Pass, latent: torch.Tensor) -> Image.Image:
+    """Return the picture of one clean latent of shape (channels, height / 8, width / 8)."""
+    with one.tiled():
+        return decode_latents(one.checkpoint, latent)
 
 
 def with_infotext(

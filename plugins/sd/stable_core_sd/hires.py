@@ -13,7 +13,7 @@ from stable_core_sd.images.hires_sizes import HiresSizes, first_pass_size, hires
 from stable_core_sd.images.resizing import Size, scale_image
 from stable_core_sd.latents import decode_latents, encode_image
 from stable_core_sd.params import LATENT_UPSCALERS, HiresParams, Txt2ImgParams
-from stable_core_sd.passes import Pass, Start, model_calls
+from stable_core_sd.passes import Pass, Start, model_calls, with_retries
 from stable_core_sd.upscale_models import upscaler
 
 INTERPOLATIONS: dict[str, dict[str, Any]] = dict(
@@ -66,6 +66,7 @@ def plan_sizes(checkpoint: Checkpoint, params: Txt2ImgParams) -> tuple[Size, Hir
     return size, hires_sizes(size, own.scale, own.width, own.height)
 
 
+@with_retries
 @torch.inference_mode()
 def enlarge(first: Pass, second: Pass, latents: torch.Tensor, name: str, sizes: HiresSizes) -> torch.Tensor:
     """Return the latents that the second pass starts with.

@@ -13,7 +13,7 @@ from stable_core_sd.images.source import Source
 from stable_core_sd.inpaint import Keep, latent_mask, masked_content
 from stable_core_sd.latents import encode_image
 from stable_core_sd.params import Img2ImgParams
-from stable_core_sd.passes import Pass, Start, batch_noise, latent_shape
+from stable_core_sd.passes import Pass, Start, batch_noise, latent_shape, with_retries
 from stable_core_sd.ports import Picture
 
 MAX_SIDE = 4096
@@ -47,6 +47,7 @@ class Encoded(NamedTuple):
     beside: torch.Tensor | None
 
 
+@with_retries
 @torch.inference_mode()
 def encode_source(one: Pass, source: Source, params: Img2ImgParams, size: Size) -> Encoded:
     """Return what the models see of the picture."""

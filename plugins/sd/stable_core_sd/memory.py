@@ -90,7 +90,7 @@ def with_less_memory(checkpoint: Checkpoint, run: Callable[[], Made], note: Call
             return run()
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             lower = checkpoint.plan.lower(checkpoint.device)
-            if not is_out_of_memory(error) or lower is None:
+            if not is_out_of_memory(error) or lower is None or not checkpoint.retries:
                 raise
         device.free_memory(checkpoint.device)
         apply_plan(checkpoint, lower)

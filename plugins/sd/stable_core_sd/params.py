@@ -197,6 +197,17 @@ class EachParams(Params):
     )
 
 
+class RefinerParams(Params):
+    """A second model that makes the last steps, such as the refiner of Stable Diffusion XL."""
+
+    checkpoint: Annotated[str, ModelFile("checkpoints")] = Field(
+        default="", description="Model that takes over; empty is none"
+    )
+    switch_at: float = Field(
+        default=0.8, gt=0, le=1, component="slider", description="Share of the noise that the first model removes"
+    )
+
+
 class RunParams(Params):
     """The knobs that every run has, from text or from a picture."""
 
@@ -296,6 +307,9 @@ class RunParams(Params):
     noise: NoiseParams = Field(default=NoiseParams(), advanced=True, description="Random numbers and added noise")
     schedule: ScheduleParams = Field(default=ScheduleParams(), advanced=True, description="Spacing of the noise levels")
     unipc: UniPCParams = Field(default=UniPCParams(), advanced=True, description="The sampler UniPC alone")
+    refiner: RefinerParams = Field(
+        default=RefinerParams(), advanced=True, description="A second model for the last steps"
+    )
     variation: VariationParams = Field(default=VariationParams(), description="A second seed, mixed in")
     each: EachParams = Field(default=EachParams(), advanced=True, description="Own values for every picture")
 

@@ -5,10 +5,12 @@ What a run is made of, and what becomes of the latents, is known to engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -16,19 +18,22 @@ from stable_core_sd import preview
 from stable_core_sd.batches import Batch
 from stable_core_sd.beside import PictureGuidedDenoiser, beside_text
 from stable_core_sd.checkpoint import Checkpoint
+from stable_core_sd.checkpoint_store import another_checkpoint
 from stable_core_sd.conditioning import Conditioning, condition
 from stable_core_sd.denoiser import Denoiser
 from stable_core_sd.guidance import plan_guidance
 from stable_core_sd.inpaint import Keep
+from stable_core_sd.memory import with_less_memory
 from stable_core_sd.names import find_sampler
 from stable_core_sd.networks.activation import ActiveNetworks, activated
 from stable_core_sd.networks.embedding import Embedding
 from stable_core_sd.networks.embedding_file import infotext_hashes
 from stable_core_sd.noise import ImageNoise, image_noise
 from stable_core_sd.outcome import Outcome
-from stable_core_sd.params import RunParams
+from stable_core_sd.params import RunParams, Txt2ImgParams
 from stable_core_sd.prompt.editing import StepCount
 from stable_core_sd.prompt.extra_networks import take_batch_networks
+from stable_core_sd.refiner import RefinedDenoise
 from stable_core_sd.report import Show, StepReport
 from stable_core_sd.samplers import Denoise
 from stable_core_sd.sampling import (
@@ -97,6 +102,19 @@ class Pass:
         return tiled(self.checkpoint.unet, self.checkpoint.vae, is_on=self.params.tiling)
 
 
+Run = TypeVar("Run", bound=Callable[..., Any])
+
+
+def with_retries(run: Run) -> Run:
+    """Let a function whose first argument is a pass start again in less memory when memory runs out."""
+
+    @functools.wraps(run)
+    def attempt(one: Pass, *arguments: Any) -> Any:
+        return with_less_memory(one.checkpoint, partial(run, one, *arguments), one.outcome.note)
+
+    return cast(Run, attempt)
+
+
 def latent_shape(checkpoint: Checkpoint, size: tuple[int, int]) -> tuple[int, int, int]:
     """Return the shape (channels, height / 8, width / 8) of the latents of a picture of `size` (width, height)."""
     return checkpoint.latent_channels, size[1] // checkpoint.factor, size[0] // checkpoint.factor
@@ -112,6 +130,7 @@ def batch_noise(one: Pass, batch: Batch, shape: tuple[int, int, int]) -> ImageNo
     return image_noise(one.params, shape, batch.seeds, batch.subseeds, one.checkpoint.device)
 
 
+@with_retries
 @torch.inference_mode()
 def draw(one: Pass, batch: Batch) -> torch.Tensor:
     """Return clean latents, (pictures, channels, height / 8, width / 8), made from nothing but noise."""
@@ -122,6 +141,7 @@ def draw(one: Pass, batch: Batch) -> torch.Tensor:
         return _sample(one, plan, denoise, start_from_noise(plan, noise), noise)
 
 
+@with_retries
 @torch.inference_mode()
 def redraw(one: Pass, batch: Batch, start: Start) -> torch.Tensor:
     """Return clean latents, (pictures, channels, height / 8, width / 8), made from those of `start`."""
@@ -150,6 +170,40 @@ def batch_denoiser(
 
     `count` is the steps that edits of prompts are counted in.
     """
+
+    def wanted(denoiser: Denoiser) -> Denoise:
+        return denoiser.both if plan.sampler.needs_unconditional else denoiser
+
+    with ExitStack() as stack:
+        first = stack.enter_context(_told_denoiser(one, batch, plan, count, start))
+
+        def take_over() -> Denoise:
+            knobs = one.params.refiner
+            last = replace(one, checkpoint=stack.enter_context(another_checkpoint(knobs.checkpoint)))
+            second = stack.enter_context(_told_denoiser(last, batch, plan, count, None))
+            stack.enter_context(last.tiled())
+            second.calls = first.calls
+            named = f"{last.checkpoint.name} [{last.checkpoint.short_hash}]".removesuffix(" [None]")
+            one.outcome.pairs.update({"Refiner": named, "Refiner switch at": str(knobs.switch_at)})
+            return wanted(second)
+
+        if is_refined(one.params, start):
+            yield RefinedDenoise(wanted(first), take_over, one.params.refiner.switch_at, one.checkpoint.sigma_table)
+        else:
+            yield wanted(first)
+
+
+def is_refined(params: RunParams, start: Start | None) -> bool:
+    """Tell whether the refiner takes part in a pass: of two passes, as in A1111, only in the second."""
+    has_second = isinstance(params, Txt2ImgParams) and params.hires.enabled
+    is_first = start is None or start.calls_before is None
+    return bool(params.refiner.checkpoint) and not (has_second and is_first)
+
+
+@contextmanager
+def _told_denoiser(
+    one: Pass, batch: Batch, plan: SamplingPlan, count: StepCount, start: Start | None
+) -> Iterator[Denoiser]:
     _, calls = take_batch_networks(batch.prompts)
     with activated(one.checkpoint, calls) as active:
         active.embeddings |= one.embeddings
@@ -160,7 +214,7 @@ def batch_denoiser(
         denoiser = kind(one.checkpoint, texts, plan_guidance(one.params, plan), plan.table, beside)
         if start is not None and isinstance(denoiser, PictureGuidedDenoiser):
             denoiser.picture_scale = start.picture_scale
-        yield denoiser.both if plan.sampler.needs_unconditional else denoiser
+        yield denoiser
 
 
 def tell_texts(one: Pass, texts: Conditioning, active: ActiveNetworks) -> None:

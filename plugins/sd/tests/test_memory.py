@@ -9,13 +9,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-from stable_core.sdk import InvalidParams
+from stable_core.sdk import InvalidParams, Progress, Text
 from stable_core_sd import attention
 from stable_core_sd.attention import WAYS, use_attention
 from stable_core_sd.borrowed import Borrowed
 from stable_core_sd.checkpoint import Checkpoint, load_checkpoint
 from stable_core_sd.checkpoint_store import open_checkpoint, unload
 from stable_core_sd.memory import MemoryPlan, apply_plan, is_out_of_memory, with_less_memory
+from stable_core_sd.params import Txt2ImgParams
+from stable_core_sd.plugin import plugin, txt2img
 from stable_core_sd.settings import SdSettings
 
 ROWS = [[49406, 320, 1125, *[49407] * 74]]
@@ -175,6 +177,37 @@ def test_when_memory_runs_out_it_is_tried_again_with_less(tiny: Checkpoint, erro
 
     assert with_less_memory(tiny, run, notes.append) == "made"
     assert notes == ["Memory ran out; done again with less: sub-quadratic attention, VAE in tiles"]
+
+
+def run_out_of_memory(checkpoint: Checkpoint, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a part of a checkpoint fail until it runs in a way that needs less."""
+    model = {"unet": checkpoint.unet, "vae": checkpoint.vae.decoder}[part]
+    plain = model.forward
+
+    def forward(*arguments: Any, **named: Any) -> Any:
+        if checkpoint.plan.vae == "whole":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(*arguments, **named)
+
+    monkeypatch.setattr(model, "forward", forward)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae"])
+def test_a_run_without_enough_memory_is_made_with_less_and_says_so(
+    tiny_models: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unload()
+    knobs = {"checkpoint": "tiny", "steps": 3, "seed": 1, "preview": False, "width": 32, "height": 32}  # one tile
+    (expected,) = txt2img(Text("a red circle"), Txt2ImgParams(**knobs), Progress())
+    checkpoint = open_checkpoint("tiny", "Automatic", SdSettings())
+    run_out_of_memory(checkpoint, part, monkeypatch)
+    (made,) = txt2img(Text("a red circle"), Txt2ImgParams(**knobs), Progress())
+    assert made.info["notes"] == ["Memory ran out; done again with less: sub-quadratic attention, VAE in tiles"]
+    difference = torch.tensor(list(made.tobytes())) - torch.tensor(list(expected.tobytes()))
+    assert difference.abs().max() <= 2
+    monkeypatch.setattr(plugin, "settings", SdSettings(retry_with_less=False))
+    with pytest.raises(torch.OutOfMemoryError):
+        list(txt2img(Text("a red circle"), Txt2ImgParams(**knobs), Progress()))
 
 
 def test_other_errors_and_the_last_try_are_not_hidden(tiny: Checkpoint) -> None:
