@@ -43,6 +43,8 @@ PLACES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "Size-2": ("height", int),
     "Model": ("checkpoint", str),
     "VAE": ("vae", str),
+    "Refiner": ("refiner.checkpoint", str),
+    "Refiner switch at": ("refiner.switch_at", float),
     "Variation seed": ("variation.seed", int),
     "Variation seed strength": ("variation.strength", float),
     "Seed resize from-1": ("variation.resize_from_width", int),

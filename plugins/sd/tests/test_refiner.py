@@ -15,6 +15,7 @@ from stable_core_sd import checkpoint_store
 from stable_core_sd.params import Txt2ImgParams
 from stable_core_sd.plugin import txt2img
 from stable_core_sd.refiner import RefinedDenoise, share_done
+from stable_core_sd.restoring import restore_run
 from stable_core_sd.schedules import SigmaTable, training_betas
 
 TABLE = SigmaTable(training_betas("scaled_linear", 0.00085, 0.012, 1000))
@@ -60,6 +61,8 @@ def test_a_run_changes_to_the_refiner_and_back(others: Path) -> None:
     refined = make(refiner={"checkpoint": "other", "switch_at": 0.5})
     assert refined.tobytes() not in {alone.tobytes(), make(checkpoint="other").tobytes()}
     assert "Refiner: other, Refiner switch at: 0.5" in refined.info["parameters"]
+    restored = restore_run(refined.info["parameters"])["params"]
+    assert restored["refiner"] == {"checkpoint": "other", "switch_at": 0.5}
     assert make(refiner={"checkpoint": "same", "switch_at": 0.5}).tobytes() == alone.tobytes()
     assert next(reversed(checkpoint_store._kept.values())).name == "tiny"
     never = make(refiner={"checkpoint": "other", "switch_at": 1})
