@@ -109,7 +109,7 @@ def restore_run(infotext: str, provenance: str = "", styles: Sequence[Style] = (
     What cannot be taken over is said in the notes: a value out of range, an unknown sampler, an input picture.
     """
     if told := _told(provenance):
-        notes = ["The picture it was made from is not inside it"] if _has_artifact(told["inputs"]) else []
+        notes = ["The picture it was made from is not inside it"] if _has_pictures(told["inputs"]) else []
         return {**told, "infotext": infotext, "notes": notes}
     if not infotext.strip():
         notes = ["There is no generation data in it"]
@@ -169,8 +169,8 @@ def _told(provenance: str) -> Json | None:
     return {"job": name, "inputs": inputs, "params": known}
 
 
-def _has_artifact(inputs: Json) -> bool:
-    return any(isinstance(value, dict) and "artifact" in value for value in inputs.values())
+def _has_pictures(inputs: Json) -> bool:
+    return any(isinstance(value, dict) and {"artifact", "job"} & value.keys() for value in inputs.values())
 
 
 def _wanted(written: Json, complete: Json) -> tuple[Json, list[str]]:

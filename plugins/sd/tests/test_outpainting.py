@@ -65,6 +65,12 @@ def test_steps_follow_each_other_and_end_at_the_whole_size() -> None:
         assert step.window.width % 8 == step.window.height % 8 == 0
 
 
+def test_a_window_is_as_large_as_the_picture_was_unless_a_size_is_asked_for() -> None:
+    (steps,) = plan_outpainting((128, 128), "p", OutpaintParams(pixels=64))
+    assert [step.run.width for step in steps[:2]] == [128, 128]
+    assert [step.run.height for step in steps[2:]] == [128, 128]
+
+
 def stripes() -> Image.Image:
     pixels = np.zeros((64, 128, 3), np.uint8)
     pixels[:, ::8] = pixels[:, 1::8] = (200, 40, 40)

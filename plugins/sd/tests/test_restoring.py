@@ -135,6 +135,7 @@ def test_a_cell_of_a_plot_is_the_run_it_is() -> None:
     run = restore_run("", json.dumps({**told, "inputs": {"prompt": "p", "image": {"artifact": "1"}}}))
     assert (run["job"], run["params"]) == ("sd.img2img", {"seed": 3, "denoising_strength": 0.5})
     assert run["notes"]
+    assert restore_run("", json.dumps({**told, "inputs": {"prompt": "p", "image": {"job": "1"}}}))["notes"]
 
 
 @pytest.mark.parametrize("own", ["no json", "[]", '{"job": "other.job", "inputs": {}, "params": {}}', '{"job": 1}'])

@@ -76,7 +76,8 @@ def plan_outpainting(size: Size, prompt: str, params: OutpaintParams) -> list[li
     pictures = []
     for index in range(params.batch_size * params.batch_count):
         now, steps = size, []
-        seeded = params.model_copy(update={"seed": min(params.seed + index, MAX_SEED)})
+        changed = {"width": params.width or size[0], "height": params.height or size[1]}
+        seeded = params.model_copy(update={**changed, "seed": min(params.seed + index, MAX_SEED)})
         for side, pixels in grown.items():
             if pixels:
                 step = _plan_step(now, side, pixels, prompt, seeded)
@@ -101,9 +102,8 @@ def grown_size(size: Size, side: Side, pixels: int) -> Size:
 def _plan_step(size: Size, side: Side, pixels: int, prompt: str, params: OutpaintParams) -> Step:
     grown, canvas = grown_size(size, side, pixels), canvas_size(size, side, pixels)
     is_across = side in ("left", "right")
-    request = params.width or size[0], params.height or size[1]
-    wide = min(up_to(min(request[0], grown[0]), 8), canvas[0]) if is_across else canvas[0]
-    tall = canvas[1] if is_across else min(up_to(min(request[1], grown[1]), 8), canvas[1])
+    wide = min(up_to(min(params.width, grown[0]), 8), canvas[0]) if is_across else canvas[0]
+    tall = canvas[1] if is_across else min(up_to(min(params.height, grown[1]), 8), canvas[1])
     x = canvas[0] - wide if side == "right" else 0
     y = canvas[1] - tall if side == "down" else 0
     mask = new_area(canvas, grown, side, pixels + params.blur).crop((x, y, x + wide, y + tall))
