@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from stable_core import server_shapes as shapes
@@ -192,44 +193,37 @@ def metrics(core: Core) -> Response:
 
 
 @operation("GET", "/v1/events", "text/event-stream", query=shapes.EventsQuery, headers=LAST_EVENT)
-def stream_events(core: Core, http: Request, owner: str, after: int | None, **equal: str | None) -> Response:
+def stream_events(core: Core, http: Request, owner: str, after: int | None, **equal: str | None) -> ASGIApp:
     """Stream events as Server-Sent Events, or one JSON message each over a WebSocket at the same path.
 
     Nothing is lost: resume with `after` and the `seq` of the last event. A client that does not read is dropped.
     """
     last = http.headers.get("last-event-id", "")
     start = int(last) if last.isdecimal() else core.last_event() if after is None else after
-    return _EventStream(start, core.events(start, owner=owner, **equal))
+    return functools.partial(_send_events, start, core.events(start, owner=owner, **equal))
 
 
-class _EventStream(Response):
-    """The Server-Sent Events of one client."""
+async def _send_events(start: int, events: AsyncIterator[Event], scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with Server-Sent Events until the client leaves, is too slow, or the server stops."""
 
-    def __init__(self, start: int, events: AsyncIterator[Event]) -> None:
-        self.start = start
-        self.events = events
+    async def send_text(text: bytes, more: bool = True) -> None:
+        await send({"type": "http.response.body", "body": text, "more_body": more})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send events until the client leaves, is too slow, or the server stops."""
+    async def send_event(event: Event) -> None:
+        await send_text(b"id: %d\ndata: %s\n\n" % (event["seq"], msgspec.json.encode(event)))
 
-        async def send_text(text: bytes, more: bool = True) -> None:
-            await send({"type": "http.response.body", "body": text, "more_body": more})
+    async def keep_alive() -> None:
+        while True:
+            await asyncio.sleep(EVENT_SECONDS)
+            await send_text(b":\n\n")
 
-        async def send_event(event: Event) -> None:
-            await send_text(b"id: %d\ndata: %s\n\n" % (event["seq"], msgspec.json.encode(event)))
-
-        async def keep_alive() -> None:
-            while True:
-                await asyncio.sleep(EVENT_SECONDS)
-                await send_text(b":\n\n")
-
-        headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send_text(b"id: %d\n\n" % self.start)
-        await first_of(send_all(self.events, send_event), wait_for_end(receive), keep_alive())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await send_text(b"", more=False)
+    headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send_text(b"id: %d\n\n" % start)
+    await first_of(send_all(events, send_event), wait_for_end(receive), keep_alive())
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            await send_text(b"", more=False)
 
 
 async def events_socket(socket: WebSocket) -> None:

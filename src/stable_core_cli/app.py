@@ -105,11 +105,8 @@ def signatures(context: typer.Context, name: Annotated[str, typer.Argument()] = 
 
 
 def _wires(signature: Json) -> str:
-    ends = [
-        ", ".join(port["type"] + ("[]" if port["list"] else "") for port in signature[side])
-        for side in ("inputs", "outputs")
-    ]
-    return " -> ".join(ends)
+    sides = [[port["type"] + "[]" * port["list"] for port in signature[side]] for side in ("inputs", "outputs")]
+    return " -> ".join(", ".join(types) for types in sides)
 
 
 @app.command()

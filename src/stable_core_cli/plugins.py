@@ -113,9 +113,10 @@ def install_plugin(
         source, yes = str(Path(source).resolve()), True
     if not yes and not (sys.stdin.isatty() and typer.confirm(f"Let code from {source} run on this machine?")):
         raise BadRequest("Not installed.", "A plugin can do all that you can; say --yes if you trust it.")
-    with _fetched(source) as (name, fetched):
+    with _fetched(source) as fetched:
+        name = fetched.stem
         _check_free(name)
-        _put(name, fetched)
+        _put(fetched)
     _kept(name).mkdir(exist_ok=True)
     (_kept(name) / "source.txt").write_text(source, "utf-8")
     note(f"Try it: stable-core signatures; its jobs are called {name}.…")
@@ -124,40 +125,40 @@ def install_plugin(
 @plugin_app.command("update")
 def update_plugin(name: Name) -> None:
     """Fetch an installed plugin again from where it came; the version before is kept for rollback."""
-    with _fetched(_source(name)) as (found, fetched):
-        if found != name:
-            raise Conflict(f"{name} is now called {found!r}.", f"Remove {name} and install it again.")
-        if _content(fetched) == _content(_installed(name)):
+    installed, source = _installed(name)
+    with _fetched(source) as fetched:
+        if fetched.stem != name:
+            raise Conflict(f"{name} is now called {fetched.stem!r}.", f"Remove {name} and install it again.")
+        if _content(fetched) == _content(installed):
             out(f"{name} is up to date")
         else:
-            _put(name, fetched)
+            _put(fetched)
 
 
 @plugin_app.command("rollback")
 def rollback_plugin(name: Name) -> None:
     """Change back to the version before; once more changes forward again."""
-    _source(name)
-    before = next(iter((_kept(name) / "before").glob("*")), None)
+    _installed(name)
+    before = next((_kept(name) / "before").glob("*"), None)
     if before is None:
         raise NotFound(f"There is no earlier version of {name!r}.", "One is kept from the first update on.")
-    _put(name, before.rename(_kept(name) / before.name))
+    _put(before.rename(_kept(name) / before.name))
 
 
 @plugin_app.command("remove")
 def remove_plugin(name: Name) -> None:
     """Delete a plugin from the home folder; its jobs and results stay."""
-    _delete(_installed(name))
-    _delete(_kept(name))
+    if not (found := _found(name)):
+        raise NotFound(f"No plugin {name!r} is installed.", "Bundled plugins come and go with stable-core itself.")
+    for path in (*found, _kept(name)):
+        _delete(path)
     out(f"removed {name}")
 
 
-def _installed(name: str) -> Path:
-    """Return the folder or file of a plugin in the home folder."""
+def _found(name: str) -> list[Path]:
+    """Return where a plugin is in the home folder: a folder, a file or nowhere."""
     plugins = home_folder() / "plugins"
-    found = [path for path in (plugins / name, plugins / f"{name}.py") if name.isidentifier() and path.exists()]
-    if not found:
-        raise NotFound(f"No plugin {name!r} is installed.", "Bundled plugins come and go with stable-core itself.")
-    return found[0]
+    return [path for path in (plugins / name, plugins / f"{name}.py") if name.isidentifier() and path.exists()]
 
 
 def _kept(name: str) -> Path:
@@ -165,55 +166,57 @@ def _kept(name: str) -> Path:
     return home_folder() / "plugin_versions" / name
 
 
-def _source(name: str) -> str:
-    file = _kept(_installed(name).stem) / "source.txt"
-    if not file.is_file():
-        raise NotFound(f"{name!r} was not put there by `plugin install`.", "Change it in its folder.")
-    return file.read_text("utf-8")
+def _installed(name: str) -> tuple[Path, str]:
+    """Return where an installed plugin is and where it came from."""
+    source = _kept(name) / "source.txt"
+    if not (found := _found(name)) or not source.is_file():
+        raise NotFound(
+            f"{name!r} was not put there by `plugin install`.", "`stable-core plugin info` tells where it is."
+        )
+    return found[0], source.read_text("utf-8")
 
 
-def _put(name: str, fetched: Path) -> None:
-    """Make `fetched` the plugin; what it replaces becomes the version before."""
-    plugins, before = home_folder() / "plugins", _kept(name) / "before"
-    plugins.mkdir(exist_ok=True)
+def _put(new: Path) -> None:
+    """Make `new` the plugin; what it replaces becomes the version before."""
+    before = _kept(new.stem) / "before"
     _delete(before)
-    for current in (plugins / name, plugins / f"{name}.py"):
-        if current.exists():
-            before.mkdir(parents=True)
-            current.rename(before / current.name)
-    out(str(fetched.rename(plugins / fetched.name)))
+    for current in _found(new.stem):
+        before.mkdir(parents=True)
+        current.rename(before / current.name)
+    plugins = home_folder() / "plugins"
+    plugins.mkdir(exist_ok=True)
+    out(str(new.rename(plugins / new.name)))
 
 
 def _check_free(name: str) -> None:
-    with contextlib.suppress(NotFound):
-        _installed(name)
+    if _found(name):
         raise Conflict(f"There is a plugin {name!r} already.", f"`stable-core plugin update {name}`, or remove it.")
 
 
 @contextlib.contextmanager
-def _fetched(source: str) -> Iterator[tuple[str, Path]]:
-    """Copy a plugin to a folder of its own for a while; give its name, and where it is, named as when installed."""
-    versions = home_folder() / "plugin_versions"
+def _fetched(source: str) -> Iterator[Path]:
+    """Copy a plugin to a folder of its own for a while, and name it as when installed."""
+    path, versions = Path(source), home_folder() / "plugin_versions"
     versions.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=versions) as folder:
-        path, target = Path(source), Path(folder) / "plugin"
+        copy = Path(folder) / "plugin"
         if path.is_file():
-            if "Plugin(" not in path.read_text("utf-8", errors="replace") or not path.stem.isidentifier():
-                raise BadRequest(f"{path} is no plugin.", "It has no `plugin = Plugin(...)`.")
-            yield path.stem, Path(shutil.copy(path, folder))
-            return
-        if path.is_dir():
-            shutil.copytree(path, target, ignore=shutil.ignore_patterns(".git", ".venv", "__pycache__"))
+            name = path.stem if "Plugin(" in path.read_text("utf-8", errors="replace") else ""
+            copy = Path(shutil.copy(path, folder))
         else:
-            _clone(source, target)
-        name = _name_of(target)
+            if path.is_dir():
+                shutil.copytree(path, copy, ignore=shutil.ignore_patterns(".git", ".venv", "__pycache__"))
+            else:
+                _clone(source, copy)
+            name = _name_of(copy)
         if not name.isidentifier():
-            hint = 'It needs a pyproject.toml with [project.entry-points."stable_core.plugins"] and a lowercase name.'
+            hint = 'A folder says so under [project.entry-points."stable_core.plugins"], a file by `Plugin(...)`.'
             raise BadRequest(f"{source} is no plugin.", hint)
-        yield name, target.rename(target.with_name(name))
+        yield copy.rename(copy.with_name(name + copy.suffix))
 
 
 def _name_of(plugin: Path) -> str:
+    """Return the name that a folder gives its plugin, empty if it has none."""
     try:
         project = tomllib.loads((plugin / "pyproject.toml").read_text("utf-8"))["project"]
         return str(next(iter(project["entry-points"]["stable_core.plugins"])))
