@@ -1,6 +1,6 @@
 """Restoring a run from a picture: what A1111's keys are in our params, and what a picture of ours says of itself.
 
-It reads no file and checks no model; see picture_files and infotext_reader.
+It reads no file; see picture_files and infotext_reader.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from stable_core.sdk import Params, model_files
+from stable_core.sdk import InvalidParams, Params
+from stable_core_sd.checkpoint_list import AUTOMATIC, checkpoint_files, find_vae
 from stable_core_sd.infotext_reader import read_infotext, read_pairs, split_infotext
 from stable_core_sd.params import Img2ImgParams, Txt2ImgParams
 from stable_core_sd.prompt.styles import Style
@@ -140,14 +142,26 @@ def restore_run(infotext: str, provenance: str = "", styles: Sequence[Style] = (
     }
 
 
-def without_missing_models(run: Json) -> Json:
-    """Return a request without the names of models that are not here, which are noted instead."""
+def with_models_here(run: Json) -> Json:
+    """Return a request with the models as they are called here; those that are not here are left out and noted.
+
+    The hash of a checkpoint counts more than its name.
+    """
     params, notes = dict(run["params"]), list(run["notes"])
-    for name, kind in (("checkpoint", "checkpoints"), ("vae", "vae")):
-        wanted = params.get(name)
-        if isinstance(wanted, str) and wanted not in ("", *model_files(kind)):
-            notes.append(f"{name}: {wanted} is not among the {kind} here")
-            del params[name]
+    name, digits = params.get("checkpoint", ""), read_pairs(split_infotext(run["infotext"])[2]).get("Model hash", "")
+    here = checkpoint_files() if name or digits else []
+    found = next((one for text in (digits, name) if text for one in here if one.is_called(text)), None)
+    if found:
+        params["checkpoint"] = found.key
+    elif name or digits:
+        notes.append(f"The checkpoint {name or digits} is not here")
+        params.pop("checkpoint", None)
+    vae = params.get("vae", AUTOMATIC)
+    try:
+        find_vae(vae, Path())
+    except InvalidParams:
+        notes.append(f"The VAE {vae} is not here")
+        del params["vae"]
     return {**run, "params": params, "notes": notes}
 
 

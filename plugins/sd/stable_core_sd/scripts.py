@@ -26,7 +26,7 @@ from stable_core_sd.params_scripts import (
 from stable_core_sd.picture_files import texts_in
 from stable_core_sd.plugin import img2img, plugin, txt2img
 from stable_core_sd.ports import Picture
-from stable_core_sd.restoring import restore_run, without_missing_models
+from stable_core_sd.restoring import restore_run, with_models_here
 
 
 @plugin.job
@@ -41,7 +41,7 @@ def read_parameters(file: File, params: Params, progress: Progress) -> Data:
     except ValueError as error:
         raise InvalidInput(f"{error}.", "Give a picture, or a text file with generation data.") from None
     styles = [style for style, _ in style_files.known_styles().values()]
-    restored = without_missing_models(restore_run(infotext, provenance, styles))
+    restored = with_models_here(restore_run(infotext, provenance, styles))
     progress(1, 1)
     return Data(restored)
 

@@ -12,11 +12,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from stable_core.sdk import File, InvalidInput, Params, Progress
+from stable_core_sd.checkpoint_list import find_checkpoint
 from stable_core_sd.description import PictureFacts, describe_picture
+from stable_core_sd.hashes import sha256_of
 from stable_core_sd.params import Img2ImgParams, RunParams, Txt2ImgParams
 from stable_core_sd.picture_files import write_picture
 from stable_core_sd.prompt.styles import Style
-from stable_core_sd.restoring import restore_run
+from stable_core_sd.restoring import restore_run, with_models_here
 from stable_core_sd.scripts import read_parameters
 
 OF_2022 = (
@@ -115,8 +117,18 @@ def test_what_is_described_is_restored(kind: type[RunParams], knobs: dict[str, A
 def test_files_of_every_format_are_read(picture_format: Any, tmp_path: Path) -> None:
     run = read(write_picture(Image.new("RGB", (8, 8)), OF_TODAY, picture_format)[0], tmp_path)
     assert (run["params"]["seed"], run["infotext"]) == (3, OF_TODAY)
-    assert "checkpoint: v1-5 is not among the checkpoints here" in run["notes"]
+    assert "The checkpoint v1-5 is not here" in run["notes"]
     assert "checkpoint" not in run["params"]
+
+
+def test_models_are_named_as_they_are_called_here(tiny_models: Path, tmp_path: Path) -> None:
+    digits = sha256_of(find_checkpoint("tiny_file").path)[:10]
+    line = "p\nSteps: 1, Seed: 2, CFG scale: 3, Model: other"
+    found = with_models_here(restore_run(f"{line}, Model hash: {digits}, VAE: none.pt"))
+    assert found["params"]["checkpoint"] == "tiny_file"
+    assert found["notes"] == ["The VAE none.pt is not here"]
+    told = {"job": "sd.txt2img", "inputs": {}, "params": {"checkpoint": "tiny", "vae": "Automatic"}}
+    assert with_models_here(restore_run("", json.dumps(told)))["params"] == told["params"]
 
 
 def test_our_own_data_goes_before_the_infotext(tmp_path: Path) -> None:

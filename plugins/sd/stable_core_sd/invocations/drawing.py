@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import PIL.Image
 
-from stable_core.sdk import Image, InvalidInput, find_model_file
+from stable_core.sdk import Image, InvalidInput
+from stable_core_sd.checkpoint_list import find_checkpoint
 from stable_core_sd.description import PictureFacts, describe_picture
-from stable_core_sd.hashes import known_sha256
 from stable_core_sd.images.annotations import Line, annotate
 from stable_core_sd.images.grids import Row, Tile, TileGrid, combine_grid, image_grid
 from stable_core_sd.params import Img2ImgParams, Txt2ImgParams
@@ -67,13 +67,14 @@ def tell(picture: Image, told: ToldParams, size: tuple[int, int]) -> Image:
     run = (Img2ImgParams if told.from_image else Txt2ImgParams).model_validate(told.run)
     if not run.save_parameters:
         return picture
+    checkpoint = find_checkpoint(run.checkpoint)
     facts = PictureFacts(
         prompt=told.prompt,
         negative_prompt=run.negative_prompt,
         seed=run.seed,
         size=(run.width or size[0], run.height or size[1]),
-        model=run.checkpoint,
-        model_hash=known_sha256(find_model_file("checkpoints", run.checkpoint))[:10] or None,
+        model=checkpoint.base_name,
+        model_hash=checkpoint.short_hash or None,
         variation_seed=run.variation.seed,
         features=told.pairs,
     )

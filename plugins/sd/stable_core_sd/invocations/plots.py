@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from stable_core.sdk import InvalidParams
-from stable_core.sdk.params import MAX_SEED, find_model_file
+from stable_core.sdk.params import MAX_SEED
+from stable_core_sd.checkpoint_list import find_checkpoint
 from stable_core_sd.invocations.axes import (
     Axis,
     Run,
@@ -163,7 +164,7 @@ def _random_seed() -> int:
 def _check_models(axes: tuple[Axis, ...], cells: list[Cell]) -> None:
     if any(axis.knob == "checkpoint" for axis in axes):
         for name in {cell.params.checkpoint for cell in cells}:
-            find_model_file("checkpoints", name)
+            find_checkpoint(name)
 
 
 def _check_size(cells: list[Cell], counts: list[int]) -> None:
