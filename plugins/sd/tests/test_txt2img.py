@@ -80,6 +80,40 @@ def test_every_knob_changes_the_picture(change: dict[str, Any]) -> None:
     assert difference(make()[0], make(**change)[0]) > 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"variation": {"strength": 0.3, "seed": 5}},
+        {"variation": {"resize_from_width": 32, "resize_from_height": 48}},
+        {"noise": {"source": "NV"}},
+        {"noise": {"eta": 0.5}},
+        {"noise": {"seed_delta": 31337}},
+        {"schedule": {"sigma_max": 10}},
+        {"schedule": {"rho": 3}, "scheduler": "Karras"},
+        {"schedule": {"sgm_noise": True}},
+        {"schedule": {"discard_next_to_last": True}},
+        {"schedule": {"whole_timesteps": True}, "scheduler": "Karras"},
+        {"guidance": {"skip_below_sigma": 5}},
+        {"guidance": {"skip_early": 0.5}},
+    ],
+    ids=str,
+)
+def test_every_advanced_knob_of_sampling_changes_the_picture(change: dict[str, Any]) -> None:
+    given = {"sampler": "Euler a", "scheduler": change.get("scheduler", "Exponential")}
+    usual, changed = make(**given)[0], make(**{**given, **change})[0]
+    assert difference(usual, changed) > 0
+
+
+@pytest.mark.parametrize("sampler", ["Euler a", "DPM++ 2M SDE"])
+def test_variations_in_a_batch_equal_single_ones(sampler: str) -> None:
+    knobs = {"sampler": sampler, "noise": {"seed_delta": 3}}
+    batch = make(batch_size=2, variation={"strength": 0.4, "seed": 5}, **knobs)
+    single = make(variation={"strength": 0.4, "seed": 6}, **knobs)[0]
+    assert difference(batch[1], single) <= 1
+    assert "Seed: 7, " in batch[1].info["parameters"]
+    assert "Variation seed: 6, Variation seed strength: 0.4" in batch[1].info["parameters"]
+
+
 def test_the_prompt_changes_the_picture() -> None:
     assert difference(make()[0], make("a blue square")[0]) > 0
 
