@@ -32,7 +32,7 @@ class Settings(Params):
     outputs_folder: str = Field(default="", group="Files")
     """Where results are saved; empty means outputs/ in the home folder."""
     save_results: bool = Field(default=True, group="Files")
-    """Save every result as an ordinary file."""
+    """Save every result but data as an ordinary file."""
     image_format: Literal["png", "jpeg", "webp"] = Field(default="png", group="Files", depends={"save_results": True})
     """Format of saved pictures."""
     embed_parameters: bool = Field(default=True, group="Files", depends={"save_results": True})

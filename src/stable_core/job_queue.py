@@ -289,7 +289,7 @@ class JobQueue:
         provenance = {name: row[name] for name in ("id", "job", "inputs", "params", "plugin_version", "created")}
 
         def save() -> None:
-            for artifact in (artifact for made in outputs.values() for artifact in made):
+            for artifact in (one for made in outputs.values() for one in made if one["type"] != "data"):  # an answer
                 content = artifact_path(self._store.artifacts, artifact["id"])
                 artifact["path"] = str(save_output(content, artifact, provenance, self._config))
 

@@ -301,6 +301,15 @@ async def test_a_result_is_saved_with_its_data_and_without_secrets(lab: Any) -> 
     assert b"s3cret" not in (core.home / "stable-core.db").read_bytes()
 
 
+async def test_data_is_an_answer_and_no_file(lab: Any) -> None:
+    async with lab.open() as core:
+        told = await lab.run(core, "same", inputs={"value": {"data": [1, 2]}})
+        [answer] = next(iter(told["outputs"].values()))
+        assert "path" not in answer
+        assert answer["value"] == [1, 2]
+        assert [path for path in (core.home / "outputs").rglob("*") if path.is_file()] == []
+
+
 async def test_results_are_not_saved_when_nobody_wants_that(lab: Any) -> None:
     async with lab.open(save_results=False) as core:
         picture = await lab.run(core, "picture")
