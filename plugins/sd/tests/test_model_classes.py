@@ -9,6 +9,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[1]
 HEAVY = (
     "transformers",
+    "accelerate",
     "sympy",
     "torch._dynamo",
     "torch.distributed.tensor",
