@@ -11,8 +11,9 @@ from typing import Any
 
 from stable_core_sd import __version__
 from stable_core_sd.facts import sampling_facts
-from stable_core_sd.infotext import RunFacts, write_infotext
+from stable_core_sd.infotext import RunFacts, takes_seed_delta, write_infotext
 from stable_core_sd.infotext_reader import uses_emphasis
+from stable_core_sd.names import find_sampler
 from stable_core_sd.params import HiresParams, Img2ImgParams, InpaintParams, RunParams, Txt2ImgParams
 from stable_core_sd.schedules import SigmaTable, training_betas
 
@@ -56,6 +57,8 @@ class PictureFacts:
 def describe_picture(params: RunParams, facts: PictureFacts) -> str:
     """Return the infotext of one picture of a run."""
     start = params if isinstance(params, Img2ImgParams) else None
+    sampler = find_sampler(params.sampler)
+    has_own_seeds = sampler is not None and takes_seed_delta(sampler, params.noise.eta)
     known = RunFacts(
         steps=params.steps,
         sampler=params.sampler,
@@ -74,6 +77,8 @@ def describe_picture(params: RunParams, facts: PictureFacts) -> str:
         image_cfg_scale=start.image_cfg_scale if start and facts.task == "instruct-pix2pix" else None,
         mask_weight=start.inpaint.mask_weight if start and facts.task == "inpainting" else None,
         clip_skip=params.text.clip_skip,
+        ensd=params.noise.seed_delta if has_own_seeds else 0,
+        noise_source=params.noise.source,
         tiling=params.tiling,
         version=VERSION,
         features={**_features(params, facts), **facts.features, **params.more_parameters},

@@ -20,10 +20,6 @@ def sampling_facts(params: RunParams, table: SigmaTable) -> dict[str, Any]:
     assert scheduler is not None, params.scheduler
     noise, guidance, facts = params.noise, params.guidance, dict[str, Any]()
     eta = sampler.default_eta if noise.eta is None else noise.eta
-    if noise.seed_delta and sampler.uses_ensd and eta:
-        facts["ENSD"] = noise.seed_delta
-    if noise.source != "GPU":
-        facts["RNG"] = noise.source
     if "eta" in sampler.takes and eta != sampler.default_eta:
         facts["Eta DDIM" if sampler.walks_timesteps else "Eta"] = eta
     for name, usual in {"s_churn": 0, "s_tmin": 0, "s_tmax": 0, "s_noise": 1}.items():
@@ -39,16 +35,6 @@ def sampling_facts(params: RunParams, table: SigmaTable) -> dict[str, Any]:
         facts["NGMS"] = guidance.skip_below_sigma
     if guidance.skip_early:
         facts["Skip Early CFG"] = guidance.skip_early
-    return facts
-
-
-def variation_facts(params: RunParams, subseed: int) -> dict[str, Any]:
-    """Return the pairs about the variation of one picture, whose second seed is `subseed`."""
-    variation, facts = params.variation, dict[str, Any]()
-    if variation.strength:
-        facts |= {"Variation seed": subseed, "Variation seed strength": variation.strength}
-    if variation.resize_from_width and variation.resize_from_height:
-        facts["Seed resize from"] = f"{variation.resize_from_width}x{variation.resize_from_height}"
     return facts
 
 

@@ -49,8 +49,8 @@ class NamedPicture:
     """What a pattern can ask about a picture.
 
     Attributes:
-        seeds: of all pictures of its run.
-        seed: its own.
+        seed, seeds: its own and those of all pictures of its run. These, like all numbers of the run, are written as
+            they are: a number or the text of one.
         batch_index: its place in its batch, from 0; `iteration` is that of the batch.
         style_texts: the texts of the styles in `styles`, in the same order.
         job_time: when its run began.
@@ -59,10 +59,10 @@ class NamedPicture:
     picture: PIL.Image.Image
     prompt: str = ""
     negative_prompt: str = ""
-    seed: int | None = None
-    seeds: Sequence[int] = ()
-    steps: int = 0
-    cfg_scale: float = 0
+    seed: object = None
+    seeds: Sequence[object] = ()
+    steps: object = ""
+    cfg_scale: object = ""
     sampler: str = ""
     scheduler: str = ""
     styles: Sequence[str] = ()
@@ -70,8 +70,8 @@ class NamedPicture:
     model_hash: str = ""
     model_name: str = ""
     vae: str = ""
-    clip_skip: int = 1
-    denoising_strength: float = 0
+    clip_skip: object = 1
+    denoising_strength: object = 0
     batch_size: int = 1
     batch_index: int = 0
     batch_count: int = 1
@@ -210,7 +210,7 @@ TOKENS: dict[str, Callable[..., object]] = {
     "sampler_scheduler": lambda named: sanitize(f"{named.sampler} {_schedule(named)}", underscores=False),
     "scheduler": lambda named: sanitize(_schedule(named), underscores=False),
     "seed": lambda named: "" if named.seed is None else named.seed,
-    "seed_first": lambda named: named.seed if named.batch_size == 1 else named.seeds[0],
+    "seed_first": lambda named: named.seeds[0] if named.batch_size > 1 and named.seeds else named.seed,
     "seed_last": lambda named: _several(named, named.seeds[-1] if named.seeds else ""),
     "steps": lambda named: named.steps,
     "styles": _styles,

@@ -79,6 +79,17 @@ class JoinTilesParams(Params):
     told: ToldParams = Field(default=ToldParams(), description="What the generation data says")
 
 
+class TagParams(Params):
+    """How tags become a prompt."""
+
+    threshold: float = Field(default=0.5, ge=0, le=1, component="slider", description="The least probability of a tag")
+    order: Literal["name", "probability"] = Field(default="name", description="How the tags are sorted")
+    spaces: bool = Field(default=True, description="Write underscores as spaces")
+    escape: bool = Field(default=True, description="Write backslashes before brackets, which mean something in prompts")
+    weights: bool = Field(default=False, description="Write each tag with its probability as its weight")
+    left_out: str = Field(default="", description="Tags that are not wanted, separated by commas")
+
+
 class PromptMatrixParams(AnyRunParams):
     """The knobs of a prompt matrix."""
 
@@ -244,6 +255,11 @@ class BatchItemParams(Img2ImgParams):
     )
     output_format: Literal["png", "jpeg", "webp", "avif"] = Field(
         default="png", group="Batch", description="The format of the files there"
+    )
+    output_names: str = Field(
+        default="[basename]-[generation_number]",
+        group="Batch",
+        description="Names of the files there, as in A1111: [seed], [prompt_words], [datetime<%Y-%m-%d>] …",
     )
     basename: str = Field(default="picture", group="Batch", description="The name of the picture, without its ending")
 

@@ -21,12 +21,14 @@ from stable_core_sd.params_scripts import (
     PlotParams,
     PromptMatrixParams,
     PromptsFromFileParams,
+    TagParams,
     part_of,
 )
 from stable_core_sd.picture_files import texts_in
 from stable_core_sd.plugin import img2img, plugin, txt2img
 from stable_core_sd.ports import Picture
 from stable_core_sd.restoring import restore_run, with_models_here
+from stable_core_sd.tags import prompt_of_tags as write_tags
 
 
 @plugin.job
@@ -44,6 +46,24 @@ def read_parameters(file: File, params: Params, progress: Progress) -> Data:
     restored = with_models_here(restore_run(infotext, provenance, styles))
     progress(1, 1)
     return Data(restored)
+
+
+@plugin.job
+def prompt_of_tags(tags: Data, params: TagParams, progress: Progress) -> Text:
+    """Turn the tags that a classifier such as DeepDanbooru saw in a picture, `{tag: probability}`, into a prompt."""
+    found = tags.value if isinstance(tags.value, dict) else None
+    if found is None or not all(isinstance(probability, int | float) for probability in found.values()):
+        raise InvalidInput("These are no tags with their probabilities.", 'Give {"tag": 0.9, …}.')
+    progress(1, 1)
+    return write_tags(
+        found,
+        threshold=params.threshold,
+        by_name=params.order == "name",
+        spaces=params.spaces,
+        escape=params.escape,
+        ranks=params.weights,
+        left_out=params.left_out,
+    )
 
 
 @plugin.job

@@ -77,6 +77,11 @@ def test_results_are_saved_under_the_same_names(folder: Path, runs: Any, tmp_pat
     assert texts_in((out / "a-2.jpg").read_bytes())[0] == "p\nSteps: 1, Seed: 1, CFG scale: 1"
 
 
+def test_results_are_named_by_a_pattern(folder: Path, runs: Any, tmp_path: Path) -> None:
+    batch(folder, output_folder=str(tmp_path / "out"), output_names="[basename] [seed]-[cfg]/[prompt_words]")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a 0-1_p.png", "b 0-1_p.png"]
+
+
 def test_masks_go_with_the_pictures_of_their_names(folder: Path, runs: Any, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     masks.mkdir()

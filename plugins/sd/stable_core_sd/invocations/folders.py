@@ -5,6 +5,7 @@ Source of the rules: A1111 1.10, img2img batch.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import PIL.Image
 from PIL import ImageOps
 
 from stable_core.sdk import Image, InvalidParams
-from stable_core_sd.file_names import NamedPicture, fill_pattern
+from stable_core_sd.file_names import NamedPicture, fill_pattern, sanitize
 from stable_core_sd.images.sizes import up_to
 from stable_core_sd.infotext_reader import read_infotext
 from stable_core_sd.params import Img2ImgParams
@@ -109,9 +110,33 @@ def save_results(pictures: list[Image], params: BatchItemParams) -> None:
     folder = Path(params.output_folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     for index, picture in enumerate(pictures):
-        named = NamedPicture(picture=picture, basename=params.basename, batch_size=len(pictures), batch_index=index)
-        content, form = write_picture(picture, picture.info.get("parameters", ""), params.output_format)
-        path = folder / f"{fill_pattern('[basename]-[generation_number]', named)}.{form.replace('jpeg', 'jpg')}"
+        infotext = picture.info.get("parameters", "")
+        content, form = write_picture(picture, infotext, params.output_format)
+        named = replace(
+            _named(picture, infotext), basename=params.basename, batch_size=len(pictures), batch_index=index
+        )
+        name = sanitize(fill_pattern(params.output_names, named), underscores=False) or params.basename
+        path = folder / f"{name}.{form.replace('jpeg', 'jpg')}"
         half_written = path.with_name(f"{path.name}.tmp")
         half_written.write_bytes(content)
         half_written.replace(path)
+
+
+def _named(picture: Image, infotext: str) -> NamedPicture:
+    """Return what a name can say of a picture, read from its generation data."""
+    pairs = read_infotext(infotext, style_mode="Ignore")
+    return NamedPicture(
+        picture=picture,
+        prompt=pairs["Prompt"],
+        negative_prompt=pairs["Negative prompt"],
+        seed=pairs.get("Seed"),
+        steps=pairs.get("Steps", ""),
+        cfg_scale=pairs.get("CFG scale", ""),
+        sampler=pairs.get("Sampler", ""),
+        scheduler=pairs["Schedule type"],
+        model_hash=pairs.get("Model hash", ""),
+        model_name=pairs.get("Model", ""),
+        vae=pairs.get("VAE", ""),
+        clip_skip=pairs["Clip skip"],
+        denoising_strength=pairs.get("Denoising strength", ""),
+    )
