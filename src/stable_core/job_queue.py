@@ -250,7 +250,7 @@ class JobQueue:
         elif run.stop_reason is not None:
             self.states.fail(row, run.stop_reason, run.progress)
         elif run.is_cancelled or kind == "cancelled":
-            self.states.finish(row, JobState.CANCELLED, progress=run.progress)
+            self.states.finish(row, JobState.CANCELLED, outputs=outputs, progress=run.progress)
         elif kind == "expanded":
             self._expand(row, message)
         else:

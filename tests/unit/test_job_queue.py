@@ -540,6 +540,15 @@ async def test_cancel_a_running_job(core: Core, lab: Any, gate: Any) -> None:
     assert (await core.cancel(job["id"]))["state"] == "cancelled"
 
 
+async def test_a_cancelled_job_keeps_what_it_made(core: Core, lab: Any) -> None:
+    job = await core.submit({"job": "probe.endless_pictures"})
+    await lab.until(core, "job.output", job["id"])
+    await core.cancel(job["id"])
+    ended = await lab.end(core, job["id"])
+    assert ended["state"] == "cancelled"
+    assert [artifact["type"] for artifact in ended["outputs"]["image"]] == ["image"]
+
+
 async def test_cancel_a_queued_and_a_waiting_job(core: Core, lab: Any, gate: Any) -> None:
     running = await core.submit({"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
     await lab.until(core, "job.running", running["id"])

@@ -40,20 +40,21 @@ def generate(
     """
     prompt, params, notes = finish_prompts(prompt, params)
     second = hires.second_params(params) if params.hires.enabled else None
-    report, outcome = StepReport(progress, params.total_steps), Outcome(notes)
+    report, outcome = StepReport(progress, params.total_steps, params.keep_when_cancelled), Outcome(notes)
     one = Pass(load(params, report, settings or SdSettings()), params, report, outcome)
     size, sizes = hires.plan_sizes(one.checkpoint, params)
     for batch in batches(prompt, params, size):
         if second and second.checkpoint != params.checkpoint:  # that of the second pass has taken its place
             one = Pass(load(params, report, settings or SdSettings()), params, report, outcome)
         last, latents = one, draw(one, batch)
-        if second:
+        if second and not report.is_interrupted:
             last = Pass(load(second, report, settings or SdSettings()), second, report, outcome)
             larger = hires.enlarge(one, last, latents, params.hires.upscaler, sizes)
             enlarged = hires.second_batch(batch, params.hires, latent_size(last.checkpoint, larger))
             latents = redraw(last, enlarged, hires.start_of(larger, params))
         for index, picture in enumerate(decoded(last, latents)):
             yield with_infotext(picture, one, batch, index)
+        report.end_batch()
 
 
 def repaint(
@@ -65,7 +66,7 @@ def repaint(
         As `generate`.
     """
     prompt, params, notes = finish_prompts(given.prompt, params)
-    report = StepReport(progress, params.total_steps)
+    report = StepReport(progress, params.total_steps, params.keep_when_cancelled)
     one = Pass(load(params, report, settings or SdSettings()), params, report, Outcome(notes))
     size = img2img.run_size(given, params, one.checkpoint.native_size)
     source = prepare_source(given, params, size, upscaler(params.upscaler))
@@ -76,6 +77,7 @@ def repaint(
         latents = redraw(one, batch, img2img.start_of(one, encoded, source, params, batch))
         for index, picture in enumerate(decoded(one, latents)):
             yield with_infotext(source.finish(picture, params), one, batch, index, source)
+        report.end_batch()
 
 
 def load(params: RunParams, report: StepReport, settings: SdSettings) -> Checkpoint:

@@ -102,6 +102,8 @@ class Pass:
         return tiled(self.checkpoint.unet, self.checkpoint.vae, is_on=self.params.tiling)
 
 
+UNFINISHED = "The job was cancelled before the last step of this picture."
+
 Run = TypeVar("Run", bound=Callable[..., Any])
 
 
@@ -236,7 +238,11 @@ def _sample(one: Pass, plan: SamplingPlan, denoise: Denoise, x: torch.Tensor, no
     show: Show | None = None
     if one.params.preview:
         show = partial(preview.preview_image, factors=one.checkpoint.rgb_factors, factor=one.checkpoint.factor)
+    report = one.report
     with one.tiled():
-        latents = sample(plan, denoise, x, noise, partial(one.report.step, plan.steps, show))
-    one.report.done += plan.steps
+        on_step = partial(report.step, plan.steps, show)
+        latents = sample(plan, denoise, x, noise, on_step, lambda: report.is_interrupted)
+    report.done += plan.steps
+    if report.is_interrupted:
+        one.outcome.note(UNFINISHED)
     return latents

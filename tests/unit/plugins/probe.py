@@ -120,6 +120,15 @@ def pictures(params: PictureParams) -> Iterator[Image]:
 
 
 @plugin.job
+def endless_pictures(params: Params, progress: Progress) -> Iterator[Image]:
+    """Paint one picture and never another."""
+    yield PIL.Image.new("RGB", (8, 8), "red")
+    while True:
+        progress(1, 2)
+        select.select([], [], [], 0.01)
+
+
+@plugin.job
 def flip(image: Image, params: PictureParams) -> Image:
     """Turn a picture upside down."""
     note_run(params.tally)
