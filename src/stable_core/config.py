@@ -46,7 +46,7 @@ class Settings(Params):
     max_attempts: int = Field(default=2, ge=1, le=10, group="Jobs", advanced=True)
     """How often a job is tried whose worker dies."""
     event_days: int = Field(default=30, ge=1, unit="days", group="Jobs", advanced=True)
-    """How long events are kept."""
+    """How long events and logs are kept, and environments that no plugin needs any more."""
     artifact_grace_hours: float = Field(default=24, ge=0, unit="h", group="Jobs", advanced=True)
     """How long artifacts are kept that no job refers to."""
     durability: Literal["normal", "full"] = Field(default="normal", group="Jobs", advanced=True)

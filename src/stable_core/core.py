@@ -25,7 +25,7 @@ from stable_core.sdk.jobs import JobState
 from stable_core.sdk.params import model_files
 from stable_core.store import Row, Store, new_id
 from stable_core.uploads import receive
-from stable_core.worker_log import log_path
+from stable_core.worker_log import clean_logs, log_path
 
 LEASE_TURN_SECONDS = 20.0
 UPKEEP_TURN_SECONDS = 3600.0
@@ -119,9 +119,16 @@ class Core:
                 await self.clean()
 
     async def clean(self) -> int:
-        """Forget old events and delete artifacts that no job has; return how many went. Results always stay."""
+        """Delete old events and logs, and artifacts and environments of no use; return how many artifacts went.
+
+        Results always stay.
+        """
         settings = self.config.settings
-        self._store.forget_old(time.time() - settings.event_days * 86400)
+        before = time.time() - settings.event_days * 86400
+        await asyncio.to_thread(clean_logs, self.home / "logs", before)
+        needed = [plugin.environment for plugin in self._registry.plugins.values()]
+        await asyncio.to_thread(self._registry.environments.clean, needed, before)
+        self._store.forget_old(before)
         count = self._store.collect_artifacts(time.time() - settings.artifact_grace_hours * 3600)
         await self._store.commit()
         return count

@@ -19,7 +19,7 @@ import sys
 import sysconfig
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -76,6 +76,7 @@ class Environments:
             async with self._turns[folder]:
                 if self.python_of(spec) is None:
                     await self._install(spec, lock, folder, report)
+            (folder / MARKER).touch()  # clean-up goes by when it was used last
         except OSError as error:
             raise EnvironmentFailed(f"The environment could not be written: {error}", _hint(str(error))) from None
         return _python_in(folder)
@@ -87,6 +88,13 @@ class Environments:
         folder = self._folder_of(spec)
         python = _python_in(folder)
         return python if (folder / MARKER).is_file() and python.exists() else None
+
+    def clean(self, needed: Iterable[EnvironmentSpec], older_than: float) -> None:
+        """Delete the environments that none of `needed` names and that were last used before `older_than`."""
+        kept = {self.python_of(spec) for spec in needed}
+        for marker in (self.home / "environments").glob(f"*/{MARKER}"):
+            if _python_in(marker.parent) not in kept and marker.stat().st_mtime < older_than:
+                shutil.rmtree(marker.parent, ignore_errors=True)
 
     def _lock_of(self, spec: EnvironmentSpec) -> Path:
         """Return where the lock is or will be: the shipped one, else one made here."""
@@ -116,7 +124,6 @@ class Environments:
         for excludes in _excludes(lock):
             command += ["--excludes", str(excludes)]
         await run_uv(self.home, report, *command, *RUNTIME_NEEDS)
-        (folder / MARKER).touch()
 
 
 async def run_uv(home: Path, report: Report, *arguments: str) -> None:

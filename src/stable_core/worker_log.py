@@ -78,6 +78,13 @@ class WorkerLog:
         self._append(rest)
 
 
+def clean_logs(folder: Path, older_than: float) -> None:
+    """Delete the logs that were last written before `older_than`."""
+    for path in folder.glob("*.log"):
+        if path.stat().st_mtime < older_than:
+            path.unlink()
+
+
 def log_path(folder: Path, job_id: str) -> Path:
     """Return the log file of a job."""
     return folder / f"{job_id}.log"

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
@@ -512,6 +513,30 @@ async def test_a_job_that_ends_while_nothing_can_be_stored_runs_again(lab: Any, 
         ended = await lab.end(core, running["id"])
         assert ended["state"] == "succeeded"
         assert lab.texts(core, await lab.run(core, "echo", inputs={"text": "room"})) == ["room"]
+
+
+async def test_clean_up_deletes_old_logs_and_environments_that_no_plugin_needs(lab: Any) -> None:
+    home = lab.home()
+    shared = home / "environments"
+    shared.unlink()
+    shutil.copytree(lab.folder / "template" / "environments", shared, symlinks=True)
+    async with lab.open(home) as core:
+        job = await lab.run(core, "echo", inputs={"text": "logged"})
+        needed = core._registry.environments.python_of(core._registry.plugin("probe").environment)
+        assert needed is not None
+        old, young = shared / "old", shared / "young"
+        for folder in (needed.parent.parent, old, young):
+            folder.mkdir(exist_ok=True)
+            (folder / "complete").touch()
+        logs = [home / "logs" / "ancient.log", home / "logs" / f"{job['id']}.log"]
+        for log in logs:
+            log.touch()
+        for path in (needed.parent.parent / "complete", old / "complete", logs[0]):
+            os.utime(path, (1, 1))
+        await core.clean()
+        assert sorted(path.name for path in shared.iterdir()) == sorted([needed.parent.parent.name, "young"])
+        assert [log.exists() for log in logs] == [False, True]
+        assert (await lab.run(core, "echo", inputs={"text": "after"}))["state"] == "succeeded"
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------
