@@ -422,9 +422,11 @@ class Core:
         return [{"name": pool.host.name, "devices": devices, "workers": self._workers()}]
 
     def _workers(self) -> list[Row]:
-        names = ("plugin", "device", "pid", "state")
-        workers = self._queue.pool.workers
-        return [{**{name: getattr(worker, name) for name in names}, "job": worker.job_id} for worker in workers]
+        return [
+            {name: getattr(worker, name) for name in ("plugin", "device", "pid")}
+            | {"state": "idle" if worker.is_idle else "busy", "job": worker.job_id}
+            for worker in self._queue.pool.workers
+        ]
 
     def health(self) -> Row:
         """Return {"status", "version", "workers", "jobs"}; status is `ok` when jobs can run."""

@@ -24,9 +24,10 @@ from stable_core.errors import BadAnnouncement, JobCancelled, OutOfMemory, Plugi
 from stable_core.protocol import Message, MessageDecoder
 from stable_core.sdk.artifacts import Data
 from stable_core.sdk.codecs import decode, encode
-from stable_core.sdk.jobs import Job, JobSignature, Port
+from stable_core.sdk.jobs import Job, JobSignature
 from stable_core.sdk.params import check_params
 from stable_core.sdk.plugin import Plugin, load_plugin
+from stable_core.sdk.ports import Port
 from stable_core.sdk.progress import Progress
 
 PROGRESS_SECONDS = 0.05
@@ -221,31 +222,34 @@ class JobProgress(Progress):
 
 
 def _failure(error: BaseException) -> Message:
+    """Return what a job raised as the body of an error."""
     if isinstance(error, StableCoreError):
         return error.to_dict()
-    text = "".join(traceback.format_exception(error))[-20_000:]
-    name = type(error).__name__
+    name, said, text = _in_words(error)
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
+        return OutOfMemory(f"{name}: {said}", "Use a smaller size or batch, or close other programs.", text).to_dict()
+    if isinstance(error, SystemExit):
+        return PluginRaised(f"The plugin called sys.exit({said})", "Report this to its author.", text).to_dict()
+    what = f"{name}: {said}" if said else name
+    return PluginRaised(what, "The traceback and the job's log say where.", text).to_dict()
+
+
+def _import_failure(error: BaseException, source: str) -> Message:
+    """Return what the import of a plugin raised as the body of an error."""
+    if isinstance(error, BadAnnouncement):
+        return error.to_dict()
+    name, said, text = _in_words(error)
+    hint = "The traceback says where. Heavy imports belong in the job functions."
+    return BadAnnouncement(f"{Path(source).name} cannot be imported: {name}: {said}", hint, text).to_dict()
+
+
+def _in_words(error: BaseException) -> tuple[str, str, str]:
+    """Return an exception's name, its words and its traceback, each of bounded length."""
     try:
         said = str(error)[:2000]
     except Exception:  # noqa: BLE001 - an exception may fail to describe itself
         said = ""
-    failure: StableCoreError
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
-        failure = OutOfMemory(f"{name}: {said}", "Use a smaller size or batch, or close other programs.", text)
-    elif isinstance(error, SystemExit):
-        failure = PluginRaised(f"The plugin called sys.exit({said})", "Report this to its author.", text)
-    else:
-        failure = PluginRaised(f"{name}: {said}" if said else name, "The traceback and the job's log say where.", text)
-    return failure.to_dict()
-
-
-def _import_failure(error: BaseException, source: str) -> Message:
-    if isinstance(error, BadAnnouncement):
-        return error.to_dict()
-    text = "".join(traceback.format_exception(error))[-20_000:]
-    message = f"{Path(source).name} cannot be imported: {type(error).__name__}: {error}"
-    hint = "The traceback says where. Heavy imports belong in the job functions."
-    return BadAnnouncement(message, hint, text).to_dict()
+    return type(error).__name__, said, "".join(traceback.format_exception(error))[-20_000:]
 
 
 def _claim_stdin() -> int:

@@ -20,8 +20,7 @@ class WorkerLog:
         self._folder = folder
         self._name = ""
         self._written = 0
-        self._last: deque[bytes] = deque()
-        self._last_bytes = 0
+        self._tail = b""
         self._rest = b""
         self._expected: deque[bytes] = deque()
 
@@ -32,7 +31,7 @@ class WorkerLog:
     @property
     def tail(self) -> str:
         """The last few thousand characters that the current job printed."""
-        return b"".join(self._last)[-TAIL_BYTES:].decode(errors="replace")
+        return self._tail.decode(errors="replace")
 
     def write(self, data: bytes) -> None:
         """Take a piece of the stream."""
@@ -44,7 +43,7 @@ class WorkerLog:
             if newline and self._expected and name == self._expected[0]:
                 self._expected.popleft()
                 self._append(b"".join(text))
-                self._begin(name)
+                self._name, self._written, self._tail = name.decode(), 0, b""
                 text = [after]
             elif not newline and index == len(marked) and len(piece) < MARK_BYTES:
                 self._rest = LOG_MARK + piece  # cut off: the next piece has the end
@@ -52,19 +51,9 @@ class WorkerLog:
                 text.append(LOG_MARK + piece)
         self._append(b"".join(text))
 
-    def _begin(self, name: bytes) -> None:
-        self._name, self._written = name.decode(), 0
-        self._last.clear()
-        self._last_bytes = 0
-
     def _append(self, data: bytes) -> None:
-        if not data:
-            return
-        self._last.append(data[-TAIL_BYTES:])
-        self._last_bytes += len(self._last[-1])
-        while self._last_bytes - len(self._last[0]) > TAIL_BYTES:
-            self._last_bytes -= len(self._last.popleft())
-        if self._name and self._written < LOG_LIMIT_BYTES:
+        self._tail = (self._tail + data)[-TAIL_BYTES:]
+        if data and self._name and self._written < LOG_LIMIT_BYTES:
             kept = data[: LOG_LIMIT_BYTES - self._written]
             self._written += len(kept)
             with contextlib.suppress(OSError), log_path(self._folder, self._name).open("ab") as file:
@@ -74,8 +63,7 @@ class WorkerLog:
 
     def close(self) -> None:
         """Write what is left."""
-        rest, self._rest = self._rest, b""
-        self._append(rest)
+        self._append(self._rest)
 
 
 def clean_logs(folder: Path, older_than: float) -> None:

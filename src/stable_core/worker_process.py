@@ -71,11 +71,6 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         """Tell whether it could take a job now."""
         return self.is_ready and self.job_id is None
 
-    @property
-    def state(self) -> str:
-        """Return `idle` or `busy`."""
-        return "idle" if self.is_idle else "busy"
-
     async def start(
         self, host: LocalHost, python: Path, source: Path, target: str, variables: dict[str, str], seconds: float
     ) -> Message:

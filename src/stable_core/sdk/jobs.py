@@ -13,8 +13,6 @@ from stable_core.sdk.params import Params, check_params
 from stable_core.sdk.ports import LISTS, Port, is_ports_class, ports_of
 from stable_core.sdk.progress import Progress
 
-__all__ = ["TRANSITIONS", "Job", "JobSignature", "JobState", "Port"]
-
 Output_co = TypeVar("Output_co", covariant=True)
 
 
