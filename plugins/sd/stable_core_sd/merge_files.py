@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from stable_core.sdk import InvalidParams, Progress, find_model_file
+from stable_core.sdk import InvalidParams, Progress
 from stable_core_sd import hashes
+from stable_core_sd.checkpoint_list import CheckpointFile, find_checkpoint, find_vae
 from stable_core_sd.diffusers_folder import weight_files
 from stable_core_sd.merge_metadata import ParentFacts, metadata_of_merge, parsed_metadata
 from stable_core_sd.merging import (
@@ -31,6 +32,7 @@ from stable_core_sd.tensor_files import TensorFiles
 from stable_core_sd.tensor_writer import write_safetensors
 
 _OLD_TEXT_NAME = re.compile(r"cond_stage_model\.transformer\.(?=embeddings\.|encoder\.|final_layer_norm\.)")
+_PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")
 _WHOLE_FOLDER = ("*.json", "*.txt", "*.md")
 
 
@@ -69,15 +71,17 @@ def merge(params: MergeParams, progress: Progress) -> dict[str, Any]:
     recipe = recipe_of(params)
     check_parents(recipe, bool(params.secondary), bool(params.tertiary))
     names = [params.primary, params.secondary, params.tertiary][: len(recipe.needs)]
-    paths = [find_model_file("checkpoints", name) for name in names]
+    models = [find_checkpoint(name) for name in names]
+    paths = [one.path for one in models]
     if any(path.is_dir() for path in paths):
-        return _merge_folders(params, recipe, paths, progress)
+        return _merge_folders(params, recipe, models, progress)
     files = [TensorFiles([path]) for path in paths]
-    vae = NamedTensors(TensorFiles([find_model_file("vae", params.vae)])) if params.vae else None
+    vae_path = find_vae(params.vae, paths[0])
+    vae = NamedTensors(TensorFiles([vae_path])) if vae_path else None
     parents = Parents.of([NamedTensors(one) for one in files], vae)
     shapes = shapes_of(parents, recipe)
     ending = special_ending(_without_numbers(parents), recipe)
-    path = output_path(params, recipe, paths, f"{ending}.{params.format}")
+    path = output_path(params, recipe, models, f"{ending}.{params.format}")
     progress(0, len(shapes), "Reading the hashes of the models")
     facts = [_facts(path, one) for path, one in zip(paths, files, strict=True)]
     metadata = metadata_of_merge(params, facts, ending)
@@ -120,15 +124,14 @@ def shapes_of(parents: Parents, recipe: Recipe) -> dict[str, torch.Tensor]:
     return {name: merged_tensor(name, empty, recipe) for name in merged_names(empty, recipe)}
 
 
-def output_path(params: MergeParams, recipe: Recipe, paths: list[Path], ending: str) -> Path:
+def output_path(params: MergeParams, recipe: Recipe, models: list[CheckpointFile], ending: str) -> Path:
     """Return where the result goes: `checkpoints/` in the first models folder.
 
     Raises:
         InvalidParams: there is no models folder, the name leads elsewhere, or such a file exists.
     """
     folder = models_folder("checkpoints")
-    stems = [path.name if path.is_dir() else path.stem for path in paths]
-    name = params.name or default_name(recipe, stems)
+    name = params.name or default_name(recipe, [one.model_name for one in models])
     path = folder / (name + ending)
     if not path.resolve().is_relative_to(folder.resolve()) or path == folder:
         raise InvalidParams(f"{name!r} is no file name.", "Choose a name without dots and slashes at its start.")
@@ -150,15 +153,18 @@ def models_folder(kind: str) -> Path:
     return Path(first) / kind
 
 
-def _merge_folders(params: MergeParams, recipe: Recipe, paths: list[Path], progress: Progress) -> dict[str, Any]:
+def _merge_folders(
+    params: MergeParams, recipe: Recipe, models: list[CheckpointFile], progress: Progress
+) -> dict[str, Any]:
     """Merge diffusers folders, part by part, into a new one."""
+    paths = [one.path for one in models]
     if not all(path.is_dir() for path in paths):
         raise InvalidParams("A folder cannot be merged with a single file.", "Choose models of the same layout.")
     if params.vae:
         raise InvalidParams("A VAE cannot be baked into a folder.", "Copy it over the folder's vae/.")
     recipe = replace(recipe, merges_all=True)
-    parts = {file.parent.name: file for file in sorted(paths[0].glob("*/config.json")) if weight_files(file.parent)}
-    path = output_path(params, recipe, paths, "")
+    parts = [part for part in _PARTS if (paths[0] / part).is_dir()]
+    path = output_path(params, recipe, models, "")
     half_written = path.with_name(path.name + ".part")
     shutil.rmtree(half_written, ignore_errors=True)
     try:

@@ -16,6 +16,7 @@ import tiny
 from stable_core.sdk import InvalidParams, JobCancelled, Progress, Text, find_model_file
 from stable_core_sd import merge_files
 from stable_core_sd.checkpoint import load_checkpoint
+from stable_core_sd.hashes import sha256_of
 from stable_core_sd.params import Txt2ImgParams
 from stable_core_sd.params_models import MergeParams
 from stable_core_sd.plugin import txt2img
@@ -117,6 +118,13 @@ def test_the_result_tells_where_it_comes_from(parents: Path) -> None:
     with safe_open(again, framework="pt") as opened:
         family = json.loads(opened.metadata()["sd_merge_models"])
     assert {entry["name"] for entry in family.values()} == {path.name, "a.safetensors", "b.safetensors"}
+
+
+def test_models_may_be_named_by_hash_and_lie_in_folders(parents: Path) -> None:
+    (parents / "old").mkdir()
+    (parents / "c.safetensors").rename(parents / "old" / "c.safetensors")
+    _, path = merge(primary=sha256_of(parents / "a.safetensors")[:10], secondary="old/c", multiplier=0.5)
+    assert path.name == "0.5(a) + 0.5(old_c).safetensors"
 
 
 def test_ckpt_files_with_old_names_go_in_and_out(parents: Path, tmp_path: Path) -> None:
