@@ -209,6 +209,10 @@ class Client:
         """Cancel one job; a finished one stays as it is."""
         return self._call("POST", _at("jobs", job_id, "cancel"))
 
+    def interrupt(self, job_id: str, skip: bool = False) -> Json:
+        """Let a running job end with what it has made or, to skip, go on with the next; not all jobs can."""
+        return self._call("POST", _at("jobs", job_id, "interrupt", skip=skip or None))
+
     def cancel_all(self, **wanted: str) -> int:
         """Cancel all jobs, or those of one `state`, `job` or `graph`; return how many."""
         return int(self._call("POST", _at("jobs", "cancel"), wanted)["cancelled"])

@@ -259,6 +259,13 @@ class Core:
         await self._store.commit()
         return self.get_job(job_id)
 
+    async def interrupt(self, job_id: str, owner: str | None = None, skip: bool = False) -> Row:
+        """Tell a running job to end with what it has made or, to skip, to go on with the next; not all jobs can."""
+        self.get_job(job_id, owner)
+        self._queue.ask(job_id, "skip" if skip else "interrupt")
+        await self._store.commit()
+        return self.get_job(job_id)
+
     async def cancel_all(self, *, state: str | None = None, graph: str | None = None, owner: str | None = None) -> int:
         """Cancel every job that waits, is queued or runs, or those of one state or graph; return how many."""
         states = [JobState(state)] if state else [JobState.WAITING, JobState.QUEUED, JobState.RUNNING]

@@ -343,6 +343,15 @@ class JobQueue:
             for child in reversed(self._store.children(job_id)):  # those that need others first
                 self.cancel(child)
 
+    def ask(self, job_id: str, wish: str) -> None:
+        """Tell a running job, or those made by it, to `interrupt` or `skip`; its result is then no answer to others."""
+        run = self.runs.get(job_id)
+        if run is not None and run.worker.job_id == job_id:
+            self._store.update_job(job_id, cache_key=None)
+            run.worker.ask(wish)
+        for child in self._store.children(job_id):
+            self.ask(child, wish)
+
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def extend_leases(self) -> None:

@@ -11,6 +11,8 @@ Worker to core:
 Core to worker:
     run       {job, name, inputs: {port: value}, params, settings}           one job at a time
     cancel    {job}
+    interrupt {job}                                          end with what there is, if you can
+    skip      {job}                                          go on with the next thing you make, if you can
     exit      {}                                             after the job in hand; closing the pipe is at once
 
 An input value is {"text": …}, {"data": …}, {"artifact": id, "type", "media_type"}, or a list of these. The worker's

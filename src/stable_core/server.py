@@ -78,6 +78,7 @@ async def get_job(core: Core, job_id: str, wait: float, owner: str) -> Any:
 
 
 operation("POST", "/v1/jobs/{id}/cancel", shapes.Job, errors=(404,))(Core.cancel)
+operation("POST", "/v1/jobs/{id}/interrupt", shapes.Job, query=shapes.InterruptQuery, errors=(404,))(Core.interrupt)
 operation("POST", "/v1/jobs/{id}/retry", shapes.Job, errors=(404, 409))(Core.retry)
 operation("GET", "/v1/jobs/{id}/log", "text/plain", errors=(404,))(Core.log)
 

@@ -175,6 +175,12 @@ class WaitQuery(Struct, forbid_unknown_fields=True):
     wait: Wait = 0
 
 
+class InterruptQuery(Struct, forbid_unknown_fields=True):
+    """What an interrupted job should do."""
+
+    skip: Annotated[bool, Meta(description="leave out what it is making and go on with the next")] = False
+
+
 class EventsQuery(Struct, forbid_unknown_fields=True):
     """Which events, from where on."""
 

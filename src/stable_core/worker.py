@@ -90,9 +90,9 @@ class Worker:
             os._exit(0)  # the core is gone, or not understood: nobody will take a result
 
     def _take(self, message: Message) -> None:
-        if message["type"] == "cancel":
+        if message["type"] in ("cancel", "interrupt", "skip"):
             if self._progress is not None and message["job"] == self._job:
-                self._progress.cancel()
+                getattr(self._progress, message["type"])()
             return
         if message["type"] == "run":  # set here, so that a cancel right behind it finds its job
             self._job = message["job"]

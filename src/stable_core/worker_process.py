@@ -120,6 +120,11 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self._send({"type": "cancel", "job": self.job_id})
         self._escalation = asyncio.get_running_loop().call_later(grace_seconds, self.terminate)
 
+    def ask(self, wish: str) -> None:
+        """Tell the job in hand to `interrupt` or `skip`; it may take its time, or not know how to."""
+        if self.job_id is not None:
+            self._send({"type": wish, "job": self.job_id})
+
     def terminate(self) -> None:
         """Ask the process to end; a second later it is killed."""
         self._signal("terminate")

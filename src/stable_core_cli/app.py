@@ -169,6 +169,16 @@ def cancel_jobs(
         out(f"{job_id} {core.cancel(job_id)['state']}")
 
 
+@jobs_app.command("interrupt")
+def interrupt_job(
+    context: typer.Context,
+    job_id: JobId,
+    skip: Annotated[bool, typer.Option("--skip", help="Go on with the next picture instead of ending")] = False,
+) -> None:
+    """Let a running job end with what it has made so far, if it can."""
+    out(f"{job_id} {core_of(context).interrupt(job_id, skip)['state']}")
+
+
 @jobs_app.command("retry")
 def retry_job(context: typer.Context, job_id: JobId, out_folder: OutFolder = None, as_json: AsJson = False) -> None:
     """Run a failed or cancelled job again and print its results."""

@@ -93,6 +93,14 @@ def test_what_goes_wrong_is_raised_by_its_class(served: Client) -> None:
     assert "it broke" in raised.value.traceback or raised.value.code == "out_of_memory"
 
 
+def test_an_interrupted_job_ends_with_what_there_is(served: Client) -> None:
+    job = served.submit({"job": "probe.parts", "inputs": {"text": "a part"}})
+    served.interrupt(job["id"], skip=True)
+    while served.wait(job["id"], 0.05)["state"] != "succeeded":
+        served.interrupt(job["id"])
+    assert client.results_of(served.job(job["id"]))[0]["value"] == "a part"
+
+
 def test_a_cancelled_job_raises(served: Client, gate: Any) -> None:
     job = served.submit({"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
     assert served.wait(job["id"], 0)["state"] in ("queued", "running")

@@ -664,6 +664,44 @@ async def test_a_cancelled_parent_may_be_retried_at_once(core: Core, lab: Any, g
     assert lab.texts(core, await lab.end(core, job["id"])) == ["x", "x"]
 
 
+async def test_an_interrupted_job_succeeds_with_what_there_is_and_is_no_answer_to_others(core: Core, lab: Any) -> None:
+    request = {"job": "probe.parts", "inputs": {"text": fresh()}}
+    job = await core.submit(request)
+    seen = await lab.until(core, "job.output", job["id"])
+    await core.interrupt(job["id"], skip=True)
+    await lab.until(core, "job.output", job["id"], after=seen["seq"])
+    assert (await core.interrupt(job["id"]))["state"] == "running"
+    ended = await lab.end(core, job["id"])
+    assert (ended["state"], lab.texts(core, ended)) == ("succeeded", [request["inputs"]["text"], "skipped"])
+    assert (await core.interrupt(job["id"]))["state"] == "succeeded"
+    again = await core.submit(request)
+    assert not core.get_job(again["id"])["cached"]
+    await lab.until(core, "job.output", again["id"])
+    await core.cancel(again["id"])
+
+
+async def test_a_job_that_does_not_run_yet_or_cannot_be_interrupted_goes_on(core: Core, lab: Any, gate: Any) -> None:
+    first, second = [
+        await core.submit({"job": "probe.hold", "inputs": {"text": fresh()}, "params": {"gate": gate.path}})
+        for _ in range(2)
+    ]
+    await lab.until(core, "job.running", first["id"])
+    for job in (first, second):
+        await core.interrupt(job["id"])
+    gate.open(2)
+    assert [(await lab.end(core, job["id"]))["state"] for job in (first, second)] == ["succeeded", "succeeded"]
+
+
+async def test_interrupting_a_parent_interrupts_what_it_made(core: Core, lab: Any) -> None:
+    text = fresh()
+    parent = await core.submit({"job": "probe.parts_twice", "inputs": {"text": text + "!"}})
+    made = (await lab.until(core, "job.waiting", parent["id"]))["data"]["jobs"]
+    for child in made:
+        await lab.until(core, "job.output", child)
+        await core.interrupt(parent["id"])
+    assert lab.texts(core, await lab.end(core, parent["id"])) == [text + "!", text + "!?"]
+
+
 async def test_cancel_a_child_fails_its_parent(core: Core, lab: Any, gate: Any) -> None:
     job = await core.submit({"job": "probe.holds", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
     first, second = (await lab.until(core, "job.waiting", job["id"]))["data"]["jobs"]

@@ -211,6 +211,15 @@ async def test_cancel_is_idempotent_and_a_cancelled_job_can_be_retried(http: htt
     refused(await http.post(f"/v1/jobs/{job['id']}/retry"), 409, "conflict")
 
 
+async def test_interrupt_and_skip(http: httpx.AsyncClient, gate: Any) -> None:
+    job = (await http.post("/v1/jobs", json={"job": "probe.parts", "inputs": {"text": "one"}})).json()
+    answer = await http.post(f"/v1/jobs/{job['id']}/interrupt?skip=true")
+    assert (answer.status_code, answer.json()["id"]) == (200, job["id"])
+    refused(await http.post(f"/v1/jobs/{job['id']}/interrupt?skip=perhaps"), 400, "bad_request")
+    while (await http.get(f"/v1/jobs/{job['id']}?wait=0.05")).json()["state"] != "succeeded":
+        await http.post(f"/v1/jobs/{job['id']}/interrupt")
+
+
 async def test_many_jobs_are_cancelled_at_once(http: httpx.AsyncClient, gate: Any) -> None:
     held = {"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path}}
     jobs = dict.fromkeys("abc", held)
@@ -232,7 +241,7 @@ async def test_a_failed_job_says_why_and_keeps_its_log(http: httpx.AsyncClient) 
 
 async def test_a_job_of_another_owner_is_not_there(core: Core, http: httpx.AsyncClient) -> None:
     job = await core.submit(ECHO, owner="somebody")
-    for method, path in [("GET", ""), ("GET", "/log"), ("POST", "/cancel"), ("POST", "/retry")]:
+    for method, path in [("GET", ""), ("GET", "/log"), ("POST", "/cancel"), ("POST", "/interrupt"), ("POST", "/retry")]:
         refused(await http.request(method, f"/v1/jobs/{job['id']}{path}"), 404, "not_found")
     assert job["id"] not in {one["id"] for one in (await http.get("/v1/jobs")).json()}
 

@@ -20,11 +20,13 @@ class Progress:
 
     Attributes:
         preview_seconds: the shortest time between two previews; a callable preview is called only when one is due.
+        is_interrupted: the job should end now and return what there is. One that cannot, goes on.
+        is_skipped: the job should leave out what it is making and go on with the next; it sets this back to False.
     """
 
     def __init__(self, preview_seconds: float = 0.5) -> None:
         self.preview_seconds = preview_seconds
-        self.is_cancelled = False
+        self.is_cancelled = self.is_interrupted = self.is_skipped = False
         self._next_preview = 0.0
 
     def __call__(self, step: int, total: int, message: str = "", preview: Preview = None) -> None:
@@ -45,6 +47,14 @@ class Progress:
     def cancel(self) -> None:
         """Make the next call raise JobCancelled; safe from any thread."""
         self.is_cancelled = True
+
+    def interrupt(self) -> None:
+        """Tell the job to end with what there is; safe from any thread."""
+        self.is_interrupted = True
+
+    def skip(self) -> None:
+        """Tell the job to go on with the next thing it makes; safe from any thread."""
+        self.is_skipped = True
 
     def report(self, step: int, total: int, message: str, preview: Image | None) -> None:
         """Pass one report on; a standalone Progress drops it."""

@@ -87,6 +87,18 @@ def hold(text: Text, params: HoldParams, progress: Progress) -> Text:
     return text
 
 
+@plugin.job
+def parts(text: Text, params: Params, progress: Progress) -> Iterator[Text]:
+    """Return the text, then wait; a skipped wait returns "skipped", an interrupted one ends the job."""
+    yield text
+    while not progress.is_interrupted:
+        progress(1, 2)
+        if progress.is_skipped:
+            progress.is_skipped = False
+            yield "skipped"
+        select.select([], [], [], 0.01)
+
+
 @plugin.job(timeout_seconds=0.2)
 def slow(params: Params, progress: Progress) -> Text:
     """Never end."""
@@ -450,6 +462,12 @@ def waits(text: Text, params: HoldParams) -> list[Job[Text]]:
     os.close(gate)
     first = echo.job(text, EchoParams(suffix="1"))
     return [first, echo.job(first, EchoParams(suffix="2"))]
+
+
+@plugin.invocation
+def parts_twice(text: Text, params: Params) -> list[Job[Text]]:
+    """Make two jobs that run until they are interrupted."""
+    return [parts.job(text), parts.job(f"{text}?")]
 
 
 @plugin.invocation
