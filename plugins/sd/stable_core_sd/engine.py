@@ -40,21 +40,24 @@ def generate(
     """
     prompt, params, notes = finish_prompts(prompt, params)
     second = hires.second_params(params) if params.hires.enabled else None
-    report, outcome = StepReport(progress, params.total_steps, params.keep_when_cancelled), Outcome(notes)
+    report, outcome = StepReport(progress, params.total_steps), Outcome(notes)
     one = Pass(load(params, report, settings or SdSettings()), params, report, outcome)
     size, sizes = hires.plan_sizes(one.checkpoint, params)
     for batch in batches(prompt, params, size):
         if second and second.checkpoint != params.checkpoint:  # that of the second pass has taken its place
             one = Pass(load(params, report, settings or SdSettings()), params, report, outcome)
         last, latents = one, draw(one, batch)
-        if second and not report.is_interrupted:
+        if second and not report.should_stop:
             last = Pass(load(second, report, settings or SdSettings()), second, report, outcome)
             larger = hires.enlarge(one, last, latents, params.hires.upscaler, sizes)
             enlarged = hires.second_batch(batch, params.hires, latent_size(last.checkpoint, larger))
             latents = redraw(last, enlarged, hires.start_of(larger, params))
+        if report.takes_skip():
+            continue
         for index, picture in enumerate(decoded(last, latents)):
             yield with_infotext(picture, one, batch, index)
-        report.end_batch()
+        if report.is_interrupted:
+            break
 
 
 def repaint(
@@ -66,7 +69,7 @@ def repaint(
         As `generate`.
     """
     prompt, params, notes = finish_prompts(given.prompt, params)
-    report = StepReport(progress, params.total_steps, params.keep_when_cancelled)
+    report = StepReport(progress, params.total_steps)
     one = Pass(load(params, report, settings or SdSettings()), params, report, Outcome(notes))
     size = img2img.run_size(given, params, one.checkpoint.native_size)
     source = prepare_source(given, params, size, upscaler(params.upscaler))
@@ -75,9 +78,12 @@ def repaint(
     encoded = img2img.encode_source(one, source, params, size)
     for batch in batches(prompt, params, size):
         latents = redraw(one, batch, img2img.start_of(one, encoded, source, params, batch))
+        if report.takes_skip():
+            continue
         for index, picture in enumerate(decoded(one, latents)):
             yield with_infotext(source.finish(picture, params), one, batch, index, source)
-        report.end_batch()
+        if report.is_interrupted:
+            break
 
 
 def load(params: RunParams, report: StepReport, settings: SdSettings) -> Checkpoint:

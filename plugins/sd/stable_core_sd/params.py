@@ -297,12 +297,6 @@ class RunParams(Params):
     save_parameters: bool = Field(
         default=True, advanced=True, group="Output", description="Write the generation data into the picture"
     )
-    keep_when_cancelled: bool = Field(
-        default=False,
-        advanced=True,
-        group="Output",
-        description="When the job is cancelled, return the pictures at hand as far as they are",
-    )
     more_parameters: dict[str, str] = Field(
         default={}, advanced=True, group="Output", description="What else is written into the generation data"
     )

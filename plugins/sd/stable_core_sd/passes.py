@@ -102,7 +102,7 @@ class Pass:
         return tiled(self.checkpoint.unet, self.checkpoint.vae, is_on=self.params.tiling)
 
 
-UNFINISHED = "The job was cancelled before the last step of this picture."
+UNFINISHED = "The run was interrupted before the last step of this picture."
 
 Run = TypeVar("Run", bound=Callable[..., Any])
 
@@ -238,11 +238,10 @@ def _sample(one: Pass, plan: SamplingPlan, denoise: Denoise, x: torch.Tensor, no
     show: Show | None = None
     if one.params.preview:
         show = partial(preview.preview_image, factors=one.checkpoint.rgb_factors, factor=one.checkpoint.factor)
-    report = one.report
     with one.tiled():
-        on_step = partial(report.step, plan.steps, show)
-        latents = sample(plan, denoise, x, noise, on_step, lambda: report.is_interrupted)
-    report.done += plan.steps
-    if report.is_interrupted:
+        on_step = partial(one.report.step, plan.steps, show)
+        latents = sample(plan, denoise, x, noise, on_step, lambda: one.report.should_stop)
+    one.report.done += plan.steps
+    if one.report.is_interrupted:
         one.outcome.note(UNFINISHED)
     return latents

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from PIL import Image
 
-from stable_core.sdk import JobCancelled, Progress
+from stable_core.sdk import Progress
 from stable_core_sd.samplers import Step
 
 Show = Callable[[torch.Tensor], Image.Image]
@@ -15,17 +15,29 @@ Show = Callable[[torch.Tensor], Image.Image]
 
 
 class StepReport:
-    """Reports every step of a run of `total` steps.
+    """Reports every step of a run of `total` steps, and hears when it is to end early.
 
     Attributes:
         done: the steps of the passes that have ended.
-        is_interrupted: the job was cancelled during a pass, and what is there of the pictures is wanted.
     """
 
-    def __init__(self, progress: Progress, total: int, keeps_cancelled: bool = False) -> None:
-        """Take whether a cancelled pass ends with the pictures as far as they are, instead of at once."""
+    def __init__(self, progress: Progress, total: int) -> None:
         self.progress, self.total, self.done = progress, total, 0
-        self.keeps_cancelled, self.is_interrupted = keeps_cancelled, False
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Return whether the run is to end with what there is."""
+        return self.progress.is_interrupted
+
+    @property
+    def should_stop(self) -> bool:
+        """Return whether the pass under way is to end now: the run ends, or its next pictures are wanted instead."""
+        return self.progress.is_interrupted or self.progress.is_skipped
+
+    def takes_skip(self) -> bool:
+        """Return whether the pictures under way are not wanted; the next ones are again."""
+        is_skipped, self.progress.is_skipped = self.progress.is_skipped, False
+        return is_skipped and not self.is_interrupted
 
     def say(self, message: str) -> None:
         """Report what happens between two steps.
@@ -33,24 +45,13 @@ class StepReport:
         Raises:
             JobCancelled: the job was cancelled.
         """
-        if not self.is_interrupted:
-            self.progress(self.done, self.total, message)
-
-    def end_batch(self) -> None:
-        """End the run here if it was interrupted.
-
-        Raises:
-            JobCancelled: it was.
-        """
-        if self.is_interrupted:
-            raise JobCancelled
+        self.progress(self.done, self.total, message)
 
     def step(self, counted: int, show: Show | None, index: int, step: Step) -> None:
-        """Report one step of a pass that counts for `counted`; samplers may make more or fewer."""
+        """Report one step of a pass that counts for `counted`; samplers may make more or fewer.
+
+        Raises:
+            JobCancelled: the job was cancelled.
+        """
         done = self.done + int(counted * step.done + 1e-6)
-        try:
-            self.progress(done, self.total, preview=(lambda: show(step.denoised)) if show else None)
-        except JobCancelled:
-            if not self.keeps_cancelled:
-                raise
-            self.is_interrupted = True
+        self.progress(done, self.total, preview=(lambda: show(step.denoised)) if show else None)

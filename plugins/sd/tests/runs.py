@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from stable_core_sd.ports import Picture
 class Recorded(Progress):
     """Progress that keeps what it was told and can cancel after a step."""
 
-    def __init__(self, cancel_after: int = -1) -> None:
+    def __init__(self, cancel_after: int = -1, wishes: Mapping[int, str] | None = None) -> None:
+        """Take the step after which it is cancelled, and steps after which it is told to `interrupt` or `skip`."""
         super().__init__(preview_seconds=0)
+        self.wishes = dict(wishes or {})
         self.steps: list[tuple[int, int]] = []
         self.messages: list[str] = []
         self.previews: list[Image.Image] = []
@@ -29,6 +32,8 @@ class Recorded(Progress):
         self.previews += [preview] if preview else []
         if step == self.cancel_after:
             self.cancel()
+        if step in self.wishes:
+            getattr(self, self.wishes.pop(step))()
 
 
 def draw(prompt: str = "a red circle", progress: Progress | None = None, **knobs: Any) -> list[Image.Image]:

@@ -165,36 +165,6 @@ def test_cancel_takes_effect_within_one_step(step: int) -> None:
     assert progress.steps[-1][0] == step
 
 
-def interrupted(progress: Progress, **knobs: Any) -> list[Image.Image]:
-    """Return what a run yields until it ends by being cancelled."""
-    params = Txt2ImgParams(**{"checkpoint": "tiny", "seed": 7, "keep_when_cancelled": True, **knobs})
-    run, pictures = txt2img(Text("a red circle"), params, progress), list[Image.Image]()
-    try:
-        for picture in run:
-            pictures.append(picture)
-    except JobCancelled:
-        return pictures
-    raise AssertionError("it was not cancelled")
-
-
-@pytest.mark.parametrize("sampler", ["Euler a", "DPM++ 2M", "DDIM", "DDIM CFG++", "DPM adaptive", "UniPC", "Restart"])
-def test_a_cancelled_run_returns_what_is_there_on_demand(sampler: str) -> None:
-    progress = Recorded(cancel_after=2)
-    [picture] = interrupted(progress, sampler=sampler, steps=8, batch_count=3)
-    assert progress.steps[-1][0] <= 3
-    assert difference(picture, make(sampler=sampler, steps=8)[0]) > 0
-    assert "cancelled before the last step" in picture.info["notes"][0]
-
-
-def test_of_a_cancelled_batch_all_pictures_are_there_and_the_second_pass_is_left_out() -> None:
-    pictures = interrupted(Recorded(cancel_after=2), batch_size=2, hires={"enabled": True}, steps=4)
-    assert [picture.size for picture in pictures] == [(64, 64), (64, 64)]
-
-
-def test_a_run_cancelled_before_its_first_step_returns_nothing() -> None:
-    assert interrupted(Recorded(cancel_after=0), steps=4) == []
-
-
 def test_each_picture_carries_its_generation_data() -> None:
     first, second = make(
         batch_size=2, negative_prompt="a dog, a cat", sampler="DPM++ 2M Karras", checkpoint="tiny_file"
