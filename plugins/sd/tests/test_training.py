@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -109,6 +110,20 @@ def test_a_training_that_was_stopped_goes_on_as_if_nothing_had_happened(
 def hypernetwork_weights(path: Path) -> torch.Tensor:
     network = read_hypernetwork(path)
     return torch.cat([one.flatten() for pair in network.modules.values() for part in pair for one in part.parameters()])
+
+
+@pytest.mark.parametrize("train", [train_embedding, train_hypernetwork])
+def test_the_loss_falls(root: Path, checkpoint: Any, train: Any) -> None:
+    kind = TrainEmbeddingParams if train is train_embedding else TrainHypernetworkParams
+    losses = []
+    for rate in ("0.0", "0.01"):  # the same pictures and noise at each step, with and without learning
+        train(
+            pictures(), kind(**knobs(steps=24, learn_rate=rate, install=False, learning={"batch_size": 3})), Progress()
+        )
+        [log] = (root / "training").glob("*/log.csv")
+        losses.append(sum(float(row["loss"]) for row in list(csv.DictReader(log.open()))[12:]))
+        shutil.rmtree(root / "training")
+    assert losses[1] < 0.98 * losses[0]
 
 
 def test_more_steps_go_on_from_the_end(checkpoint: Any) -> None:
