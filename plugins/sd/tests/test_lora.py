@@ -18,7 +18,7 @@ from stable_core_sd.model_kinds import SD1, SDXL
 from stable_core_sd.networks import lora_file
 from stable_core_sd.networks.lora import LoraCall, apply_loras, read_call
 from stable_core_sd.networks.lora_changes import change
-from stable_core_sd.networks.lora_names import split_name
+from stable_core_sd.networks.lora_names import LayerIndex, split_name
 from stable_core_sd.networks.weight_patch import WeightPatch
 
 ATTENTION = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
@@ -155,6 +155,31 @@ def test_a_second_text_encoder_has_names_of_its_own(loras: Path) -> None:
     assert not torch.equal(second, before)
     patch.undo()
     assert torch.equal(second, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        (
+            "input_blocks_4_1_transformer_blocks_1_attn1_to_k",
+            "down_blocks.1.attentions.0.transformer_blocks.1.attn1.to_k",
+        ),
+        ("input_blocks_8_1_proj_in", "down_blocks.2.attentions.1.proj_in"),
+        ("input_blocks_3_0_op", "down_blocks.0.downsamplers.0.conv"),
+        ("input_blocks_5_0_in_layers_2", "down_blocks.1.resnets.1.conv1"),
+        ("middle_block_1_transformer_blocks_9_ff_net_2", "mid_block.attentions.0.transformer_blocks.9.ff.net.2"),
+        ("output_blocks_2_1_proj_out", "up_blocks.0.attentions.2.proj_out"),
+        ("output_blocks_2_2_conv", "up_blocks.0.upsamplers.0.conv"),
+        ("output_blocks_8_0_skip_connection", "up_blocks.2.resnets.2.conv_shortcut"),
+        ("time_embed_2", "time_embedding.linear_2"),
+        ("label_emb_0_0", "add_embedding.linear_1"),
+        ("out_2", "conv_out"),
+    ],
+)
+def test_stable_diffusion_xl_has_the_names_of_single_files(name: str, layer: str) -> None:
+    config = json.loads((Path(ldm_keys.__file__).parent / "configs" / "sdxl" / "unet" / "config.json").read_text())
+    index = LayerIndex({"unet": [layer]}, config)
+    assert index.find(f"lora_unet_{name}") == index.find(f"unet.{layer}") == ("unet", layer)
 
 
 def test_the_changed_model_computes_what_the_two_small_layers_beside_it_would(loras: Path) -> None:
