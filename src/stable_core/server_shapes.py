@@ -7,13 +7,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from stable_core.graphs import Document, JobName, JobRequest
+from stable_core.sdk.jobs import JobState
 
-State = Literal["waiting", "queued", "running", "succeeded", "failed", "cancelled"]
-
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the bytes, in hexadecimal")]
-Unix = Annotated[float, Meta(description="seconds since 1970, UTC")]
-Wait = Annotated[float, Meta(ge=0, le=60, description="seconds to wait for the job to finish")]
 Seq = Annotated[int, Meta(ge=0, le=2**62, description="replay what came after this number; without it, only new")]
+Unix = Annotated[float, Meta(description="seconds since 1970, UTC")]
 
 
 class GraphRequest(Document):
@@ -58,7 +55,7 @@ class JobError(ErrorBody):
 class Artifact(Struct):
     """Something stored once, named by the SHA-256 of its bytes."""
 
-    id: Sha256
+    id: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the bytes, in hexadecimal")]
     type: Literal["text", "image", "mask", "audio", "video", "file", "data"]
     media_type: str
     size: int
@@ -77,7 +74,7 @@ class Job(Struct):
 
     id: str
     job: JobName
-    state: State
+    state: JobState
     inputs: dict[str, Any]
     params: dict[str, Any]
     outputs: dict[str, list[Artifact]]
@@ -162,7 +159,7 @@ class Host(Struct):
 class JobsQuery(Struct, forbid_unknown_fields=True):
     """Which jobs to list."""
 
-    state: State | None = None
+    state: JobState | None = None
     job: JobName | None = None
     graph: str | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
@@ -172,7 +169,7 @@ class JobsQuery(Struct, forbid_unknown_fields=True):
 class WaitQuery(Struct, forbid_unknown_fields=True):
     """How long to wait."""
 
-    wait: Wait = 0
+    wait: Annotated[float, Meta(ge=0, le=60, description="seconds to wait for the job to finish")] = 0
 
 
 class InterruptQuery(Struct, forbid_unknown_fields=True):

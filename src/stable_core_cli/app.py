@@ -16,20 +16,19 @@ from stable_core.client import Client, Json
 from stable_core_cli.connection import core_of, home_folder, published
 from stable_core_cli.console import out, report, show
 from stable_core_cli.plugins import plugin_app
-from stable_core_cli.run import AsJson, Jobs, OutFolder, job_command, show_results, watch
+from stable_core_cli.run import AsJson, Jobs, OutFolder, job_command, job_names, show_results, watch
 from stable_core_cli.shell import run_shell
 
-app = typer.Typer(
-    help="A backend for AI art.", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 run_app = typer.Typer(cls=Jobs, no_args_is_help=True, subcommand_metavar="JOB [INPUTS] [OPTIONS]")
-jobs_app = typer.Typer(help="List, show, cancel and retry jobs.", invoke_without_command=True)
+jobs_app = typer.Typer(invoke_without_command=True)
 graph_app = typer.Typer(help="Run graph documents.", no_args_is_help=True)
 app.add_typer(run_app, name="run")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(graph_app, name="graph")
 app.add_typer(plugin_app, name="plugin")
 
+JobName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=job_names)]
 JobId = Annotated[str, typer.Argument(metavar="ID")]
 
 
@@ -92,7 +91,7 @@ def run() -> None:
 
 
 @app.command()
-def signatures(context: typer.Context, name: Annotated[str, typer.Argument()] = "", as_json: AsJson = False) -> None:
+def signatures(context: typer.Context, name: JobName = "", as_json: AsJson = False) -> None:
     """List what can run, or show one signature with its knobs."""
     core = core_of(context)
     if not name:

@@ -18,7 +18,6 @@ from stable_core.client import ERRORS, FINAL_STATES, Client, Json, StableCoreErr
 from stable_core_cli.connection import core_of, home_folder, running_server
 from stable_core_cli.console import ProgressDisplay, exit_code, note, out, out_json, report
 
-INPUT_HELP = "text, or @FILE"
 CANCEL_SECONDS = 10
 """How long a cancelled job is waited for."""
 GROUP_DEPTH = 5
@@ -42,13 +41,18 @@ OWN_OPTIONS = {"params", "out", "json", "priority", "no_cache", "cache", "help",
 """What no knob can be called; it becomes `--param-NAME`."""
 
 
+def job_names(incomplete: str = "") -> list[str]:
+    """Return the names of the jobs that begin like this, for completion; it starts no core, so there may be none."""
+    core = running_server(home_folder())
+    return [one["name"] for one in core.signatures() if one["name"].startswith(incomplete)] if core else []
+
+
 class Jobs(TyperGroup):
     """The jobs as commands of `run`, each made of its signature when it is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of the jobs; for completion, which starts no core."""
-        core = running_server(home_folder())
-        return [one["name"] for one in core.signatures()] if core else []
+        """Return the names of the jobs, for completion."""
+        return job_names()
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command of a job.
@@ -203,7 +207,7 @@ def _metavar(port: Json) -> str:
 
 def _ports_help(ports: list[Json]) -> str:
     told = ", ".join(f"{port['name']} ({port['type']})" for port in ports)
-    return f"{told}: {INPUT_HELP}; or by name: --{_dashed(ports[0]['name'])} VALUE" if ports else "none"
+    return f"{told}: text, or @FILE; or by name: --{_dashed(ports[0]['name'])} VALUE" if ports else "none"
 
 
 # -- from words to inputs ----------------------------------------------------------------------------------------------

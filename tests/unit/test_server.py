@@ -726,10 +726,3 @@ async def test_sockets_of_other_sites_are_refused(core: Core, headers: dict[str,
     async with Stream(core, "WEBSOCKET", **headers) as stream:
         assert (await stream.next())["status"] == 403
         assert json.loads((await stream.next())["body"])["error"]["code"] == "not_allowed"
-
-
-def test_the_states_of_the_api_are_those_of_jobs() -> None:
-    from stable_core.sdk.jobs import JobState
-    from stable_core.server_shapes import State
-
-    assert set(State.__args__) == {state.value for state in JobState}  # type: ignore[attr-defined]

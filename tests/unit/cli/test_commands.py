@@ -257,6 +257,11 @@ class TestGroups:
             "mask": {"blur": 4},
         }
 
+    def test_a_sweep_inside_a_group_makes_a_job_of_each(self, run: Run) -> None:
+        done = run("run", "grouped.show", "--params", '{"hires.scale": {"each": [1, 3]}}', "--hires.is-tiled")
+        made = [json.loads(line)["hires"] for line in done.out.splitlines()]
+        assert [(hires["scale"], hires["is_tiled"]) for hires in made] == [(1, True), (3, True)]
+
     @pytest.mark.parametrize(
         "words",
         [
@@ -373,7 +378,7 @@ def complete(*words: str) -> list[str]:
 
 
 def test_completion_knows_jobs_and_knobs(served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert complete("run", "probe.ech") == ["probe.echo"]
+    assert complete("run", "probe.ech") == complete("signatures", "probe.ech") == ["probe.echo"]
     assert complete("run", "probe.echo", "--su") == ["--suffix"]
     monkeypatch.setenv("STABLE_CORE_HOME", str(tmp_path))
     assert complete("run", "probe.ech") == []
