@@ -14,7 +14,6 @@ from stable_core_sd.batches import Batch, batches
 from stable_core_sd.checkpoint import Checkpoint
 from stable_core_sd.checkpoint_store import open_checkpoint
 from stable_core_sd.description import PictureFacts, describe_picture
-from stable_core_sd.hashes import known_sha256
 from stable_core_sd.images.source import Source, prepare_source
 from stable_core_sd.latents import decode_latents
 from stable_core_sd.outcome import Outcome
@@ -136,8 +135,8 @@ def with_infotext(
             size=batch.size,
             model=checkpoint.name,
             model_hash=checkpoint.short_hash,
-            vae=checkpoint.vae_path.name if checkpoint.vae_path else None,
-            vae_hash=known_sha256(checkpoint.vae_path)[:10] or None if checkpoint.vae_path else None,
+            vae=checkpoint.vae_name,
+            vae_hash=checkpoint.vae_hash,
             task=checkpoint.task,
             has_mask=source is not None and source.mask is not None,
             has_region=source is not None and source.region is not None,

@@ -332,6 +332,10 @@ def with_labels(values: Any, sampler: str, scheduler: str) -> Any:
     names = values.get("sampler", sampler), values.get("scheduler", scheduler)
     if not all(isinstance(name, str) for name in names) or (names[1] and find_scheduler(names[1]) is None):
         return values
+    names = names[0] or sampler, names[1]
+    if not names[0]:  # that of the first pass
+        known = find_scheduler(names[1])
+        return {**values, "scheduler": known.label} if known and names[1] else values
     labels = sampler_and_scheduler(*names, convert_automatic=False)
     if labels is None:
         return values

@@ -118,3 +118,12 @@ def test_names_of_samplers_are_taken_as_in_the_first_pass() -> None:
     assert HiresParams() == HiresParams(sampler="", scheduler="")
     with pytest.raises(ValidationError):
         Txt2ImgParams(hires={"sampler": "Nonsense"})
+
+
+def test_the_second_pass_takes_the_sampler_and_schedule_of_the_first_unless_told_otherwise() -> None:
+    assert (HiresParams(enabled=True).sampler, HiresParams(enabled=True).scheduler) == ("", "")
+    assert (HiresParams(scheduler="karras").sampler, HiresParams(scheduler="karras").scheduler) == ("", "Karras")
+    made = draw(sampler="Euler a", hires={"enabled": True, "upscaler": "Lanczos"})[0]
+    told = draw(sampler="Euler a", hires={"enabled": True, "upscaler": "Lanczos", "sampler": "Euler a"})[0]
+    assert difference(made, told) == 0
+    assert "Hires sampler" not in made.info["parameters"]

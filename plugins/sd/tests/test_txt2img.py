@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from stable_core.sdk import JobCancelled, JobSignature, Params, Progress, Text
+from stable_core_sd import __version__
 from stable_core_sd.names import SAMPLERS, SCHEDULERS
 from stable_core_sd.plugin import Txt2ImgParams, plugin, txt2img
 
@@ -175,6 +178,33 @@ def test_each_picture_carries_its_generation_data() -> None:
     )
     assert "Model: tiny_file, RNG: CPU" in second.info["parameters"]
     assert "Seed: 7" in first.info["parameters"]
+
+
+def test_a_picture_tells_all_that_is_unusual_in_the_order_of_a1111(models_folder: Path, tiny_models: Path) -> None:
+    (tiny_models / "vae").mkdir()
+    [file] = (models_folder / "checkpoints" / "tiny" / "vae").glob("*.safetensors")
+    copied = shutil.copy(file, tiny_models / "vae" / "own.safetensors")
+    digits = hashlib.sha256(Path(copied).read_bytes()).hexdigest()[:10]
+    knobs = {
+        "vae": "own",
+        "tiling": True,
+        "sampler": "Euler a",
+        "text": {"clip_skip": 2, "emphasis": "No norm"},
+        "noise": {"eta": 0.5, "seed_delta": 31337},
+        "variation": {"seed": 9, "strength": 0.25, "resize_from_width": 64, "resize_from_height": 128},
+        "hires": {"enabled": True, "scale": 1.5, "steps": 2, "denoising_strength": 0.5, "upscaler": "Lanczos"},
+        "negative_prompt": "bad",
+        "more_parameters": {"Mood": "calm, mostly"},
+    }
+    picture = make("a (red:1.2) circle", **knobs)[0]
+    assert picture.info["parameters"] == (
+        "a (red:1.2) circle\nNegative prompt: bad\n"
+        "Steps: 4, Sampler: Euler a, Schedule type: Automatic, CFG scale: 5.0, Seed: 7, Size: 64x64, Model: tiny, "
+        f"VAE hash: {digits}, VAE: own.safetensors, Variation seed: 9, Variation seed strength: 0.25, "
+        "Seed resize from: 64x128, Denoising strength: 0.5, Clip skip: 2, ENSD: 31337, RNG: CPU, Tiling: True, "
+        "Hires upscale: 1.5, Hires steps: 2, Hires upscaler: Lanczos, Eta: 0.5, Emphasis: No norm, "
+        f'Mood: "calm, mostly", Version: stable-core-sd {__version__}'
+    )
 
 
 def test_minus_one_makes_another_picture_each_time() -> None:
