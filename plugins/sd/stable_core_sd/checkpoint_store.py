@@ -65,15 +65,17 @@ def another_checkpoint(name: str) -> Iterator[Checkpoint]:
     settings = _settings
     key, before = next(reversed(_kept.items()))
     try:
-        other = open_checkpoint(name, AUTOMATIC, settings)
-        apply_plan(other, before.plan)
+        with torch.inference_mode(False):  # weights made inside of it could never take part in training
+            other = open_checkpoint(name, AUTOMATIC, settings)
+            apply_plan(other, before.plan)
         yield other
     finally:
-        _park()
-        _kept[key] = before
-        _kept.move_to_end(key)
-        _drop_oldest(settings.checkpoints_in_memory)
-        before.unpark()
+        with torch.inference_mode(False):
+            _park()
+            _kept[key] = before
+            _kept.move_to_end(key)
+            _drop_oldest(settings.checkpoints_in_memory)
+            before.unpark()
 
 
 def get_checkpoint(path: Path, settings: SdSettings | None = None, vae: str = AUTOMATIC) -> Checkpoint:
@@ -85,8 +87,8 @@ def get_checkpoint(path: Path, settings: SdSettings | None = None, vae: str = AU
     rests_on = form.device if plan.offload == "nothing" else torch.device("cpu")
     key = (path, form, *_stamps(path))
     if key not in _kept:
+        _park()  # first, because a run may go on using one that is forgotten here
         _drop_oldest(settings.checkpoints_in_memory - 1)
-        _park()
         _kept[key] = load_checkpoint(path, form.device, form.dtype, rests_on)
     elif next(reversed(_kept)) != key:
         _park()

@@ -7,16 +7,21 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import tiny
 import tiny_kinds
 from stable_core.sdk import InvalidParams, Progress, Text
 from stable_core_sd import checkpoint_store
+from stable_core_sd.checkpoint import Checkpoint
+from stable_core_sd.networks.training.jobs import train_embedding
 from stable_core_sd.params import Txt2ImgParams
-from stable_core_sd.plugin import txt2img
+from stable_core_sd.params_training import TrainEmbeddingParams, TrainingPictures
+from stable_core_sd.plugin import plugin, txt2img
 from stable_core_sd.refiner import RefinedDenoise, share_done
 from stable_core_sd.restoring import restore_run
 from stable_core_sd.schedules import SigmaTable, training_betas
+from stable_core_sd.settings import SdSettings
 
 TABLE = SigmaTable(training_betas("scaled_linear", 0.00085, 0.012, 1000))
 
@@ -84,9 +89,6 @@ def test_edits_of_the_prompt_count_on(others: Path) -> None:
 
 @pytest.mark.parametrize("kept", [1, 2])
 def test_the_models_of_xl_work_together(tiny_models: Path, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
-    from stable_core_sd.plugin import plugin
-    from stable_core_sd.settings import SdSettings
-
     monkeypatch.setattr(plugin, "settings", SdSettings(checkpoints_in_memory=kept))
     for kind in ("sdxl", "sdxl_refiner"):
         tiny_kinds.write_folder(tiny_models / "checkpoints" / kind, kind, tiny_kinds.make_models(kind))
@@ -101,3 +103,32 @@ def test_only_the_second_of_two_passes_is_refined(others: Path) -> None:
     refined = make(**knobs, refiner={"checkpoint": "other", "switch_at": 0.5})
     assert refined.size == (96, 96)
     assert refined.tobytes() != make(**knobs).tobytes()
+
+
+def test_the_first_model_leaves_the_device_even_if_only_one_is_kept(
+    others: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "settings", SdSettings(checkpoints_in_memory=1))
+    events: list[tuple[str, str]] = []
+    load, park = checkpoint_store.load_checkpoint, Checkpoint.park
+
+    def recorded_load(path: Path, *arguments: Any) -> Checkpoint:
+        events.append(("load", path.name))
+        return load(path, *arguments)
+
+    def recorded_park(one: Checkpoint) -> None:
+        events.append(("park", one.name))
+        park(one)
+
+    monkeypatch.setattr(checkpoint_store, "load_checkpoint", recorded_load)
+    monkeypatch.setattr(Checkpoint, "park", recorded_park)
+    make(refiner={"checkpoint": "other", "switch_at": 0.5})
+    assert events[:3] == [("load", "tiny"), ("park", "tiny"), ("load", "other")]
+
+
+def test_a_model_that_was_a_refiner_can_be_trained_with(others: Path) -> None:
+    make(refiner={"checkpoint": "other", "switch_at": 0.5})
+    knobs: dict[str, Any] = {"name": "thing", "checkpoint": "other", "steps": 1, "install": False}
+    params = TrainEmbeddingParams(**knobs, on_the_way={"save_every": 0, "preview_every": 0})
+    pictures = TrainingPictures([Image.new("RGB", (64, 64), "red")])
+    assert train_embedding(pictures, params, Progress(), SdSettings()).is_file()
