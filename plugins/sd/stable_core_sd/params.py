@@ -186,6 +186,17 @@ class VariationParams(Params):
     )
 
 
+class PreviewParams(Params):
+    """How a picture is shown while it takes shape."""
+
+    method: Literal["Approximate", "Approx NN", "TAESD", "Full"] = Field(
+        default="Approximate",
+        description="Approximate costs nothing; Approx NN and TAESD take weights in models/vae_approx, Full the VAE",
+    )
+    every: int = Field(default=1, ge=1, le=150, unit="steps", description="Show one after every so many steps")
+    whole_batch: bool = Field(default=True, description="Show all pictures of the batch and not only the first")
+
+
 class EachParams(Params):
     """Own values for every picture of a run; the run ends with the shortest list, an empty one counts for nothing."""
 
@@ -293,6 +304,9 @@ class RunParams(Params):
     )
     preview: bool = Field(
         default=True, advanced=True, group="Sampling", description="Show the picture while it takes shape"
+    )
+    previews: PreviewParams = Field(
+        default=PreviewParams(), advanced=True, description="How it is shown while it takes shape"
     )
     save_parameters: bool = Field(
         default=True, advanced=True, group="Output", description="Write the generation data into the picture"

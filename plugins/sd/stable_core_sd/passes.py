@@ -14,7 +14,6 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-from stable_core_sd import preview
 from stable_core_sd.batches import Batch
 from stable_core_sd.beside import PictureGuidedDenoiser, beside_text
 from stable_core_sd.checkpoint import Checkpoint
@@ -31,11 +30,12 @@ from stable_core_sd.networks.embedding_file import infotext_hashes
 from stable_core_sd.noise import ImageNoise, image_noise
 from stable_core_sd.outcome import Outcome
 from stable_core_sd.params import RunParams, Txt2ImgParams
+from stable_core_sd.previewing import preview_of
 from stable_core_sd.prompt.editing import StepCount
 from stable_core_sd.prompt.extra_networks import take_batch_networks
 from stable_core_sd.refiner import RefinedDenoise
-from stable_core_sd.report import Show, StepReport
-from stable_core_sd.samplers import Denoise
+from stable_core_sd.report import StepReport
+from stable_core_sd.samplers import Denoise, Step
 from stable_core_sd.sampling import (
     SamplingPlan,
     plan_from_latents,
@@ -235,11 +235,14 @@ def model_calls(params: RunParams) -> int:
 
 
 def _sample(one: Pass, plan: SamplingPlan, denoise: Denoise, x: torch.Tensor, noise: ImageNoise) -> torch.Tensor:
-    show: Show | None = None
-    if one.params.preview:
-        show = partial(preview.preview_image, factors=one.checkpoint.rgb_factors, factor=one.checkpoint.factor)
+    knobs = one.params.previews
+    show = preview_of(one.checkpoint, knobs, one.outcome) if one.params.preview else None
+
+    def on_step(index: int, step: Step) -> None:
+        is_due = index % knobs.every == knobs.every - 1
+        one.report.step(plan.steps, show if is_due else None, step)
+
     with one.tiled():
-        on_step = partial(one.report.step, plan.steps, show)
         latents = sample(plan, denoise, x, noise, on_step, lambda: one.report.should_stop)
     one.report.done += plan.steps
     if one.report.is_interrupted:

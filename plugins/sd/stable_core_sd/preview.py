@@ -22,19 +22,33 @@ def fit_rgb_factors(latents: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor
     return torch.linalg.lstsq(_with_one(latents.float()).cpu(), colours.movedim(1, -1).reshape(-1, 3).cpu()).solution
 
 
-def preview_image(denoised: torch.Tensor, factors: torch.Tensor, factor: int) -> Image.Image:
-    """Return one picture of a batch of guesses, side by side, for latents of shape (batch, channels, height, width)."""
-    batch, _, height, width = denoised.shape
-    colours = (_with_one(denoised.float().cpu()) @ factors).clamp(-1, 1)
-    pixels = ((colours + 1) * 127.5).to(torch.uint8).reshape(batch, height, width, 3)
+def approximate_pixels(latents: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Return colours in about -1..1, (batch, 3, height, width), of latents, (batch, channels, height, width)."""
+    batch, _, height, width = latents.shape
+    colours = _with_one(latents.float().cpu()) @ factors
+    return colours.reshape(batch, height, width, 3).movedim(-1, 1)
+
+
+def preview_sheet(pixels: torch.Tensor, largest: float) -> Image.Image:
+    """Return a batch of pixels in about -1..1, (batch, 3, height, width), side by side as one small picture.
+
+    Args:
+        largest: how many times larger than the pixels it may become.
+    """
+    batch, _, height, width = pixels.shape
+    shades = ((pixels.float().cpu().clamp(-1, 1) + 1) * 127.5).to(torch.uint8).movedim(1, -1)
     columns = math.ceil(math.sqrt(batch))
     sheet = Image.new("RGB", (columns * width, math.ceil(batch / columns) * height))
-    for index, picture in enumerate(pixels.numpy()):
+    for index, picture in enumerate(shades.numpy()):
         sheet.paste(Image.fromarray(picture), (index % columns * width, index // columns * height))
-    scale = min(factor, PREVIEW_PIXELS / max(sheet.size))
-    return sheet.resize(
-        (max(round(sheet.width * scale), 1), max(round(sheet.height * scale), 1)), Image.Resampling.BICUBIC
-    )
+    scale = min(largest, PREVIEW_PIXELS / max(sheet.size))
+    size = max(round(sheet.width * scale), 1), max(round(sheet.height * scale), 1)
+    return sheet.resize(size, Image.Resampling.BICUBIC)
+
+
+def preview_image(denoised: torch.Tensor, factors: torch.Tensor, factor: int) -> Image.Image:
+    """Return one picture of a batch of guesses, side by side, for latents of shape (batch, channels, height, width)."""
+    return preview_sheet(approximate_pixels(denoised, factors), factor)
 
 
 def _with_one(latents: torch.Tensor) -> torch.Tensor:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
-from PIL import Image
-
 from stable_core.sdk import Progress
+from stable_core_sd.previewing import Show
 from stable_core_sd.samplers import Step
-
-Show = Callable[[torch.Tensor], Image.Image]
-"""Makes a small picture of guesses of shape (batch, channels, height / 8, width / 8)."""
 
 
 class StepReport:
@@ -47,7 +40,7 @@ class StepReport:
         """
         self.progress(self.done, self.total, message)
 
-    def step(self, counted: int, show: Show | None, index: int, step: Step) -> None:
+    def step(self, counted: int, show: Show | None, step: Step) -> None:
         """Report one step of a pass that counts for `counted`; samplers may make more or fewer.
 
         Raises:

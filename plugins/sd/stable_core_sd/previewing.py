@@ -1,0 +1,35 @@
+"""Which preview a run shows: how it is made, of which pictures, and after which steps. The making is in preview."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from PIL import Image
+
+from stable_core_sd.checkpoint import Checkpoint
+from stable_core_sd.outcome import Outcome
+from stable_core_sd.params import PreviewParams
+from stable_core_sd.preview import preview_image, preview_sheet
+from stable_core_sd.tiny_decoders import NAMES, DecodeLatents, find_decoder
+
+Show = Callable[[torch.Tensor], Image.Image]
+"""Makes a small picture of guesses of shape (batch, channels, height / 8, width / 8)."""
+
+
+def preview_of(checkpoint: Checkpoint, knobs: PreviewParams, outcome: Outcome) -> Show:
+    """Return what makes the previews of a run; a note is left where the weights of the wanted kind are not there."""
+    decode: DecodeLatents | None = checkpoint.decode if knobs.method == "Full" else None
+    if knobs.method in NAMES:
+        decode = find_decoder(knobs.method, checkpoint.kind, checkpoint.device)
+        if decode is None:
+            outcome.note(f"There are no weights for {knobs.method} in models/vae_approx: previews are approximate.")
+
+    def show(denoised: torch.Tensor) -> Image.Image:
+        shown = denoised if knobs.whole_batch else denoised[:1]
+        if decode is None:
+            return preview_image(shown, checkpoint.rgb_factors, checkpoint.factor)
+        with torch.inference_mode():
+            return preview_sheet(torch.cat([decode(latent[None].float()) for latent in shown]), largest=1)
+
+    return show
