@@ -109,9 +109,9 @@ def _wires(signature: Json) -> str:
 
 
 @app.command()
-def shell() -> None:
+def shell(context: typer.Context) -> None:
     """Open a prompt that keeps one core: faster, and with completion of jobs and knobs."""
-    run_shell(home_folder(), invoke)
+    run_shell(core_of(context), invoke)
 
 
 # -- jobs --------------------------------------------------------------------------------------------------------------

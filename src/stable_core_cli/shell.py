@@ -6,29 +6,26 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from stable_core.client import Client
-from stable_core_cli.connection import connected
 from stable_core_cli.console import note
 from stable_core_cli.run import job_command
 
 COMMANDS = ("run", "signatures", "jobs", "graph", "plugin", "help", "exit")
 
 
-def run_shell(home: Path, run: Callable[[list[str], Client], int]) -> None:
+def run_shell(core: Client, run: Callable[[list[str], Client], int]) -> None:
     """Read lines until the end of input or `exit` and run each; a line may also begin with a job's name.
 
     Args:
         run: runs the words of one command on a core.
     """
-    with connected(home) as core:
-        names = {one["name"] for one in core.signatures()}
-        if sys.stdin.isatty():
-            _set_up_completion(core)
-            note("Commands are those of stable-core; a job's name runs it. Tab completes, exit leaves.")
-        for words in _lines():
-            run(["--help"] if words == ["help"] else ["run", *words] if words[0] in names else words, core)
+    names = {one["name"] for one in core.signatures()}
+    if sys.stdin.isatty():
+        _set_up_completion(core)
+        note("Commands are those of stable-core; a job's name runs it. Tab completes, exit leaves.")
+    for words in _lines():
+        run(["--help"] if words == ["help"] else ["run", *words] if words[0] in names else words, core)
 
 
 def _lines() -> Iterator[list[str]]:

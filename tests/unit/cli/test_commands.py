@@ -453,12 +453,13 @@ def test_an_unreadable_setting_is_2(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_shell_runs_commands_and_jobs_on_one_core(lab: Any) -> None:
-    lines = "probe.echo first\nrun probe.echo second\njobs list --limit 1\nnothing\nprobe.never x\n'open\nexit\nx"
+    lines = "probe.echo first\nrun probe.echo second\njobs list --limit 1\nnothing\nprobe.never x\n'open\n"
+    lines += "shell\nprobe.echo third\nexit\nprobe.echo fourth\nexit\nx"
     with command("--home", str(lab.home()), "shell", stdin=subprocess.PIPE) as shell:
         out, err = shell.communicate(lines, timeout=WAIT_SECONDS)
     assert shell.returncode == 0, err
     paths = [Path(line).read_text() for line in out.splitlines() if line.startswith("/")]
-    assert paths == ["first", "second"]
+    assert paths == ["first", "second", "third", "fourth"]
     assert "succeeded" in out
     assert "No such command 'nothing'" in err
     assert "No closing quotation" in err
