@@ -13,19 +13,17 @@ from PIL import Image
 
 from stable_core.sdk import Progress
 from stable_core_sd import img2img
-from stable_core_sd.batches import Batch, batches
-from stable_core_sd.engine import decoded, load, with_infotext
-from stable_core_sd.images.source import prepare_source
+from stable_core_sd.batches import Batch
+from stable_core_sd.engine import open_repaint
 from stable_core_sd.params import Img2ImgParams
 from stable_core_sd.params_scripts import AlternativeParams, part_of
-from stable_core_sd.passes import Pass, Start, batch_denoiser, batch_noise, redraw
+from stable_core_sd.passes import Pass, Start, batch_denoiser, batch_noise
 from stable_core_sd.ports import Picture
 from stable_core_sd.prompt.editing import StepCount
 from stable_core_sd.report import StepReport
 from stable_core_sd.reversing import mix_noise, noise_of, reverse_steps
 from stable_core_sd.sampling import plan_sampling
 from stable_core_sd.settings import SdSettings
-from stable_core_sd.upscale_models import upscaler
 
 
 def repaint_alternative(
@@ -37,23 +35,19 @@ def repaint_alternative(
         InvalidParams: there is no such checkpoint, or it cannot be used.
         JobCancelled: out of `progress`, within one step.
     """
-    run = part_of(params, Img2ImgParams)
-    report = StepReport(progress, params.decode_steps + run.total_steps)
-    one = Pass(load(run, report, settings or SdSettings()), run, report)
-    size = img2img.run_size(given, run, one.checkpoint.native_size)
-    source = prepare_source(given, run, size, upscaler(run.upscaler))
-    encoded = img2img.encode_source(one, source, run, size)
-    init = encoded.latents
-    found = find_noise(one, encoded, params, size)
-    highest = plan_sampling(run, one.checkpoint.sigma_table, one.is_xl).sigmas[0]
-    for batch in batches(given.prompt, run, size):
-        start = img2img.start_of(one, encoded, source, run, batch)
+    knobs = part_of(params, Img2ImgParams)
+    report = StepReport(progress, params.decode_steps + knobs.total_steps)
+    run = open_repaint(given, knobs, report, settings or SdSettings())
+    init = run.encoded.latents
+    found = find_noise(run.one, run.encoded, params, run.size)
+    highest = plan_sampling(run.params, run.one.checkpoint.sigma_table, run.one.is_xl).sigmas[0]
+
+    def start_of(batch: Batch) -> Start:
         channels, height, width = init.shape[1:]
-        fresh = batch_noise(one, batch, (channels, height, width))()
-        noise = mix_noise(found, fresh, params.randomness) - init / highest
-        latents = redraw(one, batch, replace(start, noise=noise))
-        for index, picture in enumerate(decoded(one, latents)):
-            yield with_infotext(source.finish(picture, run), one, batch, index, source, told(params))
+        fresh = batch_noise(run.one, batch, (channels, height, width))()
+        return replace(run.start_of(batch), noise=mix_noise(found, fresh, params.randomness) - init / highest)
+
+    yield from run.pictures(start_of, told(params))
 
 
 @torch.inference_mode()
@@ -75,6 +69,8 @@ def find_noise(one: Pass, encoded: img2img.Encoded, params: AlternativeParams, s
     with batch_denoiser(reading, batch, plan, StepCount(plan.steps), start) as denoise, one.tiled():
         for step in reverse_steps(denoise, x, rising, params.sigma_adjustment):
             x = step
+            if one.report.is_interrupted:
+                break
             one.report.done += 1
             one.report.say("Finding the noise of the picture")
     return noise_of(x, rising[-1], params.sigma_adjustment)

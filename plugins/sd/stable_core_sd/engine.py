@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from stable_core_sd.images.source import Source, prepare_source
 from stable_core_sd.latents import decode_latents
 from stable_core_sd.outcome import Outcome
 from stable_core_sd.params import Img2ImgParams, RunParams, Txt2ImgParams
-from stable_core_sd.passes import Pass, draw, latent_size, redraw, with_retries
+from stable_core_sd.passes import Pass, Start, draw, latent_size, redraw, with_retries
 from stable_core_sd.ports import Picture
 from stable_core_sd.report import StepReport
 from stable_core_sd.settings import SdSettings
@@ -67,22 +68,63 @@ def repaint(
     Raises:
         As `generate`.
     """
+    run = open_repaint(given, params, StepReport(progress, params.total_steps), settings or SdSettings())
+    yield from run.pictures(run.start_of)
+
+
+@dataclass(frozen=True)
+class Repaint:
+    """A run from a picture before its first batch: everything is loaded, and the picture is encoded.
+
+    Attributes:
+        prompt: with its styles and without its comments; so is the negative one in `params`.
+        size: (width, height) that is drawn, in pixels.
+    """
+
+    one: Pass
+    params: Img2ImgParams
+    prompt: str
+    size: tuple[int, int]
+    source: Source
+    encoded: img2img.Encoded
+
+    def start_of(self, batch: Batch) -> Start:
+        """Return what the pass of one batch starts with."""
+        return img2img.start_of(self.one, self.encoded, self.source, self.params, batch)
+
+    def pictures(
+        self, start_of: Callable[[Batch], Start], features: Mapping[str, Any] | None = None
+    ) -> Iterator[Image.Image]:
+        """Yield the pictures of all batches as they are decoded.
+
+        Args:
+            features: pairs of generation data that have no params in a run.
+        """
+        report = self.one.report
+        for batch in batches(self.prompt, self.params, self.size):
+            latents = redraw(self.one, batch, start_of(batch))
+            if report.takes_skip():
+                continue
+            for index, picture in enumerate(decoded(self.one, latents)):
+                finished = self.source.finish(picture, self.params)
+                yield with_infotext(finished, self.one, batch, index, self.source, features)
+            if report.is_interrupted:
+                break
+
+
+def open_repaint(given: Picture, params: Img2ImgParams, report: StepReport, settings: SdSettings) -> Repaint:
+    """Return a run from a picture, loaded and encoded.
+
+    Raises:
+        As `generate`.
+    """
     prompt, params, notes = finish_prompts(given.prompt, params)
-    report = StepReport(progress, params.total_steps)
-    one = Pass(load(params, report, settings or SdSettings()), params, report, Outcome(notes))
+    one = Pass(load(params, report, settings), params, report, Outcome(notes))
     size = img2img.run_size(given, params, one.checkpoint.native_size)
     source = prepare_source(given, params, size, upscaler(params.upscaler))
     if given.mask is not None and source.mask is None:
         one.outcome.note(BLANK_MASK)
-    encoded = img2img.encode_source(one, source, params, size)
-    for batch in batches(prompt, params, size):
-        latents = redraw(one, batch, img2img.start_of(one, encoded, source, params, batch))
-        if report.takes_skip():
-            continue
-        for index, picture in enumerate(decoded(one, latents)):
-            yield with_infotext(source.finish(picture, params), one, batch, index, source)
-        if report.is_interrupted:
-            break
+    return Repaint(one, params, prompt, size, source, img2img.encode_source(one, source, params, size))
 
 
 def load(params: RunParams, report: StepReport, settings: SdSettings) -> Checkpoint:

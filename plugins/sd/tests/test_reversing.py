@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from runs import Recorded, difference, noisy
+from stable_core_sd.params_scripts import AlternativeParams
+from stable_core_sd.plugin import img2img_alternative
+from stable_core_sd.ports import Picture
 from stable_core_sd.reversing import mix_noise, noise_of, reverse_steps
 
 SIGMAS = [0.0, *torch.linspace(-3.0, 2.6, 300).exp().tolist()]
@@ -44,3 +50,26 @@ def test_mixed_noise_keeps_its_spread() -> None:
     assert torch.equal(mix_noise(found, fresh, 0), found)
     assert torch.equal(mix_noise(found, fresh, 1), fresh)
     assert mix_noise(found, fresh, 0.3).std() == pytest.approx(1, abs=0.01)
+
+
+def alternative(prompt: str, progress: Recorded | None = None, **knobs: Any) -> list[Any]:
+    params = AlternativeParams(
+        **{"checkpoint": "tiny", "steps": 3, "decode_steps": 3, "original_prompt": "a cat", "seed": 7, **knobs}
+    )
+    return list(img2img_alternative(Picture(noisy(), prompt), params, progress or Recorded()))
+
+
+def test_styles_and_comments_count_and_notes_are_told(tiny_models: Path) -> None:
+    (tiny_models / "styles.csv").write_text("name,prompt,negative_prompt\nInk,{prompt} in ink,colour\n")
+    [styled] = alternative("# mine\na cat", styles=["Ink", "Oil"])
+    [typed] = alternative("\na cat in ink", negative_prompt="colour")
+    assert difference(styled, typed) == 0
+    assert styled.info["parameters"] == typed.info["parameters"]
+    assert styled.info["notes"] == ["There is no style 'Oil'"]
+
+
+@pytest.mark.usefixtures("tiny_models")
+@pytest.mark.parametrize(("wish", "count"), [("interrupt", 1), ("skip", 2)])
+def test_a_run_from_its_own_noise_can_be_interrupted_and_skipped(wish: str, count: int) -> None:
+    progress = Recorded(wishes={1: wish})
+    assert len(alternative("a dog", progress, batch_count=3)) == count

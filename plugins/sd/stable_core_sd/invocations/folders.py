@@ -92,16 +92,7 @@ def knobs_for(path: Path, picture: Image, prompt: str, params: BatchItemParams) 
         if "Negative prompt" in params.take:
             both = [params.negative_prompt, pairs["Negative prompt"]]
             changed["negative_prompt"] = " ".join(filter(None, both))
-        places = {
-            "Seed": "seed",
-            "CFG scale": "cfg_scale",
-            "Sampler": "sampler",
-            "Steps": "steps",
-            "Model": "checkpoint",
-        }
-        for key in params.take:
-            if places.get(key) in restored:
-                changed[places[key]] = restored[places[key]]
+        changed |= {PLACES[key]: restored[PLACES[key]] for key in params.take if PLACES.get(key) in restored}
     return prompt, part_of(params, Img2ImgParams).model_copy(update=changed)
 
 
