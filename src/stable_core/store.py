@@ -330,8 +330,12 @@ class Store:
     # -- artifacts -----------------------------------------------------------------------------------------------------
 
     def add_artifact(self, meta: Row, owner: str) -> None:
-        """Register an artifact whose file is in place; a known one keeps its first entry but counts as new."""
-        sql = "INSERT INTO artifacts VALUES (?,?,?,?) ON CONFLICT (id) DO UPDATE SET created = excluded.created"
+        """Register an artifact whose file is in place; a known one keeps its first entry but counts as new.
+
+        What was no more than a file, because a job took or made it as such, becomes what it is now said to be.
+        """
+        sql = "INSERT INTO artifacts VALUES (?,?,?,?) ON CONFLICT (id) DO UPDATE SET created = excluded.created, "
+        sql += "meta = CASE json_extract(meta, '$.type') WHEN 'file' THEN excluded.meta ELSE meta END"
         self._execute(sql, (meta["id"], owner, time.time(), _dump(meta)))
 
     def use_artifact(self, artifact_id: str, job_id: str) -> None:

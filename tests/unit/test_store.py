@@ -301,6 +301,13 @@ async def test_an_artifact_is_known_once(store: Store) -> None:
     assert store.artifact(first)["owner"] == "me"
 
 
+async def test_what_was_known_as_a_file_becomes_what_it_is_stored_as_next(store: Store) -> None:
+    artifact_id, _ = write_artifact(store.artifacts, b"picture")
+    for told, expected in (("file", "file"), ("image", "image"), ("file", "image"), ("mask", "image")):
+        store.add_artifact({"id": artifact_id, "type": told}, "me")
+        assert store.artifact(artifact_id)["type"] == expected
+
+
 @pytest.mark.parametrize("artifact_id", ["", "0" * 64, "../../etc/passwd", "\0", "%"])
 async def test_an_unknown_artifact(store: Store, artifact_id: str) -> None:
     stored(store, b"text")
