@@ -55,12 +55,12 @@ class ParamsSchema:
         raise InvalidParams("; ".join(wrong), f"Params are {', '.join(self._schema.get('properties', {})) or 'none'}.")
 
     def models_in(self, params: dict[str, Any]) -> list[tuple[str, str]]:
-        """Return kind and name of each model file that complete params name."""
-        found: list[tuple[str, str]] = []
+        """Return kind and name of each model file that complete params name; all of a kind that texts name are `*`."""
+        found = [(kind, "*") for kind in self._schema.get("x-models", ())]
 
         def note(field: Schema, value: Any) -> None:
             kind = field.get("x-ui", {}).get("kind")
-            if kind and isinstance(value, str):
+            if kind and value and isinstance(value, str):
                 found.append((kind, value))
 
         _completed(self._schema, params, note)

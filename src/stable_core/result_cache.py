@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from stable_core.config import Config
 from stable_core.errors import InvalidParams
 from stable_core.plugin_registry import PluginRegistry
 from stable_core.protocol import artifact_path
-from stable_core.sdk.params import find_model_file
+from stable_core.sdk.params import KIND_FOLDERS, find_model_file
 from stable_core.store import Row, Store
 
 
@@ -31,9 +30,8 @@ class ResultCache:
         if not signature["cached"]:
             return None
         plugin = self._registry.plugins[row["plugin"]]
-        settings = self._config.plugin_settings(row["plugin"])
         models = self._model_stamps(self._registry.params_schema(row["job"]).models_in(row["params"]))
-        parts = [row["job"], plugin.version, settings, models, inputs, row["params"]]
+        parts = [row["job"], plugin.version, self._config.plugin_settings(row["plugin"]), models, inputs, row["params"]]
         return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
     def find(self, row: Row) -> Row | None:
@@ -50,11 +48,13 @@ class ResultCache:
 
     def _model_stamps(self, models: list[tuple[str, str]]) -> list[list[Any]]:
         """Return path, size and time of each file of some models: a replaced file is another input."""
-        stamps = []
+        stamps, roots = [], self._registry.model_roots(self._config.model_roots())
         for kind, name in models:
-            with contextlib.suppress(InvalidParams):  # the plugin says what it makes of an unknown name
-                path = find_model_file(kind, name, self._registry.model_roots(self._config.model_roots()))
-                for file in [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*"))):
-                    stat = file.stat()
-                    stamps.append([str(file), stat.st_size, stat.st_mtime_ns])
+            try:
+                paths = [find_model_file(kind, name, roots)]
+            except InvalidParams:  # the plugin may know it by another name, so all files of the kind count
+                paths = [root / folder for root in roots for folder in KIND_FOLDERS.get(kind, (kind,))]
+            for path in paths:
+                files = [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))
+                stamps += [[str(file), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in files]
         return stamps

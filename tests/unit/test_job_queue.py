@@ -514,6 +514,30 @@ async def test_a_replaced_model_file_of_a_group_makes_the_job_run_again(core: Co
         assert runs(tally) == count
 
 
+@pytest.mark.parametrize("name", ["loras/ink.safetensors", "Lora/old/ink.pt", "words.csv"])
+async def test_changed_models_that_texts_may_name_make_the_job_run_again(core: Core, lab: Any, name: str) -> None:
+    tally, model = lab.tally(), core.home / "models" / name
+    request: dict[str, Any] = {"inputs": {"text": "<lora:ink:1>"}, "params": {"tally": str(tally)}}
+    for count, content in enumerate((b"", b"one", b"another"), 1):
+        if content:
+            model.parent.mkdir(parents=True, exist_ok=True)
+            model.write_bytes(content)
+        for _ in range(2):
+            await lab.run(core, "read_words", **request)
+        assert runs(tally) == count
+    model.unlink()
+
+
+async def test_a_model_may_be_known_by_a_name_that_the_core_does_not_know(core: Core, lab: Any) -> None:
+    tally, model = lab.tally(), core.home / "models" / "checkpoints" / "ink.safetensors"
+    for count, content in enumerate((b"one", b"another"), 1):
+        model.write_bytes(content)
+        for _ in range(2):
+            await lab.run(core, "load_model", params={"checkpoint": "ink.safetensors [1234]", "tally": str(tally)})
+        assert runs(tally) == count
+    model.unlink()
+
+
 async def test_changed_plugin_settings_make_the_job_run_again(core: Core, lab: Any) -> None:
     name = fresh()
     assert lab.texts(core, await lab.run(core, "greet", inputs={"name": name})) == [f"hello {name}"]

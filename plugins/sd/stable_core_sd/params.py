@@ -65,6 +65,10 @@ SchedulerLabel = Literal[
 ]
 
 
+NAMED_IN_PROMPTS = ("loras", "embeddings", "hypernetworks", "styles.csv", "styles", "../styles.csv")
+"""What a prompt or a list of styles may name, below the models folders: when it changes, pictures are made again."""
+
+
 class TextParams(Params):
     """How prompts are read."""
 
@@ -221,6 +225,8 @@ class RefinerParams(Params):
 
 class RunParams(Params):
     """The knobs that every run has, from text or from a picture."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra={"x-models": [*NAMED_IN_PROMPTS]})
 
     negative_prompt: str = Field(
         default="", component="textarea", group="Prompt", description="What the picture should not show"

@@ -31,7 +31,7 @@ from stable_core_sd.restoring import restore_run, with_models_here
 from stable_core_sd.tags import prompt_of_tags as write_tags
 
 
-@plugin.job
+@plugin.job(cached=False)  # styles and models that are here count
 def read_parameters(file: File, params: Params, progress: Progress) -> Data:
     """Read from a picture how it was made: a request that makes it again.
 

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from stable_core.sdk import JobCancelled, JobSignature, Params, Progress, Text
 from stable_core_sd import __version__
 from stable_core_sd.names import SAMPLERS, SCHEDULERS
-from stable_core_sd.plugin import Txt2ImgParams, plugin, txt2img
+from stable_core_sd.params import RunParams, Txt2ImgParams
+from stable_core_sd.plugin import plugin, txt2img
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 
@@ -300,3 +301,10 @@ def test_only_the_seed_is_random_by_default(job: JobSignature) -> None:
         return [name for name in seeds if schema[name].get("default") == -1] + nested
 
     assert set(random_knobs(job.params)) <= {"seed"}
+
+
+@pytest.mark.parametrize("job", [one for one in plugin.signatures.values() if one.cached], ids=lambda one: one.name)
+def test_a_changed_network_or_style_is_another_run(job: JobSignature) -> None:
+    """The core runs a cached job again when something in these folders has changed."""
+    if issubclass(job.params, RunParams):
+        assert {"loras", "embeddings", "hypernetworks", "styles.csv"} <= set(job.params.model_json_schema()["x-models"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import PIL.Image
+from pydantic import ConfigDict
 
 from stable_core.errors import InvalidInput, JobCancelled
 from stable_core.sdk import Data, Field, File, Image, Job, ModelFile, Params, Plugin, Progress, Secret, Seed, Text
@@ -357,6 +358,19 @@ def load_model(params: ModelParams) -> Text:
     """Pretend to use a model file."""
     note_run(params.tally)
     return params.checkpoint
+
+
+class WordsParams(Params):
+    model_config = ConfigDict(json_schema_extra={"x-models": ["loras", "words.csv"]})
+
+    tally: str = Field(default="")
+
+
+@plugin.job
+def read_words(text: Text, params: WordsParams) -> Text:
+    """Pretend to use model files that a text names."""
+    note_run(params.tally)
+    return text
 
 
 @plugin.job(cached=False)
