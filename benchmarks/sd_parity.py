@@ -1,6 +1,6 @@
 """Whole runs of the sd plugin against loops written once more from the papers. Run it with the plugin's own Python.
 
-    python benchmarks/sd_parity.py [--size 64] [--steps 3] [--samplers "Euler" "DPM++ 2M"] [--tiny] [--out FILE]
+    python benchmarks/sd_parity.py [--size 64] [--steps 3] [--batch 4] [--samplers "Euler"] [--tiny] [--out FILE]
 
 A single file with random weights, of the true shape of Stable Diffusion 1.5, is made in a temporary folder and loaded
 like any other. For every sampler it tells how far the clean latents are from those of the loop, as a share of the
@@ -90,13 +90,13 @@ def loop_latents(checkpoint: Any, sampler: str, steps: int, size: int) -> Any:
     return reference_latents(latents, sampler, steps)
 
 
-def compare(checkpoint: Any, sampler: str, steps: int, size: int) -> dict[str, float]:
-    """Return both distances of one sampler, and how long it took."""
+def compare(checkpoint: Any, sampler: str, steps: int, size: int, count: int) -> dict[str, float]:
+    """Return both distances of one sampler, with a batch of `count` pictures, and how long it took."""
     import torch
 
     start = time.perf_counter()
     # The pictures of DPM adaptive are made one at a time, and it takes a hundred calls of the model for each.
-    seeds = [SEED + index for index in range(1 if sampler == "DPM adaptive" else 4)]
+    seeds = [SEED + index for index in range(1 if sampler == "DPM adaptive" else count)]
     singles = torch.cat([own_latents(checkpoint, sampler, steps, size, [seed]) for seed in seeds])
     batch = own_latents(checkpoint, sampler, steps, size, seeds) if len(seeds) > 1 else singles
     expected = loop_latents(checkpoint, sampler, steps, size)
@@ -117,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=64, help="side of the pictures in pixels")
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=4, help="pictures of a batch; 1 compares with the loop alone")
     parser.add_argument("--samplers", nargs="+", help="only these")
     parser.add_argument("--tiny", action="store_true", help="with the tiny model of the tests")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -138,7 +139,7 @@ def main() -> None:
         results["file_bytes"] = path.stat().st_size
         checkpoint = get_checkpoint(path)
         for sampler in options.samplers or [one.label for one in SAMPLERS]:
-            results["samplers"][sampler] = compare(checkpoint, sampler, options.steps, options.size)
+            results["samplers"][sampler] = compare(checkpoint, sampler, options.steps, options.size, options.batch)
             print(f"{sampler}: {results['samplers'][sampler]}", file=sys.stderr, flush=True)
     text = json.dumps(results, indent=2)
     if options.out:
