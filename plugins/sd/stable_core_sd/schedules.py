@@ -14,6 +14,15 @@ ALIGNED_STEPS_XL = (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.2
 """Align Your Steps for Stable Diffusion 1.x and XL. Source: Sabour et al. 2024, https://arxiv.org/abs/2404.14507"""
 
 
+def single(value: float) -> float:
+    """Round a number to 32 bits.
+
+    The original computes noise levels in this precision, and Brownian paths round them to six digits, so that the last
+    bits decide about which noise is drawn.
+    """
+    return array("f", (value,))[0]
+
+
 class SigmaTable:
     """The noise levels a model was trained on, one per timestep, and the way between sigmas and timesteps.
 
@@ -27,7 +36,7 @@ class SigmaTable:
             product *= 1 - beta
             kept.append(product)
         alphas = array("f", kept)  # rounded to float32, as checkpoints store them
-        self._set_sigmas([math.sqrt((1 - alpha) / alpha) for alpha in alphas])
+        self._set_sigmas([single(math.sqrt(single(single(1 - alpha) / alpha))) for alpha in alphas])
 
     def _set_sigmas(self, sigmas: list[float]) -> None:
         self.sigmas = sigmas
@@ -90,16 +99,16 @@ def training_betas(kind: str, start: float, end: float, count: int) -> list[floa
         ValueError: another kind.
     """
     if kind == "scaled_linear":
-        return [root * root for root in _linspace(math.sqrt(start), math.sqrt(end), count)]
+        return [root * root for root in _evenly(math.sqrt(start), math.sqrt(end), count)]
     if kind == "linear":
-        return _linspace(start, end, count)
+        return _evenly(start, end, count)
     raise ValueError(f"The noise schedule {kind!r} is not known here")
 
 
 def uniform(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
     """Space the timesteps evenly over the whole table."""
     ways = _linspace(table.timestep(table.sigma_max), table.timestep(table.sigma_min), steps)
-    return [table.sigma(t) for t in ways] + [0.0]
+    return [single(table.sigma(t)) for t in ways] + [0.0]
 
 
 def karras(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float, rho: float = 7.0) -> list[float]:
@@ -109,18 +118,21 @@ def karras(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float, rh
 
 def karras_levels(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> list[float]:
     """Return `steps` noise levels spaced like those of `karras`, without a 0 at the end."""
-    return [root**rho for root in _linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps)]
+    top, bottom = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    roots = [single(single(top) + single(way * single(bottom - top))) for way in _linspace(0, 1, steps)]
+    return [single(root**rho) for root in roots]
 
 
 def exponential(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
     """Space the logarithm of sigma evenly."""
-    return [math.exp(log) for log in _linspace(math.log(sigma_max), math.log(sigma_min), steps)] + [0.0]
+    return [single(math.exp(log)) for log in _linspace(math.log(sigma_max), math.log(sigma_min), steps)] + [0.0]
 
 
 def polyexponential(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float, rho: float = 1.0) -> list[float]:
     """Space the logarithm of sigma by a power of the way left; rho 1 is `exponential`."""
     low, high = math.log(sigma_min), math.log(sigma_max)
-    return [math.exp(way**rho * (high - low) + low) for way in _linspace(1, 0, steps)] + [0.0]
+    ways = [single(single(way**rho) * single(high - low)) for way in _linspace(1, 0, steps)]
+    return [single(math.exp(single(way + single(low)))) for way in ways] + [0.0]
 
 
 def sgm_uniform(steps: int, table: SigmaTable, sigma_min: float, sigma_max: float) -> list[float]:
@@ -213,4 +225,14 @@ def _round_half_down(value: float) -> int:
 
 
 def _linspace(start: float, end: float, count: int) -> list[float]:
-    return [start + (end - start) * index / (count - 1) for index in range(count)] if count > 1 else [float(start)]
+    """Return evenly spaced numbers as PyTorch makes them in 32 bits: counted from both ends to the middle."""
+    if count == 1:
+        return [float(start)]
+    start, end = single(start), single(end)
+    step = single(single(end - start) / (count - 1))
+    rising = [single(start + step * index) for index in range(count // 2)]
+    return rising + [single(end - step * (count - 1 - index)) for index in range(count // 2, count)]
+
+
+def _evenly(start: float, end: float, count: int) -> list[float]:
+    return [start + (end - start) * index / (count - 1) for index in range(count)]
