@@ -15,6 +15,7 @@ from stable_core_sd.batches import Batch, batches
 from stable_core_sd.checkpoint import Checkpoint
 from stable_core_sd.checkpoint_store import open_checkpoint
 from stable_core_sd.description import PictureFacts, describe_picture
+from stable_core_sd.images.grids import with_sheet
 from stable_core_sd.images.source import Source, prepare_source
 from stable_core_sd.latents import decode_latents
 from stable_core_sd.outcome import Outcome
@@ -38,17 +39,21 @@ def generate(
         InvalidParams: there is no such checkpoint or upscaler, or it cannot be used.
         JobCancelled: out of `progress`, within one step.
     """
+    yield from with_sheet(_from_text(prompt, params, progress, settings or SdSettings()), params.grid)
+
+
+def _from_text(prompt: str, params: Txt2ImgParams, progress: Progress, settings: SdSettings) -> Iterator[Image.Image]:
     prompt, params, notes = finish_prompts(prompt, params)
     second = hires.second_params(params) if params.hires.enabled else None
     report, outcome = StepReport(progress, params.total_steps), Outcome(notes)
-    one = Pass(load(params, report, settings or SdSettings()), params, report, outcome)
+    one = Pass(load(params, report, settings), params, report, outcome)
     size, sizes = hires.plan_sizes(one.checkpoint, params)
     for batch in batches(prompt, params, size):
         if second and second.checkpoint != params.checkpoint:  # that of the second pass has taken its place
-            one = Pass(load(params, report, settings or SdSettings()), params, report, outcome)
+            one = Pass(load(params, report, settings), params, report, outcome)
         last, latents = one, draw(one, batch)
         if second and not report.should_stop:
-            last = Pass(load(second, report, settings or SdSettings()), second, report, outcome)
+            last = Pass(load(second, report, settings), second, report, outcome)
             larger = hires.enlarge(one, last, latents, params.hires.upscaler, sizes)
             enlarged = hires.second_batch(batch, params.hires, latent_size(last.checkpoint, larger))
             latents = redraw(last, enlarged, hires.start_of(larger, params))
@@ -69,7 +74,7 @@ def repaint(
         As `generate`.
     """
     run = open_repaint(given, params, StepReport(progress, params.total_steps), settings or SdSettings())
-    yield from run.pictures(run.start_of)
+    yield from with_sheet(run.pictures(run.start_of), params.grid)
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,8 @@ class Repaint:
             for index, picture in enumerate(decoded(self.one, latents)):
                 finished = self.source.finish(picture, self.params)
                 yield with_infotext(finished, self.one, batch, index, self.source, features)
+                for extra in self.source.extras(picture, self.params.inpaint):
+                    yield with_infotext(extra, self.one, batch, index, self.source, features)
             if report.is_interrupted:
                 break
 

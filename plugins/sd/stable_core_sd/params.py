@@ -314,6 +314,9 @@ class RunParams(Params):
     previews: PreviewParams = Field(
         default=PreviewParams(), advanced=True, description="How it is shown while it takes shape"
     )
+    grid: bool = Field(
+        default=False, group="Output", description="Return a sheet of all pictures too, after the last one"
+    )
     save_parameters: bool = Field(
         default=True, advanced=True, group="Output", description="Write the generation data into the picture"
     )
@@ -457,6 +460,10 @@ class InpaintParams(Params):
         default=True, advanced=True, description="Put the original back over everything that is not masked"
     )
     round_mask: bool = Field(default=True, advanced=True, description="The mask of latent pixels is either on or off")
+    return_mask: bool = Field(default=False, advanced=True, description="Return the mask after each picture")
+    return_composite: bool = Field(
+        default=False, advanced=True, description="Return what was drawn alone, on nothing, after each picture"
+    )
 
 
 class Img2ImgParams(RunParams):

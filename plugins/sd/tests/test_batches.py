@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from runs import difference, draw
 from stable_core_sd.batches import batches
 from stable_core_sd.params import Txt2ImgParams
 
@@ -34,6 +35,16 @@ def test_lists_are_used_as_they_are_and_the_shortest_ends_the_run() -> None:
         (["b", "c"], ["x", "y"], [3, 1]),
         (["d"], ["z"], [2]),
     ]
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_a_sheet_of_all_pictures_comes_last_and_not_for_a_single_one() -> None:
+    *singles, sheet = draw(batch_count=3, grid=True)
+    assert [picture.size for picture in singles] == [(64, 64)] * 3
+    assert sheet.size == (128, 128)
+    assert difference(sheet.crop((64, 0, 128, 64)), singles[1]) == 0
+    assert sheet.info["parameters"] == singles[0].info["parameters"]
+    assert len(draw(grid=True)) == 1
 
 
 def test_no_more_pictures_are_made_than_asked_for() -> None:

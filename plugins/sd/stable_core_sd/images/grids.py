@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -72,6 +72,18 @@ def combine_grid(grid: TileGrid) -> Image.Image:
         done = grid.overlap if index else 0
         whole.paste(strip.crop((0, done, width, tall)), (0, y + done))
     return whole
+
+
+def with_sheet(pictures: Iterable[Image.Image], is_wanted: bool = True) -> Iterator[Image.Image]:
+    """Yield pictures and, if it is wanted and there are several, a sheet of them with the info of the first."""
+    kept: list[Image.Image] = []
+    for picture in pictures:
+        yield picture
+        kept += [picture] if is_wanted else []
+    if len(kept) > 1:
+        sheet = image_grid(kept, grid_rows(len(kept))).convert("RGB")
+        sheet.info |= kept[0].info
+        yield sheet
 
 
 def fade_in(length: int, width: int) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps
@@ -10,7 +11,7 @@ from stable_core_sd.images.colours import match_colours
 from stable_core_sd.images.cropping import crop_region, expand_to_ratio
 from stable_core_sd.images.masks import fill_masked, lay_over, overlay_mask, prepare_mask
 from stable_core_sd.images.resizing import Box, ResizeMode, Size, Upscale, resize_image
-from stable_core_sd.params import Img2ImgParams
+from stable_core_sd.params import Img2ImgParams, InpaintParams
 from stable_core_sd.ports import Picture
 
 RESIZE_MODES: dict[str, ResizeMode] = {
@@ -43,18 +44,34 @@ class Source:
     region: Box | None = None
     colours: Image.Image | None = None
 
+    def extras(self, picture: Image.Image, knobs: InpaintParams) -> Iterator[Image.Image]:
+        """Yield what is wanted beside the final picture: the mask, and the drawn part alone on nothing."""
+        if self.overlay is None:
+            return
+        if knobs.return_mask:
+            yield self.overlay.convert("RGB")
+        if knobs.return_composite:
+            alone = self.put_back(picture).convert("RGBA")
+            alone.putalpha(self.overlay)
+            yield alone
+
     def finish(self, picture: Image.Image, params: Img2ImgParams) -> Image.Image:
         """Return the final picture for one that was decoded."""
         if params.color_correction:
             picture = match_colours(picture, self.colours or self.start)
         if self.original is None or self.overlay is None:
             return picture
-        if self.region is not None:
-            left, top, right, bottom = self.region
-            whole = self.original.copy()
-            whole.paste(resize_image(picture, "crop", (right - left, bottom - top)), (left, top))
-            picture = whole
+        picture = self.put_back(picture)
         return lay_over(picture, self.original, self.overlay) if params.inpaint.overlay else picture
+
+    def put_back(self, picture: Image.Image) -> Image.Image:
+        """Return the whole picture with what was drawn at its place."""
+        if self.region is None or self.original is None:
+            return picture
+        left, top, right, bottom = self.region
+        whole = self.original.copy()
+        whole.paste(resize_image(picture, "crop", (right - left, bottom - top)), (left, top))
+        return whole
 
 
 def flatten(image: Image.Image, background: str) -> Image.Image:
