@@ -13,6 +13,7 @@ from stable_core.sdk import Progress
 from stable_core_sd import hires, img2img
 from stable_core_sd.batches import Batch, batches
 from stable_core_sd.checkpoint import Checkpoint
+from stable_core_sd.checkpoint_list import find_checkpoint
 from stable_core_sd.checkpoint_store import open_checkpoint
 from stable_core_sd.description import PictureFacts, describe_picture
 from stable_core_sd.images.grids import with_sheet
@@ -138,8 +139,10 @@ def load(params: RunParams, report: StepReport, settings: SdSettings) -> Checkpo
     """Return the checkpoint of a run.
 
     Raises:
-        InvalidParams: there is none of that name, or it cannot be used.
+        InvalidParams: there is none of that name, or it cannot be used; or there is no such refiner.
     """
+    if params.refiner.checkpoint:
+        find_checkpoint(params.refiner.checkpoint)
     report.say(f"Loading {params.checkpoint}")
     return open_checkpoint(params.checkpoint, params.vae, settings)
 

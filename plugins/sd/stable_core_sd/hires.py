@@ -9,6 +9,7 @@ import torch
 
 from stable_core_sd.batches import Batch
 from stable_core_sd.checkpoint import Checkpoint
+from stable_core_sd.checkpoint_list import find_checkpoint
 from stable_core_sd.images.hires_sizes import HiresSizes, first_pass_size, hires_sizes, kept_range
 from stable_core_sd.images.resizing import Size, scale_image
 from stable_core_sd.latents import decode_latents, encode_image
@@ -34,8 +35,16 @@ INTERPOLATIONS: dict[str, dict[str, Any]] = dict(
 
 
 def second_params(params: Txt2ImgParams) -> Txt2ImgParams:
-    """Return the knobs of the second pass: those of the first, but for what `params.hires` says."""
+    """Return the knobs of the second pass: those of the first, but for what `params.hires` says.
+
+    Raises:
+        InvalidParams: there is no upscaler or no checkpoint of the name.
+    """
     own = params.hires
+    if own.upscaler not in INTERPOLATIONS:
+        upscaler(own.upscaler)
+    if own.checkpoint:
+        find_checkpoint(own.checkpoint)
     chosen = {"sampler": own.sampler, "scheduler": own.scheduler, "steps": own.steps, "checkpoint": own.checkpoint}
     return params.model_copy(update={name: value for name, value in chosen.items() if value})
 
@@ -51,14 +60,8 @@ def second_batch(batch: Batch, hires: HiresParams, size: Size) -> Batch:
 
 
 def plan_sizes(checkpoint: Checkpoint, params: Txt2ImgParams) -> tuple[Size, HiresSizes]:
-    """Return the size of the first pass and the sizes of the second.
-
-    Raises:
-        InvalidParams: there is no upscaler of the name.
-    """
+    """Return the size of the first pass and the sizes of the second."""
     own, native = params.hires, checkpoint.native_size
-    if own.enabled and own.upscaler not in INTERPOLATIONS:
-        upscaler(own.upscaler)
     size = params.width or native, params.height or native
     if own.enabled and own.size_is_target:
         first = first_pass_size(size, native)

@@ -528,7 +528,12 @@ class Img2ImgParams(RunParams):
         default=False, group="Output", description="Give the result the colours of the picture"
     )
     background: str = Field(
-        default="#ffffff", component="color", advanced=True, group="Output", description="What transparency is laid on"
+        default="#ffffff",
+        pattern="^#([0-9a-fA-F]{3}){1,2}$",
+        component="color",
+        advanced=True,
+        group="Output",
+        description="What transparency is laid on",
     )
     inpaint: InpaintParams = Field(default=InpaintParams(), description="What happens to the masked part")
 

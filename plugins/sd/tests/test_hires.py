@@ -105,11 +105,19 @@ def test_without_strength_the_second_pass_only_enlarges() -> None:
     assert difference(*kept) == 0
 
 
-def test_an_unknown_upscaler_is_refused_before_anything_is_drawn() -> None:
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"hires": {"enabled": True, "upscaler": "Nonsense"}},
+        {"hires": {"enabled": True, "checkpoint": "Nonsense"}},
+        {"refiner": {"checkpoint": "Nonsense"}},
+    ],
+)
+def test_an_unknown_model_is_refused_before_anything_is_drawn(knobs: dict[str, Any]) -> None:
     progress = Recorded()
     with pytest.raises(InvalidParams, match="Nonsense"):
-        draw(progress=progress, hires={"enabled": True, "upscaler": "Nonsense"})
-    assert progress.steps[-1][0] == 0
+        draw(progress=progress, **knobs)
+    assert {step for step, _ in progress.steps} <= {0}
 
 
 def test_names_of_samplers_are_taken_as_in_the_first_pass() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from runs import Recorded, box_mask, change, difference, noisy, pixels
 from stable_core.sdk import JobCancelled
@@ -127,6 +128,8 @@ def test_transparent_parts_get_the_background() -> None:
     clear = Image.new("RGBA", (64, 64), (10, 20, 30, 0))
     assert difference(change(clear)[0], change(Image.new("RGB", (64, 64), "white"))[0]) == 0
     blue = change(clear, background="#0000ff")[0]
+    with pytest.raises(ValidationError, match="background"):
+        Img2ImgParams(background="clear")
     assert difference(blue, change(Image.new("RGB", (64, 64), "blue"))[0]) == 0
 
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
-from stable_core.sdk import InvalidParams
+from stable_core.sdk import InvalidParams, find_model_file
 from stable_core.sdk.params import MAX_SEED
-from stable_core_sd.checkpoint_list import find_checkpoint
+from stable_core_sd.checkpoint_list import find_checkpoint, find_vae
 from stable_core_sd.invocations.axes import (
     Axis,
     Run,
@@ -24,6 +26,7 @@ from stable_core_sd.invocations.axes import (
     read_axis,
 )
 from stable_core_sd.invocations.axis_values import Value, format_value
+from stable_core_sd.params import LATENT_UPSCALERS, UPSCALERS_WITHOUT_FILE
 from stable_core_sd.params_scripts import AnyRunParams, DrawPlotParams, Label, PlotParams, told_of
 
 MAX_CELLS = 10_000
@@ -129,7 +132,7 @@ def plan_plot(prompt: str, params: PlotParams, from_image: bool) -> Plot:
             label.append(axis.label(found[index]))
         cell = params_of(run, ", ".join(filter(None, label)) or "The plot")
         cells.append(Cell(place, run.prompt, _vary_seed(cell, place, counts, params)))
-    _check_models(axes, cells)
+    _check_models(axes, values)
     _check_size(cells, counts)
     return Plot(axes, values, cells, from_image)  # type: ignore[arg-type]
 
@@ -161,10 +164,27 @@ def _random_seed() -> int:
     return random.SystemRandom().randint(0, MAX_SEED)
 
 
-def _check_models(axes: tuple[Axis, ...], cells: list[Cell]) -> None:
-    if any(axis.knob == "checkpoint" for axis in axes):
-        for name in {cell.params.checkpoint for cell in cells}:
-            find_checkpoint(name)
+def _check_models(axes: tuple[Axis, ...], values: tuple[list[Value], ...]) -> None:
+    for axis, found in zip(axes, values, strict=True):
+        if axis.knob in MODELS:
+            for name in filter(None, map(str, found)):
+                MODELS[axis.knob](name)
+
+
+def _find_upscaler(name: str) -> None:
+    if name not in (*LATENT_UPSCALERS, *UPSCALERS_WITHOUT_FILE):
+        find_model_file("upscale_models", name)
+
+
+MODELS: Mapping[str, Callable[[str], object]] = {
+    "checkpoint": find_checkpoint,
+    "hires.checkpoint": find_checkpoint,
+    "refiner.checkpoint": find_checkpoint,
+    "vae": partial(find_vae, checkpoint=Path()),
+    "hires.upscaler": _find_upscaler,
+    "upscaler": _find_upscaler,
+}
+"""The knobs that name models, and what raises InvalidParams where there is none of a name."""
 
 
 def _check_size(cells: list[Cell], counts: list[int]) -> None:
