@@ -15,6 +15,7 @@ from stable_core.sdk import Progress
 from stable_core_sd import img2img
 from stable_core_sd.batches import Batch
 from stable_core_sd.engine import open_repaint
+from stable_core_sd.images.grids import with_sheet
 from stable_core_sd.params import Img2ImgParams
 from stable_core_sd.params_scripts import AlternativeParams, part_of
 from stable_core_sd.passes import Pass, Start, batch_denoiser, batch_noise
@@ -47,7 +48,7 @@ def repaint_alternative(
         fresh = batch_noise(run.one, batch, (channels, height, width))()
         return replace(run.start_of(batch), noise=mix_noise(found, fresh, params.randomness) - init / highest)
 
-    yield from run.pictures(start_of, told(params))
+    yield from with_sheet(run.pictures(start_of, told(params)), params.grid)
 
 
 @torch.inference_mode()

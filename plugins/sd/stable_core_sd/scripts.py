@@ -70,10 +70,12 @@ def prompt_of_tags(tags: Data, params: TagParams, progress: Progress) -> Text:
 def cell(prompt: Text, image: Image | None, mask: Mask | None, params: CellParams, progress: Progress) -> Image:
     """Make one picture of a plot; if it fails, a blank one, with the error in the log."""
 
+    knobs = params.model_copy(update={"grid": False})  # several pictures are a sheet in any case
+
     def make() -> Iterator[Image]:
         if image is None:
-            return txt2img(prompt, part_of(params, Txt2ImgParams), progress)
-        return img2img(Picture(image, prompt, mask), part_of(params, Img2ImgParams), progress)
+            return txt2img(prompt, part_of(knobs, Txt2ImgParams), progress)
+        return img2img(Picture(image, prompt, mask), part_of(knobs, Img2ImgParams), progress)
 
     return one_picture(make, (params.width, params.height))
 

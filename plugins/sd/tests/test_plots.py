@@ -155,6 +155,11 @@ def test_what_is_wrong_is_said_before_anything_runs(knobs: dict[str, Any], messa
         xyz_plot("a red circle", None, None, plot_params(**knobs))
 
 
+def test_a_cell_of_several_pictures_is_one_sheet_of_them() -> None:
+    params = plot_params(x_axis="Steps", x_values="1", batch_size=2, grid=True, lone_images=True)
+    assert run(xyz_plot("a red circle", None, None, params))[-1].size == (128, 64)
+
+
 def test_a_cell_that_fails_is_blank_and_the_others_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     from stable_core_sd import scripts
 

@@ -73,3 +73,8 @@ def test_styles_and_comments_count_and_notes_are_told(tiny_models: Path) -> None
 def test_a_run_from_its_own_noise_can_be_interrupted_and_skipped(wish: str, count: int) -> None:
     progress = Recorded(wishes={1: wish})
     assert len(alternative("a dog", progress, batch_count=3)) == count
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_a_sheet_of_all_pictures_can_be_added() -> None:
+    assert [one.size for one in alternative("a dog", batch_count=2, grid=True)] == [(64, 64), (64, 64), (128, 64)]
