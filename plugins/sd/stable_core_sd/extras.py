@@ -11,7 +11,7 @@ from stable_core_sd.infotext import write_infotext
 from stable_core_sd.upscale_models import NONE, upscaler
 
 if TYPE_CHECKING:
-    from stable_core_sd.params import UpscaleParams
+    from stable_core_sd.params_upscale import UpscaleParams
 
 
 def upscale_picture(image: Image.Image, params: UpscaleParams, progress: Progress) -> Image.Image:

@@ -11,59 +11,8 @@ import pydantic
 from pydantic import model_validator
 
 from stable_core.sdk import Field, ModelFile, Params, Seed
-from stable_core_sd.names import find_scheduler, sampler_and_scheduler
+from stable_core_sd.labels import SamplerLabel, SchedulerLabel, with_labels
 from stable_core_sd.steps import picture_steps
-
-SamplerLabel = Literal[
-    "DPM++ 2M",
-    "DPM++ SDE",
-    "DPM++ 2M SDE",
-    "DPM++ 2M SDE Heun",
-    "DPM++ 2S a",
-    "DPM++ 3M SDE",
-    "Euler a",
-    "Euler",
-    "LMS",
-    "Heun",
-    "DPM2",
-    "DPM2 a",
-    "DPM fast",
-    "DPM adaptive",
-    "Restart",
-    "DDIM",
-    "DDIM CFG++",
-    "PLMS",
-    "UniPC",
-    "LCM",
-    # Names of samplers together with their schedule, as older pictures and other programs have them.
-    "DPM++ 2M Karras",
-    "DPM++ SDE Karras",
-    "DPM++ 2M SDE Karras",
-    "DPM++ 2M SDE Exponential",
-    "DPM++ 2M SDE Heun Karras",
-    "DPM++ 2M SDE Heun Exponential",
-    "DPM++ 2S a Karras",
-    "DPM++ 3M SDE Karras",
-    "DPM++ 3M SDE Exponential",
-    "LMS Karras",
-    "DPM2 Karras",
-    "DPM2 a Karras",
-]
-SchedulerLabel = Literal[
-    "Automatic",
-    "Uniform",
-    "Karras",
-    "Exponential",
-    "Polyexponential",
-    "SGM Uniform",
-    "KL Optimal",
-    "Align Your Steps",
-    "Simple",
-    "Normal",
-    "DDIM",
-    "Beta",
-]
-
 
 NAMED_IN_PROMPTS = ("loras", "embeddings", "hypernetworks", "styles.csv", "styles", "../styles.csv")
 """What a prompt or a list of styles may name, below the models folders: when it changes, pictures are made again."""
@@ -342,30 +291,6 @@ class RunParams(Params):
         return with_labels(values, cls.model_fields["sampler"].default, cls.model_fields["scheduler"].default)
 
 
-def with_labels(values: Any, sampler: str, scheduler: str) -> Any:
-    """Return params with the labels of the sampler and the scheduler they mean; what cannot be read stays as it is.
-
-    Aliases, any case, and names that hold the schedule too are taken: `DPM++ 2M Karras`.
-
-    Args:
-        sampler, scheduler: what holds where `values` has none.
-    """
-    if not isinstance(values, dict):
-        return values
-    names = values.get("sampler", sampler), values.get("scheduler", scheduler)
-    if not all(isinstance(name, str) for name in names) or (names[1] and find_scheduler(names[1]) is None):
-        return values
-    names = names[0] or sampler, names[1]
-    if not names[0]:  # that of the first pass
-        known = find_scheduler(names[1])
-        return {**values, "scheduler": known.label} if known and names[1] else values
-    labels = sampler_and_scheduler(*names, convert_automatic=False)
-    if labels is None:
-        return values
-    is_default = not names[1] and labels[1] == "Automatic"
-    return {**values, "sampler": labels[0], "scheduler": names[1] if is_default else labels[1]}
-
-
 UpscalerName = Annotated[str, ModelFile("upscale_models")]
 UPSCALERS_WITHOUT_FILE = ["None", "Lanczos", "Nearest"]
 
@@ -541,32 +466,3 @@ class Img2ImgParams(RunParams):
     def total_steps(self) -> int:
         """Return the steps of all batches."""
         return self.batch_count * (picture_steps(self.steps, self.denoising_strength, self.exact_steps).done + 1)
-
-
-class UpscaleParams(Params):
-    """The knobs of enlarging a finished picture."""
-
-    upscaler: UpscalerName = Field(
-        default="Lanczos",
-        examples=UPSCALERS_WITHOUT_FILE,
-        description="What enlarges: Lanczos and Nearest come along, others are model files",
-    )
-    scale: float = Field(default=2, gt=0, le=16, component="slider", description="How many times larger")
-    width: int = Field(default=0, ge=0, le=16384, unit="px", description="Width to reach instead; 0 follows the scale")
-    height: int = Field(
-        default=0, ge=0, le=16384, unit="px", description="Height to reach instead; 0 follows the scale"
-    )
-    crop: bool = Field(default=True, description="Cut what is larger than the width and height asked for")
-    second_upscaler: UpscalerName = Field(
-        default="None", examples=UPSCALERS_WITHOUT_FILE, description="An upscaler whose result is mixed in"
-    )
-    second_visibility: float = Field(
-        default=0, ge=0, le=1, component="slider", description="How much of the second upscaler's result is seen"
-    )
-    max_side: int = Field(
-        default=0, ge=0, le=16384, unit="px", advanced=True, description="Longest side of the result; 0 is no limit"
-    )
-    tile: int = Field(
-        default=192, ge=0, le=4096, unit="px", advanced=True, description="What a network sees at once; 0 is everything"
-    )
-    tile_overlap: int = Field(default=8, ge=0, le=256, unit="px", advanced=True, description="Shared by two tiles")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal, TypeVar
 
 from stable_core.sdk import Field, Params
-from stable_core_sd.params import UPSCALERS_WITHOUT_FILE, Img2ImgParams, SamplerLabel, Txt2ImgParams, UpscalerName
+from stable_core_sd.labels import SamplerLabel
+from stable_core_sd.params import UPSCALERS_WITHOUT_FILE, Img2ImgParams, Txt2ImgParams, UpscalerName
 
 Kind = TypeVar("Kind", bound=Params)
 

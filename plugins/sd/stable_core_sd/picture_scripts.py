@@ -16,7 +16,7 @@ from stable_core_sd.invocations.loops import plan_loops, told_of_loops
 from stable_core_sd.invocations.outpainting import plan_outpainting
 from stable_core_sd.invocations.poor_outpainting import plan_poor_outpainting
 from stable_core_sd.invocations.tiles import NO_UPSCALER, plan_tiles
-from stable_core_sd.params import Img2ImgParams, UpscaleParams
+from stable_core_sd.params import Img2ImgParams
 from stable_core_sd.params_scripts import (
     BatchFolderParams,
     BatchItemParams,
@@ -30,6 +30,7 @@ from stable_core_sd.params_scripts import (
     PoorOutpaintParams,
     TiledUpscaleParams,
 )
+from stable_core_sd.params_upscale import UpscaleParams
 from stable_core_sd.plugin import img2img, plugin, upscale
 from stable_core_sd.ports import Picture
 from stable_core_sd.scripts import draw_plot

@@ -13,7 +13,7 @@ from types import ModuleType
 from stable_core.sdk import Data, File, Image, Plugin, Progress, Text
 from stable_core_sd import style_files
 from stable_core_sd.checkpoint_list import list_models
-from stable_core_sd.params import Img2ImgParams, Txt2ImgParams, UpscaleParams
+from stable_core_sd.params import Img2ImgParams, Txt2ImgParams
 from stable_core_sd.params_models import (
     CheckpointInfoParams,
     CheckpointsParams,
@@ -29,6 +29,7 @@ from stable_core_sd.params_training import (
     TrainHypernetworkParams,
     TrainingPictures,
 )
+from stable_core_sd.params_upscale import UpscaleParams
 from stable_core_sd.ports import Picture
 from stable_core_sd.prompt.styles import Style
 from stable_core_sd.settings import SdSettings

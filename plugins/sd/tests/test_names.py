@@ -6,8 +6,9 @@ from typing import get_args
 
 import pytest
 
+from stable_core_sd.labels import SamplerLabel, SchedulerLabel
 from stable_core_sd.names import SAMPLERS, SCHEDULERS, find_sampler, hires_sampler_and_scheduler, sampler_and_scheduler
-from stable_core_sd.params import NoiseParams, SamplerLabel, SchedulerLabel
+from stable_core_sd.params import NoiseParams
 
 
 @pytest.mark.parametrize("name", ["dpm++ 2m", "K_DPMPP_2M", " DPM++ 2M "])

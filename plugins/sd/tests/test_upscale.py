@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from stable_core.sdk import InvalidParams, JobCancelled, Progress
 from stable_core_sd import upscale_models
-from stable_core_sd.params import UpscaleParams
+from stable_core_sd.params_upscale import UpscaleParams
 from stable_core_sd.plugin import upscale
 
 
