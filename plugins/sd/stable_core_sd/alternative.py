@@ -16,7 +16,7 @@ from stable_core_sd import img2img
 from stable_core_sd.batches import Batch
 from stable_core_sd.engine import open_repaint
 from stable_core_sd.images.grids import with_sheet
-from stable_core_sd.params import Img2ImgParams
+from stable_core_sd.params import Img2ImgParams, RefinerParams
 from stable_core_sd.params_scripts import AlternativeParams, part_of
 from stable_core_sd.passes import Pass, Start, batch_denoiser, batch_noise
 from stable_core_sd.ports import Picture
@@ -60,6 +60,7 @@ def find_noise(one: Pass, encoded: img2img.Encoded, params: AlternativeParams, s
         "steps": params.decode_steps,
         "cfg_scale": params.decode_cfg,
         "negative_prompt": params.original_negative_prompt,
+        "refiner": RefinerParams(),
     }
     reading = replace(one, params=one.params.model_copy(update=changed))
     plan = plan_sampling(reading.params, one.checkpoint.sigma_table, one.is_xl)

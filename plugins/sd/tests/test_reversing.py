@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from runs import Recorded, difference, noisy
+from stable_core_sd import passes
 from stable_core_sd.params_scripts import AlternativeParams
 from stable_core_sd.plugin import img2img_alternative
 from stable_core_sd.ports import Picture
@@ -73,6 +74,15 @@ def test_styles_and_comments_count_and_notes_are_told(tiny_models: Path) -> None
 def test_a_run_from_its_own_noise_can_be_interrupted_and_skipped(wish: str, count: int) -> None:
     progress = Recorded(wishes={1: wish})
     assert len(alternative("a dog", progress, batch_count=3)) == count
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_a_refiner_has_no_part_in_finding_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    another = passes.another_checkpoint
+    monkeypatch.setattr(passes, "another_checkpoint", lambda name: (opened.append(name), another(name))[1])
+    alternative("a dog", refiner={"checkpoint": "tiny_file", "switch_at": 0.5})
+    assert opened == ["tiny_file"]
 
 
 @pytest.mark.usefixtures("tiny_models")
