@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +221,7 @@ def load_checkpoint(
         unet=unet,
         vae=vae,
         text_encoders=tuple(TextEncoder(fill_text_model(part, place, dtype), rule) for rule, part in texts),
-        tokenizer=ClipTokenizer(path / "tokenizer" if (path / "tokenizer").is_dir() else BUNDLED_TOKENIZER),
+        tokenizer=ClipTokenizer(path / "tokenizer") if (path / "tokenizer").is_dir() else bundled_tokenizer(),
         sigma_table=read_sigma_table(scheduler),
         prediction_type=scheduler.get("prediction_type", "epsilon") or try_prediction_type(unet),
         device=device,
@@ -229,6 +229,12 @@ def load_checkpoint(
     )
     checkpoint.start_hashing()
     return checkpoint
+
+
+@cache
+def bundled_tokenizer() -> ClipTokenizer:
+    """Return the tokenizer for files that bring none; reading it takes as long as half of a model."""
+    return ClipTokenizer(BUNDLED_TOKENIZER)
 
 
 def load_vae(path: Path, config: dict[str, Any], device: torch.device, dtype: torch.dtype) -> Any:

@@ -47,7 +47,7 @@ class NamedTensors(Mapping[str, torch.Tensor]):
     def __getitem__(self, name: str) -> torch.Tensor:
         """Return a tensor."""
         stored = self._stored[name]
-        return self._files[stored] if self._reads else self._files.empty(stored)
+        return self._files.copy(stored) if self._reads else self._files.empty(stored)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""

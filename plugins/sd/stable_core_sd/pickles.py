@@ -2,13 +2,14 @@
 
 A pickle is a small program whose instructions may call any function of Python. Here each name that a file asks for is
 looked up in a list of a few harmless ones, most of them stand-ins of our own; any other ends the reading before it is
-called. Tensors are views of the mapped file, so that nothing is read before it is used.
+called. Tensors of large files are views of the mapped file, so that nothing is read before it is used.
 """
 
 from __future__ import annotations
 
 import math
 import mmap
+import os
 import pickle
 import struct
 import zipfile
@@ -22,6 +23,8 @@ import torch
 from stable_core.sdk import InvalidParams
 
 _LARGEST_PROGRAM = 256 * 2**20
+_MAPPED_ABOVE = 256 * 2**20
+"""Smaller files are read at once, so that what comes out of them does not depend on the file any longer."""
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
 
 _DTYPES = {
@@ -79,7 +82,10 @@ def _read_zip(file: IO[bytes]) -> Any:
     if program.file_size > _LARGEST_PROGRAM:
         raise ValueError(f"its program has {program.file_size} bytes")
     folder = program.filename.removesuffix("data.pkl") + "data/"
-    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    is_mapped = size > _MAPPED_ABOVE
+    content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) if is_mapped else bytearray(file.read())
 
     def storage(dtype: torch.dtype, key: str, count: int) -> torch.Tensor:
         info = archive.getinfo(folder + key)
@@ -87,9 +93,9 @@ def _read_zip(file: IO[bytes]) -> Any:
             raise ValueError(f"storage {key} is too short")
         if info.compress_type != zipfile.ZIP_STORED:
             return torch.frombuffer(bytearray(archive.read(info)), dtype=dtype, count=count)
-        name_length, extra_length = struct.unpack_from("<HH", mapped, info.header_offset + 26)
+        name_length, extra_length = struct.unpack_from("<HH", content, info.header_offset + 26)
         start = info.header_offset + 30 + name_length + extra_length
-        return torch.frombuffer(mapped, dtype=dtype, count=count, offset=start)
+        return torch.frombuffer(content, dtype=dtype, count=count, offset=start)
 
     with archive.open(program) as opened:
         return _Reader(opened, storage).load()

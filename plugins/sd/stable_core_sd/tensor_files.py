@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import struct
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +53,8 @@ class TensorFiles(Mapping[str, torch.Tensor]):
             self._file_of.update(dict.fromkeys(opened.names(), opened))
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        """Return a tensor on the CPU, as stored."""
-        return self._file_of[name].read(name, 0, 1)
+        """Return a tensor on the CPU, as stored: a view of the mapped file, read when it is used."""
+        return self._file_of[name].view(name)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
@@ -68,9 +68,15 @@ class TensorFiles(Mapping[str, torch.Tensor]):
         """Tell whether there is such a tensor, without reading it."""
         return name in self._file_of
 
-    def read_part(self, name: str, index: int, count: int) -> torch.Tensor:
-        """Return one of `count` equal parts of a tensor along its first side."""
-        return self._file_of[name].read(name, index, count)
+    def copy(self, name: str) -> torch.Tensor:
+        """Return a tensor that does not depend on the file, and leave nothing of the file in memory."""
+        tensor = self[name].clone()
+        self.release(name)
+        return tensor
+
+    def release(self, name: str) -> None:
+        """Let go of the memory that a tensor's part of the file takes; views of it are read again when used."""
+        self._file_of[name].release(name)
 
     def empty(self, name: str) -> torch.Tensor:
         """Return a tensor of the same type and shape without numbers, on the meta device, without reading it."""
@@ -91,10 +97,7 @@ class _Place:
 
 
 class SafetensorsFile:
-    """An open safetensors file.
-
-    Tensors are read, not mapped: a model that was loaded does not change with its file, and no page of the file
-    stays in memory beside it.
+    """A mapped safetensors file.
 
     Source: https://github.com/huggingface/safetensors: the length of a JSON header, the header, then all numbers.
     """
@@ -106,9 +109,9 @@ class SafetensorsFile:
             InvalidParams: it is cut off or no safetensors file.
         """
         try:
-            self._file = path.open("rb", buffering=0)
-            weakref.finalize(self, self._file.close)
-            self.metadata, self._places = _read_header(self._file, path.stat().st_size)
+            with path.open("rb") as file:
+                self.metadata, self._places = _read_header(file, path.stat().st_size)
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, struct.error) as error:
             raise InvalidParams(
                 f"{path.name} cannot be read: {error or type(error).__name__}.",
@@ -124,20 +127,21 @@ class SafetensorsFile:
         place = self._places[name]
         return torch.empty(place.shape, dtype=place.dtype, device="meta")
 
-    def read(self, name: str, index: int, count: int) -> torch.Tensor:
-        """Return one of `count` equal parts of a tensor along its first side."""
+    def view(self, name: str) -> torch.Tensor:
+        """Return a tensor that lies in the mapped file."""
         place = self._places[name]
-        shape = [place.shape[0] // count, *place.shape[1:]] if count > 1 else place.shape
-        tensor = torch.empty(shape, dtype=place.dtype)
-        if tensor.numel():
-            unread = memoryview(tensor.view(-1).view(torch.uint8).numpy())
-            self._file.seek(place.start + index * len(unread))
-            while len(unread):
-                done = self._file.readinto(unread)
-                if not done:
-                    raise OSError(f"{self._file.name} became shorter while it was read")
-                unread = unread[done:]
-        return tensor
+        count = math.prod(place.shape)
+        if not count:
+            return torch.empty(place.shape, dtype=place.dtype)
+        return torch.frombuffer(self._map, dtype=place.dtype, count=count, offset=place.start).view(place.shape)
+
+    def release(self, name: str) -> None:
+        """Give the whole pages of a tensor back; the file stays as it is."""
+        place, page = self._places[name], mmap.PAGESIZE
+        first = -(-place.start // page) * page
+        length = (place.start + math.prod(place.shape) * place.dtype.itemsize) // page * page - first
+        if length > 0 and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED, first, length)
 
 
 def _read_header(file: Any, size: int) -> tuple[dict[str, str], dict[str, _Place]]:
@@ -188,7 +192,9 @@ class PickledFile:
         """Return a tensor of the same type and shape on the meta device."""
         return self._tensors[name].to("meta")
 
-    def read(self, name: str, index: int, count: int) -> torch.Tensor:
-        """Return one of `count` equal parts of a tensor along its first side."""
-        tensor = self._tensors[name]
-        return (tensor.tensor_split(count)[index] if count > 1 else tensor).clone()
+    def view(self, name: str) -> torch.Tensor:
+        """Return a tensor that lies in the mapped file."""
+        return self._tensors[name]
+
+    def release(self, name: str) -> None:
+        """Leave the pages to the system, which takes them when it needs memory."""

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from stable_core.sdk import InvalidParams
+from stable_core_sd import pickles
 from stable_core_sd.pickles import read_pickle
 
 
@@ -34,8 +35,11 @@ def same(found: Any, expected: Any) -> bool:
     return bool(found == expected)
 
 
-@pytest.mark.parametrize("zipped", [True, False])
-def test_what_pytorch_saves_is_read(tmp_path: Path, zipped: bool) -> None:
+@pytest.mark.parametrize(("zipped", "is_mapped"), [(True, False), (True, True), (False, False)])
+def test_what_pytorch_saves_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool, is_mapped: bool
+) -> None:
+    monkeypatch.setattr(pickles, "_MAPPED_ABOVE", 0 if is_mapped else 2**30)
     base = torch.arange(24, dtype=torch.float32).reshape(4, 6)
     saved = {
         "state_dict": OrderedDict(whole=base, view=base[1:3, ::2], turned=base.T, half=base.half(), none=base[:0]),

@@ -21,7 +21,7 @@ def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
     """
     if path.suffix.lower() == ".safetensors":
         files = TensorFiles([path])
-        return {name: files[name] for name in files if name.startswith(prefix)}
+        return {name: files.copy(name) for name in files if name.startswith(prefix)}
     content = read_pickle(path)
     inner = content.get("state_dict", content) if isinstance(content, dict) else {}
     return {
