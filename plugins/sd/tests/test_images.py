@@ -11,8 +11,8 @@ from stable_core_sd.images.colours import lab_to_rgb, match_colours, rgb_to_lab
 from stable_core_sd.images.cropping import crop_region, expand_to_ratio
 from stable_core_sd.images.grids import combine_grid, image_grid, split_grid
 from stable_core_sd.images.masks import fill_masked, lay_over, overlay_mask, prepare_mask
-from stable_core_sd.images.resizing import resize_image
-from stable_core_sd.images.upscaling import upscale
+from stable_core_sd.images.resizing import resize_image, scale_image
+from stable_core_sd.images.upscaling import find_upscaler
 
 
 def noise(width: int, height: int, mode: str = "RGB", seed: int = 0) -> Image.Image:
@@ -137,7 +137,8 @@ def test_colour_correction_takes_the_colours_and_keeps_the_light() -> None:
 
 
 def test_upscalers_reach_the_size_that_is_asked() -> None:
-    assert upscale(noise(17, 9), "Nearest", 51, 27).size == (51, 27)
-    assert upscale(noise(64, 64), "Lanczos", 128, 128).size == (128, 128)
+    assert scale_image(noise(17, 9), (51, 27), find_upscaler("Nearest")).size == (51, 27)
+    assert scale_image(noise(64, 64), (128, 128), find_upscaler("Lanczos")).size == (128, 128)
+    assert scale_image(noise(64, 64), (20, 128), find_upscaler("Lanczos")).size == (20, 128)
     with pytest.raises(KeyError):
-        upscale(noise(4, 4), "Nonsense", 8, 8)
+        find_upscaler("Nonsense")

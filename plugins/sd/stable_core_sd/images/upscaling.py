@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from stable_core_sd.images.resizing import Upscale, scale_image
+from stable_core_sd.images.resizing import Upscale
 
 MAX_TURNS = 3
 """How often an upscaler is applied at most."""
@@ -46,12 +46,3 @@ def find_upscaler(name: str) -> Upscale:
         return enlarge(image, factor, lambda picture: picture.resize(size, resampling))
 
     return upscale_by
-
-
-def upscale(image: Image.Image, upscaler: str | Upscale, width: int, height: int) -> Image.Image:
-    """Return the picture stretched to a size, by an upscaler or the one of that name where it has to become larger.
-
-    Raises:
-        KeyError: there is none of that name.
-    """
-    return scale_image(image, (width, height), find_upscaler(upscaler) if isinstance(upscaler, str) else upscaler)
