@@ -12,9 +12,11 @@ Kind = TypeVar("Kind", bound=Params)
 
 
 def part_of(params: Params, kind: type[Kind]) -> Kind:
-    """Return those params that another params class has too."""
-    names = params.model_fields_set & set(kind.model_fields)
-    return kind.model_validate({name: getattr(params, name) for name in names})
+    """Return those params that another params class has too; defaults that are the same there stay unset."""
+    shared = type(params).model_fields.keys() & kind.model_fields.keys()
+    given = {name: getattr(params, name) for name in shared}
+    same = {name for name in shared - params.model_fields_set if given[name] == kind.model_fields[name].default}
+    return kind.model_validate({name: given[name] for name in shared - same})
 
 
 class AnyRunParams(Img2ImgParams, Txt2ImgParams):
