@@ -112,6 +112,41 @@ def hypernetwork_weights(path: Path) -> torch.Tensor:
     return torch.cat([one.flatten() for pair in network.modules.values() for part in pair for one in part.parameters()])
 
 
+class KilledAfter(Progress):
+    """Ends at step 3, and leaves the state of step 2, as a kill would."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root, self.state = root, b""
+
+    def report(self, step: int, total: int, message: str, preview: Image.Image | None) -> None:
+        if step == 2:
+            [path] = (self.root / "training").glob("*/state.pt")
+            self.state = path.read_bytes()
+        if step == 3:
+            raise SystemExit
+
+
+def test_a_training_that_was_killed_goes_on_from_its_last_state(root: Path, checkpoint: Any) -> None:
+    more = {"on_the_way": {"save_every": 2, "preview_every": 0}}
+    straight = learn(**more)
+    [log] = (root / "training").glob("*/log.csv")
+    logged = log.read_text()
+    shutil.rmtree(root / "training")
+    killed = KilledAfter(root)
+    with pytest.raises(SystemExit):
+        learn(killed, install=False, **more)
+    [path] = (root / "training").glob("*/state.pt")
+    path.write_bytes(killed.state)
+    second = StopsAt(-1)
+    params = TrainEmbeddingParams(**knobs(install=False, **more))
+    embedding = read_embedding(train_embedding(pictures(), params, second))
+    assert embedding is not None
+    assert [step for step in second.seen if step] == [2, 3, 4]
+    assert torch.equal(embedding.vectors[32], straight)
+    assert log.read_text() == logged
+
+
 @pytest.mark.parametrize("train", [train_embedding, train_hypernetwork])
 def test_the_loss_falls(root: Path, checkpoint: Any, train: Any) -> None:
     kind = TrainEmbeddingParams if train is train_embedding else TrainHypernetworkParams
