@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,7 @@ class ResultCache:
 
     def key(self, row: Row, inputs: dict[str, Any]) -> str | None:
         """Return the key of a job with these resolved inputs, None when its plugin wants it run each time."""
-        signature = self._registry.signature(row["job"])
-        if not signature["cached"]:
+        if not self._registry.signature(row["job"])["cached"]:
             return None
         plugin = self._registry.plugins[row["plugin"]]
         models = self._model_stamps(self._registry.params_schema(row["job"]).models_in(row["params"]))
@@ -38,8 +38,7 @@ class ResultCache:
         """Return a job with the same key whose files are all there, the saved ones too."""
         if row["cache_key"] is None or not row["options"]["cache"] or not self._config.settings.cache_results:
             return None
-        found = self._store.cached_result(row["cache_key"])
-        if found is None:
+        if (found := self._store.cached_result(row["cache_key"])) is None:
             return None
         every = [artifact for made in found["outputs"].values() for artifact in made]
         files = [artifact_path(self._store.artifacts, artifact["id"]) for artifact in every]
@@ -54,7 +53,8 @@ class ResultCache:
                 paths = [find_model_file(kind, name, roots)]
             except InvalidParams:  # the plugin may know it by another name, so all files of the kind count
                 paths = [root / folder for root in roots for folder in KIND_FOLDERS.get(kind, (kind,))]
-            for path in paths:
-                files = [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))
-                stamps += [[str(file), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in files]
+            with contextlib.suppress(OSError):  # a file goes away meanwhile: then this is not the job from before
+                for path in paths:
+                    files = [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))
+                    stamps += [[str(file), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in files]
         return stamps

@@ -528,6 +528,25 @@ async def test_changed_models_that_texts_may_name_make_the_job_run_again(core: C
     model.unlink()
 
 
+async def test_a_model_that_goes_away_while_it_is_looked_at_fails_no_job(
+    core: Core, lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = core.home / "models" / "loras" / "half_written.new"
+    model.parent.mkdir(parents=True, exist_ok=True)
+    model.write_bytes(b"one")
+    is_file = Path.is_file
+
+    def then_gone(path: Path) -> bool:
+        found = is_file(path)
+        if path.name == model.name:
+            path.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Path, "is_file", then_gone)
+    assert lab.texts(core, await lab.run(core, "read_words", inputs={"text": "still here"})) == ["still here"]
+    assert not is_file(model)
+
+
 async def test_a_model_may_be_known_by_a_name_that_the_core_does_not_know(core: Core, lab: Any) -> None:
     tally, model = lab.tally(), core.home / "models" / "checkpoints" / "ink.safetensors"
     for count, content in enumerate((b"one", b"another"), 1):
