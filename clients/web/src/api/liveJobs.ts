@@ -1,0 +1,149 @@
+// The newest jobs, kept up to date by the event stream, for every part of the page that shows them. It draws nothing.
+//
+// Events may come a thousand a second: they are applied as they come, and the page is told once per frame.
+
+import { useSyncExternalStore } from "react";
+
+import { fetchJob } from "./queries";
+import { request } from "./http";
+import { type Artifact, type Job, type ServerEvent, isFinal } from "./types";
+
+const PAGE = 200;
+
+export interface LiveJob extends Job {
+  /** A data URL of the last preview, while the job runs. */
+  preview?: string;
+}
+
+export interface Snapshot {
+  /** Newest first. */
+  jobs: readonly LiveJob[];
+  connection: "connecting" | "live" | "lost";
+}
+
+export class LiveJobs {
+  private readonly jobs = new Map<string, LiveJob>();
+  private readonly listeners = new Set<() => void>();
+  private readonly wanted = new Set<string>();
+  private snapshot: Snapshot = { jobs: [], connection: "connecting" };
+  private connection: Snapshot["connection"] = "connecting";
+  private frame = 0;
+  private source: EventSource | null = null;
+
+  start(): void {
+    if (this.source) return;
+    const source = new EventSource("/v1/events");
+    this.source = source;
+    source.onopen = () => {
+      // Whatever happened before the stream began is in the list; what happens from now on comes as events.
+      this.setConnection("live");
+      void this.load();
+    };
+    source.onerror = () => {
+      this.setConnection("lost");
+      if (source.readyState === EventSource.CLOSED) {
+        this.source = null;
+        setTimeout(() => this.start(), 1000);
+      }
+    };
+    source.onmessage = (message: MessageEvent<string>) => this.apply(JSON.parse(message.data) as ServerEvent);
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  readonly getSnapshot = (): Snapshot => this.snapshot;
+
+  /** Take a job that the page itself submitted or fetched, before its first event. */
+  add(job: Job): void {
+    const known = this.jobs.get(job.id);
+    if (known && isFinal(known) && !isFinal(job) && known.attempt >= job.attempt) return;
+    this.jobs.set(job.id, { ...job, preview: known?.preview });
+    this.changed();
+  }
+
+  apply(event: ServerEvent): void {
+    if (!event.job) return;
+    const job = this.jobs.get(event.job);
+    if (!job) {
+      if (event.type !== "job.progress" && event.type !== "job.preview") this.want(event.job);
+      return;
+    }
+    this.jobs.set(event.job, afterEvent(job, event));
+    this.changed();
+  }
+
+  private async load(): Promise<void> {
+    try {
+      const jobs = await request<Job[]>("GET", `/v1/jobs?limit=${PAGE}`);
+      for (const job of jobs) this.add(job);
+    } catch {
+      this.setConnection("lost");
+    }
+  }
+
+  private want(id: string): void {
+    if (this.wanted.has(id)) return;
+    this.wanted.add(id);
+    fetchJob(id)
+      .then((job) => this.add(job))
+      .catch(() => undefined)
+      .finally(() => this.wanted.delete(id));
+  }
+
+  private setConnection(connection: Snapshot["connection"]): void {
+    if (this.connection === connection) return;
+    this.connection = connection;
+    this.changed();
+  }
+
+  private changed(): void {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      const jobs = [...this.jobs.values()].sort((a, b) => b.created - a.created || (a.id < b.id ? 1 : -1));
+      this.snapshot = { jobs, connection: this.connection };
+      for (const listener of this.listeners) listener();
+    });
+  }
+}
+
+/** Return the job as it is after one event. */
+export function afterEvent(job: LiveJob, event: ServerEvent): LiveJob {
+  const data = event.data as Record<string, unknown>;
+  switch (event.type) {
+    case "job.progress":
+      return { ...job, progress: data as unknown as Job["progress"] };
+    case "job.preview":
+      return { ...job, preview: `data:${String(data["media_type"])};base64,${String(data["data"])}` };
+    case "job.output": {
+      const port = String(data["port"]);
+      const known = job.outputs[port] ?? [];
+      return { ...job, outputs: { ...job.outputs, [port]: [...known, data["artifact"] as Artifact] } };
+    }
+    case "job.waiting":
+    case "job.queued":
+      return { ...job, state: event.type === "job.queued" ? "queued" : "waiting", error: null, preview: undefined };
+    case "job.running":
+      return { ...job, state: "running", started: event.time, outputs: {}, progress: null };
+    case "job.succeeded":
+      return {
+        ...job,
+        state: "succeeded",
+        finished: event.time,
+        preview: undefined,
+        outputs: (data["outputs"] as Job["outputs"] | undefined) ?? job.outputs,
+      };
+    case "job.failed":
+      return { ...job, state: "failed", finished: event.time, error: (data["error"] ?? data) as Job["error"] };
+    case "job.cancelled":
+      return { ...job, state: "cancelled", finished: event.time, preview: undefined };
+    default:
+      return job;
+  }
+}
+
+export const liveJobs = new LiveJobs();
+export const useLiveJobs = (): Snapshot => useSyncExternalStore(liveJobs.subscribe, liveJobs.getSnapshot);

@@ -1,0 +1,23 @@
+// What pages read from the server and send to it, cached by the query library.
+
+import { useMutation, useQuery } from "@tanstack/react-query";
+
+import { request } from "./http";
+import type { Artifact, Job, JobRequest, Signature } from "./types";
+
+export const useSignatures = () =>
+  useQuery({ queryKey: ["signatures"], queryFn: () => request<Signature[]>("GET", "/v1/signatures") });
+
+export const useModels = (kind: string) =>
+  useQuery({ queryKey: ["models", kind], queryFn: () => request<string[]>("GET", `/v1/models/${kind}`) });
+
+export const useSubmit = () =>
+  useMutation({ mutationFn: (body: JobRequest) => request<Job>("POST", "/v1/jobs", body) });
+
+export const cancelJob = (id: string) => request<Job>("POST", `/v1/jobs/${id}/cancel`, {});
+export const retryJob = (id: string) => request<Job>("POST", `/v1/jobs/${id}/retry`, {});
+export const fetchJob = (id: string) => request<Job>("GET", `/v1/jobs/${id}`);
+export const upload = (file: File) =>
+  request<Artifact>("POST", `/v1/artifacts?filename=${encodeURIComponent(file.name)}`, file);
+
+export const artifactUrl = (id: string) => `/v1/artifacts/${id}`;

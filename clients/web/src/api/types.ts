@@ -1,0 +1,54 @@
+// The shapes of the HTTP API under short names, from the generated schema, and those of JSON Schema that forms need.
+
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type Job = Schemas["Job"];
+export type JobState = Job["state"];
+export type Signature = Schemas["Signature"];
+export type Port = Schemas["Port"];
+export type Artifact = Schemas["Artifact"] & { value?: unknown; width?: number; height?: number; path?: string };
+export type ServerEvent = Schemas["Event"];
+/** What to run; everything but the name has a default. */
+export type JobRequest = Pick<Schemas["JobRequest"], "job"> & {
+  inputs?: Record<string, unknown>;
+  params?: Record<string, unknown>;
+  priority?: number;
+};
+export type PortType = Artifact["type"];
+
+/** How a form shows a knob, beside its JSON Schema. */
+export interface Hints {
+  component?: "slider" | "textarea" | "seed" | "mask" | "color" | "model" | "password";
+  kind?: string;
+  group?: string;
+  advanced?: boolean;
+  unit?: string;
+  depends?: Record<string, unknown>;
+}
+
+export interface KnobSchema {
+  type?: string | string[];
+  title?: string;
+  description?: string;
+  default?: unknown;
+  enum?: unknown[];
+  const?: unknown;
+  examples?: unknown[];
+  minimum?: number;
+  maximum?: number;
+  exclusiveMinimum?: number;
+  exclusiveMaximum?: number;
+  multipleOf?: number;
+  anyOf?: KnobSchema[];
+  allOf?: KnobSchema[];
+  properties?: Record<string, KnobSchema>;
+  items?: KnobSchema;
+  $ref?: string;
+  $defs?: Record<string, KnobSchema>;
+  "x-ui"?: Hints;
+}
+
+export const ENDINGS: readonly JobState[] = ["succeeded", "failed", "cancelled"];
+export const isFinal = (job: Job): boolean => ENDINGS.includes(job.state);

@@ -1,0 +1,177 @@
+// What goes into one port of a job: a text, JSON, or files that are dropped, pasted or chosen.
+
+import { ActionIcon, Box, FileButton, Group, Image, JsonInput, Stack, Text, UnstyledButton } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { IconFile, IconUpload, IconX } from "@tabler/icons-react";
+import { type ClipboardEvent, type DragEvent, useState } from "react";
+
+import { ApiError } from "../api/http";
+import { artifactUrl, upload } from "../api/queries";
+import type { Port } from "../api/types";
+import { titleOf } from "./schema";
+import { PromptInput } from "./PromptInput";
+
+export interface FileValue {
+  artifact: string;
+}
+
+interface Props {
+  port: Port;
+  value: unknown;
+  onChange: (value: unknown) => void;
+  problem?: string;
+}
+
+const ACCEPTED: Record<string, string> = {
+  image: "image/*",
+  mask: "image/*",
+  audio: "audio/*",
+  video: "video/*",
+};
+
+export function PortInput({ port, value, onChange, problem }: Props) {
+  const label = titleOf(port.name, {}) + (port.optional ? " (optional)" : "");
+  if (port.type === "text") {
+    return (
+      <PromptInput
+        label={label}
+        value={typeof value === "string" ? value : ""}
+        onChange={onChange}
+        error={problem}
+        size="md"
+        placeholder={port.optional ? undefined : "What do you want to see?"}
+      />
+    );
+  }
+  if (port.type === "data") {
+    const given = value as { data?: unknown } | undefined;
+    return (
+      <JsonInput
+        label={label}
+        defaultValue={given ? JSON.stringify(given.data, null, 2) : ""}
+        onChange={(text) => {
+          try {
+            onChange({ data: JSON.parse(text) as unknown });
+          } catch {
+            onChange(undefined);
+          }
+        }}
+        error={problem}
+        autosize
+        minRows={3}
+        validationError="This is no JSON"
+      />
+    );
+  }
+  return <FilesInput label={label} port={port} value={value} onChange={onChange} problem={problem} />;
+}
+
+function FilesInput({ label, port, value, onChange, problem }: Props & { label: string }) {
+  const [isOver, setOver] = useState(false);
+  const [isBusy, setBusy] = useState(false);
+  const files = [value ?? []].flat() as FileValue[];
+
+  const take = async (chosen: readonly File[]) => {
+    if (!chosen.length) return;
+    setBusy(true);
+    try {
+      const stored = await Promise.all(chosen.map(upload));
+      const added = stored.map(({ id }) => ({ artifact: id }));
+      const all = port.list ? [...files, ...added] : added;
+      onChange(all.length === 1 && !port.list ? all[0] : all);
+    } catch (error) {
+      const told = error instanceof ApiError ? error : new ApiError(0, "", String(error), "");
+      notifications.show({ color: "red", title: told.message, message: told.hint });
+    } finally {
+      setBusy(false);
+    }
+  };
+  const onDrop = (event: DragEvent) => {
+    event.preventDefault();
+    setOver(false);
+    const id = event.dataTransfer.getData("application/x-stable-core-artifact");
+    if (id) onChange(port.list ? [...files, { artifact: id }] : { artifact: id });
+    else void take([...event.dataTransfer.files]);
+  };
+  const remove = (index: number) => {
+    const left = files.filter((_, at) => at !== index);
+    onChange(left.length ? (port.list ? left : left[0]) : undefined);
+  };
+
+  return (
+    <Box
+      onPaste={(event: ClipboardEvent) => void take([...event.clipboardData.files])}
+      onDragOver={(event: DragEvent) => {
+        event.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={onDrop}
+    >
+      <Text size="sm" fw={500} mb={4}>
+        {label}
+      </Text>
+      <Stack gap="xs">
+        <Group gap="xs">
+          {files.map((file, index) => (
+            <Box key={`${file.artifact}-${index}`} pos="relative">
+              <Preview port={port} id={file.artifact} />
+              <ActionIcon
+                pos="absolute"
+                top={4}
+                right={4}
+                size="sm"
+                color="dark"
+                aria-label={`Remove ${port.name}`}
+                onClick={() => remove(index)}
+              >
+                <IconX size={14} />
+              </ActionIcon>
+            </Box>
+          ))}
+        </Group>
+        {(port.list || !files.length) && (
+          <FileButton onChange={(chosen) => void take([chosen].flat())} accept={ACCEPTED[port.type]} multiple>
+            {(props) => (
+              <UnstyledButton
+                {...props}
+                aria-label={`Choose ${port.name}`}
+                p="lg"
+                style={{
+                  border: `1.5px dashed var(--mantine-color-${isOver ? "violet-5" : "default-border"})`,
+                  borderRadius: "var(--mantine-radius-md)",
+                  textAlign: "center",
+                }}
+              >
+                <IconUpload size={20} aria-hidden />
+                <Text size="sm" c="dimmed">
+                  {isBusy ? "Sending…" : "Drop, paste or choose"}
+                </Text>
+              </UnstyledButton>
+            )}
+          </FileButton>
+        )}
+      </Stack>
+      {problem && (
+        <Text size="xs" c="red" role="alert" mt={4}>
+          {problem}
+        </Text>
+      )}
+    </Box>
+  );
+}
+
+function Preview({ port, id }: { port: Port; id: string }) {
+  const url = artifactUrl(id);
+  if (port.type === "image" || port.type === "mask") return <Image src={url} alt={port.name} h={140} w="auto" radius="md" />;
+  if (port.type === "audio") return <audio controls src={url} aria-label={port.name} />;
+  if (port.type === "video") return <video controls src={url} height={180} aria-label={port.name} />;
+  return (
+    <Group gap={4} p="xs">
+      <IconFile size={18} />
+      <Text size="sm" ff="monospace">
+        {id.slice(0, 10)}
+      </Text>
+    </Group>
+  );
+}

@@ -1,0 +1,77 @@
+// The page where jobs are filled in, started and seen taking shape.
+
+import { Box, Button, Center, Drawer, Group, Loader, Text } from "@mantine/core";
+import { useDisclosure, useMediaQuery } from "@mantine/hooks";
+import { IconList } from "@tabler/icons-react";
+import { useLocation, useParams } from "wouter";
+
+import { useSignatures } from "../api/queries";
+import { Empty } from "../ui/Empty";
+import { Problem } from "../ui/Problem";
+import { JobForm } from "./JobForm";
+import { Palette } from "./Palette";
+import { Results } from "./Results";
+
+const LAST_JOB = "last-job";
+
+export function JobsPage() {
+  const { data: signatures, error } = useSignatures();
+  const asked = useParams()["*"];
+  const [, navigate] = useLocation();
+  const isNarrow = useMediaQuery("(max-width: 62em)", window.innerWidth < 992);
+  const [isOpen, palette] = useDisclosure();
+  if (error) return <Box p="md"><Problem error={error} /></Box>;
+  if (!signatures) return <Center h="60vh"><Loader aria-label="Loading" /></Center>;
+
+  const byName = new Map(signatures.map((signature) => [signature.name, signature]));
+  const name = asked ?? localStorage.getItem(LAST_JOB) ?? "sd.txt2img";
+  const signature = byName.get(name) ?? (asked ? undefined : signatures[0]);
+  if (signature) localStorage.setItem(LAST_JOB, signature.name);
+  const list = (
+    <Palette
+      signatures={signatures}
+      chosen={signature?.name}
+      onChoose={(chosen) => {
+        palette.close();
+        navigate(`/jobs/${chosen}`);
+      }}
+    />
+  );
+  const form = signature ? (
+    <JobForm key={signature.name} signature={signature} />
+  ) : (
+    <Empty title={`There is no job ${name}`}>Is its plugin installed? Choose another one.</Empty>
+  );
+  if (isNarrow) {
+    return (
+      <Box p="md">
+        <Group mb="sm" justify="space-between" wrap="nowrap">
+          <Button variant="default" size="xs" leftSection={<IconList size={16} />} onClick={palette.open}>
+            All jobs
+          </Button>
+          <Text size="sm" c="dimmed" truncate>
+            {signature?.name}
+          </Text>
+        </Group>
+        <Drawer opened={isOpen} onClose={palette.close} title="Jobs" padding={0}>
+          <Box onClick={(event) => (event.target as HTMLElement).closest("a") && palette.close()}>{list}</Box>
+        </Drawer>
+        {form}
+        <Box mt="xl">{signature && <Results name={signature.name} />}</Box>
+      </Box>
+    );
+  }
+  return (
+    <Box style={{ display: "grid", gridTemplateColumns: "240px minmax(380px, 480px) 1fr" }}>
+      <Box className="scroll-column" style={{ borderRight: "1px solid var(--mantine-color-default-border)" }}>
+        {list}
+      </Box>
+      <Box className="scroll-column" p="md" style={{ borderRight: "1px solid var(--mantine-color-default-border)" }}>
+        {form}
+      </Box>
+      <Box className="scroll-column" p="md">
+        {signature && <Results name={signature.name} />}
+      </Box>
+    </Box>
+  );
+}

@@ -1,0 +1,31 @@
+// What the last runs of one job made, the newest first, while they are running too.
+
+import { Stack, Text } from "@mantine/core";
+import { useState } from "react";
+
+import { useLiveJobs } from "../api/liveJobs";
+import { JobCard } from "../queue/JobCard";
+import { Empty } from "../ui/Empty";
+
+const SHOWN = 30;
+
+export function Results({ name }: { name: string }) {
+  const { jobs } = useLiveJobs();
+  const [count] = useState(SHOWN);
+  const runs = jobs.filter((job) => job.job === name && (job.parent === null || job.state === "running"));
+  if (!runs.length) {
+    return <Empty title="Nothing yet">Fill in the form and press Run. What is made appears here.</Empty>;
+  }
+  return (
+    <Stack gap="md">
+      {runs.slice(0, count).map((job) => (
+        <JobCard key={job.id} job={job} />
+      ))}
+      {runs.length > count && (
+        <Text size="sm" c="dimmed" ta="center">
+          Older results are in the gallery.
+        </Text>
+      )}
+    </Stack>
+  );
+}

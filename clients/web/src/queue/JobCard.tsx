@@ -1,0 +1,164 @@
+// One job: what it is doing, what it made, and what can be done with it.
+
+import { ActionIcon, Badge, Box, Card, Code, Group, Image, Progress, Spoiler, Stack, Text, Tooltip } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { IconRefresh, IconX } from "@tabler/icons-react";
+
+import type { LiveJob } from "../api/liveJobs";
+import { liveJobs } from "../api/liveJobs";
+import { ApiError } from "../api/http";
+import { artifactUrl, cancelJob, retryJob } from "../api/queries";
+import type { Artifact, Job } from "../api/types";
+import { isFinal } from "../api/types";
+import { Problem } from "../ui/Problem";
+
+const COLORS: Record<Job["state"], string> = {
+  waiting: "gray",
+  queued: "blue",
+  running: "violet",
+  succeeded: "green",
+  failed: "red",
+  cancelled: "gray",
+};
+
+export function JobCard({ job }: { job: LiveJob }) {
+  const artifacts = Object.values(job.outputs).flat() as Artifact[];
+  return (
+    <Card withBorder padding="sm" component="article" aria-label={`${job.job}, ${job.state}`}>
+      <Group justify="space-between" wrap="nowrap" mb="xs">
+        <Group gap="xs" wrap="nowrap" style={{ minWidth: 0 }}>
+          <Badge color={COLORS[job.state]} variant="light">
+            {job.state}
+          </Badge>
+          {job.cached && (
+            <Badge color="gray" variant="outline">
+              cached
+            </Badge>
+          )}
+          <Text size="sm" truncate>
+            {promptOf(job) || job.job}
+          </Text>
+        </Group>
+        <Actions job={job} />
+      </Group>
+      {job.state === "running" && <Running job={job} />}
+      {job.error && job.state === "failed" && <Problem error={job.error} />}
+      {artifacts.length > 0 && (
+        <Group gap="xs" align="start">
+          {artifacts.map((artifact, index) => (
+            <Result key={`${artifact.id}-${index}`} artifact={artifact} alt={promptOf(job) || job.job} />
+          ))}
+        </Group>
+      )}
+    </Card>
+  );
+}
+
+function Running({ job }: { job: LiveJob }) {
+  const { step = 0, total = 0, message = "" } = job.progress ?? {};
+  const left = secondsLeft(job);
+  return (
+    <Stack gap={6} mb="xs">
+      <Progress
+        value={total ? (100 * step) / total : 100}
+        animated={!total}
+        aria-label="Progress"
+        transitionDuration={150}
+      />
+      <Group justify="space-between">
+        <Text size="xs" c="dimmed">
+          {message || (total ? `${step} of ${total}` : "Starting")}
+        </Text>
+        {left !== null && (
+          <Text size="xs" c="dimmed">
+            about {left} s left
+          </Text>
+        )}
+      </Group>
+      {job.preview && <Image src={job.preview} alt="Preview" radius="md" w="auto" maw="100%" h={256} fit="contain" />}
+    </Stack>
+  );
+}
+
+function Actions({ job }: { job: LiveJob }) {
+  const act = (action: (id: string) => Promise<Job>) => () => {
+    action(job.id)
+      .then((changed) => liveJobs.add(changed))
+      .catch((error: unknown) => {
+        const { message, hint } = error as ApiError;
+        notifications.show({ color: "red", title: message, message: hint });
+      });
+  };
+  if (!isFinal(job)) {
+    return (
+      <Tooltip label="Cancel">
+        <ActionIcon variant="subtle" color="gray" aria-label="Cancel" onClick={act(cancelJob)}>
+          <IconX size={18} />
+        </ActionIcon>
+      </Tooltip>
+    );
+  }
+  return job.state === "succeeded" ? null : (
+    <Tooltip label="Try again">
+      <ActionIcon variant="subtle" color="gray" aria-label="Try again" onClick={act(retryJob)}>
+        <IconRefresh size={18} />
+      </ActionIcon>
+    </Tooltip>
+  );
+}
+
+export function Result({ artifact, alt }: { artifact: Artifact; alt: string }) {
+  const url = artifactUrl(artifact.id);
+  switch (artifact.type) {
+    case "image":
+    case "mask":
+      return (
+        <a href={url} target="_blank" rel="noreferrer" style={{ display: "block" }}>
+          <img
+            className="picture checkered"
+            src={url}
+            alt={alt}
+            width={artifact.width}
+            height={artifact.height}
+            loading="lazy"
+            draggable
+            onDragStart={(event) => event.dataTransfer.setData("application/x-stable-core-artifact", artifact.id)}
+            style={{ minWidth: Math.min(256, 2 * (artifact.width ?? 256)) }}
+          />
+        </a>
+      );
+    case "audio":
+      return <audio controls src={url} aria-label={alt} />;
+    case "video":
+      return <video controls src={url} style={{ maxWidth: "100%" }} aria-label={alt} />;
+    case "text":
+    case "data":
+      return (
+        <Spoiler maxHeight={160} showLabel="More" hideLabel="Less" w="100%">
+          <Code block>
+            {typeof artifact.value === "string" ? artifact.value : JSON.stringify(artifact.value ?? null, null, 2)}
+          </Code>
+        </Spoiler>
+      );
+    default:
+      return (
+        <Box>
+          <a href={url} download>
+            Download ({Math.ceil(artifact.size / 1024)} KiB)
+          </a>
+        </Box>
+      );
+  }
+}
+
+export const promptOf = (job: Job): string => {
+  const texts = Object.values(job.inputs).filter((value) => typeof value === "string");
+  return texts.join(" · ");
+};
+
+/** Return how long a running job will still take at its present speed; null while nobody can know. */
+export function secondsLeft(job: LiveJob, now = Date.now() / 1000): number | null {
+  const { step = 0, total = 0 } = job.progress ?? {};
+  if (!job.started || step < 1 || step >= total) return null;
+  return Math.max(1, Math.round(((now - job.started) / step) * (total - step)));
+}

@@ -1,0 +1,15 @@
+import { fileURLToPath } from "node:url";
+
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vite";
+
+const server = "http://127.0.0.1:7860";
+const noMarkdown = fileURLToPath(new URL("src/forms/noMarkdown.tsx", import.meta.url));
+
+export default defineConfig({
+  base: "./",
+  plugins: [react()],
+  resolve: { alias: { "markdown-to-jsx/react": noMarkdown } },
+  build: { outDir: "../../src/stable_core/web", emptyOutDir: true, chunkSizeWarningLimit: 800 },
+  server: { proxy: { "/v1": server, "/healthz": server, "/openapi.json": server } },
+});
