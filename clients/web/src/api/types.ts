@@ -15,6 +15,7 @@ export type JobRequest = Pick<Schemas["JobRequest"], "job"> & {
   inputs?: Record<string, unknown>;
   params?: Record<string, unknown>;
   priority?: number;
+  cache?: boolean;
 };
 export type PortType = Artifact["type"];
 

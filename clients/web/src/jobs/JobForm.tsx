@@ -13,19 +13,13 @@ import { KnobsForm, type Values } from "../forms/KnobsForm";
 import { PortInput } from "../forms/PortInput";
 import { changed, inlined } from "../forms/schema";
 import { Problem } from "../ui/Problem";
-
-interface Draft {
-  inputs: Values;
-  params: Values;
-}
-
-export const draftKey = (name: string): string => `draft:${name}`;
+import { type Draft, EMPTY_DRAFT, draftKey } from "./drafts";
 
 export function JobForm({ signature }: { signature: Signature }) {
   const schema = useMemo(() => inlined(signature.params), [signature]);
   const [draft, setDraft] = useLocalStorage<Draft>({
     key: draftKey(signature.name),
-    defaultValue: { inputs: {}, params: {} },
+    defaultValue: EMPTY_DRAFT,
     getInitialValueInEffect: false,
   });
   const submit = useSubmit();

@@ -151,7 +151,8 @@ export function Result({ artifact, alt }: { artifact: Artifact; alt: string }) {
   }
 }
 
-export const promptOf = (job: Job): string => {
+/** Return the texts that a job was given: what people know it by. */
+export const promptOf = (job: Pick<Job, "inputs">): string => {
   const texts = Object.values(job.inputs).filter((value) => typeof value === "string");
   return texts.join(" · ");
 };
