@@ -1,15 +1,16 @@
 // What goes into one port of a job: a text, JSON, or files that are dropped, pasted or chosen.
 
-import { ActionIcon, Box, FileButton, Group, Image, JsonInput, Stack, Text, UnstyledButton } from "@mantine/core";
+import { ActionIcon, Box, Button, FileButton, Group, Image, JsonInput, Stack, Text, UnstyledButton } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { IconFile, IconUpload, IconX } from "@tabler/icons-react";
+import { IconBrush, IconFile, IconUpload, IconX } from "@tabler/icons-react";
 import { type ClipboardEvent, type DragEvent, useState } from "react";
 
 import { ApiError } from "../api/http";
 import { artifactUrl, upload } from "../api/queries";
 import type { Port } from "../api/types";
-import { titleOf } from "./schema";
+import { MaskEditor } from "./MaskEditor";
 import { PromptInput } from "./PromptInput";
+import { titleOf } from "./schema";
 
 export interface FileValue {
   artifact: string;
@@ -20,6 +21,8 @@ interface Props {
   value: unknown;
   onChange: (value: unknown) => void;
   problem?: string;
+  /** The artifact at a picture port beside this one; a mask is painted over it. */
+  picture?: string;
 }
 
 const ACCEPTED: Record<string, string> = {
@@ -29,7 +32,7 @@ const ACCEPTED: Record<string, string> = {
   video: "video/*",
 };
 
-export function PortInput({ port, value, onChange, problem }: Props) {
+export function PortInput({ port, value, onChange, problem, picture }: Props) {
   const label = titleOf(port.name, {}) + (port.optional ? " (optional)" : "");
   if (port.type === "text") {
     return (
@@ -63,10 +66,11 @@ export function PortInput({ port, value, onChange, problem }: Props) {
       />
     );
   }
-  return <FilesInput label={label} port={port} value={value} onChange={onChange} problem={problem} />;
+  return <FilesInput label={label} port={port} value={value} onChange={onChange} problem={problem} picture={picture} />;
 }
 
-function FilesInput({ label, port, value, onChange, problem }: Props & { label: string }) {
+function FilesInput({ label, port, value, onChange, problem, picture }: Props & { label: string }) {
+  const [isPainting, setPainting] = useState(false);
   const [isOver, setOver] = useState(false);
   const [isBusy, setBusy] = useState(false);
   const files = [value ?? []].flat() as FileValue[];
@@ -152,6 +156,22 @@ function FilesInput({ label, port, value, onChange, problem }: Props & { label: 
           </FileButton>
         )}
       </Stack>
+      {port.type === "mask" && picture && (
+        <Button mt="xs" size="xs" variant="light" leftSection={<IconBrush size={16} />} onClick={() => setPainting(true)}>
+          {files.length ? "Paint on" : "Paint a mask"}
+        </Button>
+      )}
+      {isPainting && picture && (
+        <MaskEditor
+          picture={artifactUrl(picture)}
+          mask={files[0] && artifactUrl(files[0].artifact)}
+          onDone={(mask) => {
+            setPainting(false);
+            void take([mask]);
+          }}
+          onClose={() => setPainting(false)}
+        />
+      )}
       {problem && (
         <Text size="xs" c="red" role="alert" mt={4}>
           {problem}
@@ -159,6 +179,13 @@ function FilesInput({ label, port, value, onChange, problem }: Props & { label: 
       )}
     </Box>
   );
+}
+
+/** Return the first picture among the inputs of a job: what a mask beside it is painted over. */
+export function pictureAmong(ports: readonly Port[], inputs: Record<string, unknown>): string | undefined {
+  const port = ports.find(({ type, name }) => type === "image" && inputs[name]);
+  const file = port && ([inputs[port.name]].flat()[0] as Partial<FileValue> | undefined);
+  return file?.artifact;
 }
 
 function Preview({ port, id }: { port: Port; id: string }) {

@@ -26,7 +26,7 @@ import { liveJobs, useLiveJobs } from "../api/liveJobs";
 import { useSignatures } from "../api/queries";
 import type { Job, Signature } from "../api/types";
 import { KnobsForm } from "../forms/KnobsForm";
-import { PortInput } from "../forms/PortInput";
+import { PortInput, pictureAmong } from "../forms/PortInput";
 import { changed, inlined } from "../forms/schema";
 import { matching } from "../jobs/Palette";
 import {
@@ -410,6 +410,7 @@ function NodePanel({ node, signature, wired, lastParams, onChange, onRun }: Node
             port={port}
             value={node.data.inputs[port.name]}
             onChange={(value) => onChange({ inputs: { ...node.data.inputs, [port.name]: value } })}
+            picture={pictureAmong(signature.inputs, node.data.inputs)}
           />
         ))}
       <KnobsForm

@@ -10,7 +10,7 @@ import { liveJobs, useLiveJobs } from "../api/liveJobs";
 import { useSubmit } from "../api/queries";
 import type { Signature } from "../api/types";
 import { KnobsForm, type Values } from "../forms/KnobsForm";
-import { PortInput } from "../forms/PortInput";
+import { PortInput, pictureAmong } from "../forms/PortInput";
 import { changed, inlined } from "../forms/schema";
 import { Problem } from "../ui/Problem";
 import { type Draft, EMPTY_DRAFT, draftKey } from "./drafts";
@@ -57,6 +57,7 @@ export function JobForm({ signature }: { signature: Signature }) {
           value={draft.inputs[port.name]}
           onChange={(value) => setDraft((now) => ({ ...now, inputs: { ...now.inputs, [port.name]: value } }))}
           problem={problems[port.name]}
+          picture={pictureAmong(signature.inputs, draft.inputs)}
         />
       ))}
       <Group justify="space-between">
