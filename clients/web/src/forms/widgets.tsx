@@ -10,6 +10,7 @@ import {
   Select,
   Slider,
   Switch,
+  TagsInput,
   TextInput,
   Tooltip,
 } from "@mantine/core";
@@ -40,6 +41,7 @@ export function widgetName(schema: KnobSchema): string {
   if (schema.enum) return "choice";
   if (type === "boolean") return "switch";
   if (type === "integer" || type === "number") return "number";
+  if (type === "array" && schema.items?.type === "string") return "tags";
   return type === "string" ? "text" : "json";
 }
 
@@ -185,6 +187,12 @@ function TextWidget({ id, schema, value, onChange, describedBy }: WidgetProps) {
   );
 }
 
+function TagsWidget({ id, schema, value, onChange, describedBy }: WidgetProps) {
+  const choices = (schema.items?.enum ?? schema.examples ?? []).map(String);
+  const chosen = Array.isArray(value) ? value.map(String) : [];
+  return <TagsInput id={id} {...described(describedBy)} data={choices} value={chosen} onChange={onChange} acceptValueOnBlur />;
+}
+
 function TextareaWidget({ id, value, onChange, describedBy }: WidgetProps) {
   return (
     <PromptInput id={id} {...described(describedBy)} value={typeof value === "string" ? value : ""} onChange={onChange} />
@@ -251,6 +259,7 @@ const BY_NAME: Record<string, ComponentType<WidgetProps>> = {
   switch: SwitchWidget,
   number: NumberWidget,
   text: TextWidget,
+  tags: TagsWidget,
   json: JsonWidget,
 };
 

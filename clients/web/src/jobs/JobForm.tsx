@@ -3,7 +3,7 @@
 import { Box, Button, Group, Kbd, Stack, Text, Title } from "@mantine/core";
 import { useHotkeys, useLocalStorage } from "@mantine/hooks";
 import { IconPlayerPlay } from "@tabler/icons-react";
-import { useMemo } from "react";
+import { type ReactNode, useMemo } from "react";
 
 import { ApiError } from "../api/http";
 import { liveJobs, useLiveJobs } from "../api/liveJobs";
@@ -15,7 +15,13 @@ import { changed, inlined } from "../forms/schema";
 import { Problem } from "../ui/Problem";
 import { type Draft, EMPTY_DRAFT, draftKey } from "./drafts";
 
-export function JobForm({ signature }: { signature: Signature }) {
+interface Props {
+  signature: Signature;
+  /** What stands between the inputs and the knobs: on a phone, the results. */
+  children?: ReactNode;
+}
+
+export function JobForm({ signature, children }: Props) {
   const schema = useMemo(() => inlined(signature.params), [signature]);
   const [draft, setDraft] = useLocalStorage<Draft>({
     key: draftKey(signature.name),
@@ -80,6 +86,7 @@ export function JobForm({ signature }: { signature: Signature }) {
         </Button>
       </Group>
       {submit.error && !Object.keys(problems).length && <Problem error={submit.error} />}
+      {children}
       <KnobsForm
         schema={schema}
         values={draft.params}

@@ -37,8 +37,11 @@ export function JobsPage() {
       }}
     />
   );
+  const results = signature && <Results name={signature.name} />;
   const form = signature ? (
-    <JobForm key={signature.name} signature={signature} />
+    <JobForm key={signature.name} signature={signature}>
+      {isNarrow && results}
+    </JobForm>
   ) : (
     <Empty title={`There is no job ${name}`}>Is its plugin installed? Choose another one.</Empty>
   );
@@ -57,7 +60,6 @@ export function JobsPage() {
           <Box onClick={(event) => (event.target as HTMLElement).closest("a") && palette.close()}>{list}</Box>
         </Drawer>
         {form}
-        <Box mt="xl">{signature && <Results name={signature.name} />}</Box>
       </Box>
     );
   }
@@ -70,7 +72,7 @@ export function JobsPage() {
         {form}
       </Box>
       <Box className="scroll-column" p="md">
-        {signature && <Results name={signature.name} />}
+        {results}
       </Box>
     </Box>
   );
