@@ -92,6 +92,7 @@ function FilesInput({ label, port, value, onChange, problem, picture }: Props & 
   };
   const onDrop = (event: DragEvent) => {
     event.preventDefault();
+    event.stopPropagation();
     setOver(false);
     const id = event.dataTransfer.getData("application/x-stable-core-artifact");
     if (id) onChange(port.list ? [...files, { artifact: id }] : { artifact: id });

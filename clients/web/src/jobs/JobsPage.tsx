@@ -2,14 +2,18 @@
 
 import { Box, Button, Center, Drawer, Group, Loader, Text } from "@mantine/core";
 import { useDisclosure, useMediaQuery } from "@mantine/hooks";
+import { notifications } from "@mantine/notifications";
 import { IconList } from "@tabler/icons-react";
+import { type DragEvent, useState } from "react";
 import { useLocation, useParams } from "wouter";
 
 import { useSignatures } from "../api/queries";
 import { Empty } from "../ui/Empty";
 import { Problem } from "../ui/Problem";
 import { JobForm } from "./JobForm";
+import { writeDraft } from "./drafts";
 import { Palette } from "./Palette";
+import { provenanceOf } from "./provenance";
 import { Results } from "./Results";
 
 const LAST_JOB = "last-job";
@@ -20,6 +24,20 @@ export function JobsPage() {
   const [, navigate] = useLocation();
   const isNarrow = useMediaQuery("(max-width: 62em)", window.innerWidth < 992);
   const [isOpen, palette] = useDisclosure();
+  const [restored, setRestored] = useState(0);
+  const onDrop = async (event: DragEvent) => {
+    event.preventDefault();
+    const file = event.dataTransfer.files[0];
+    const made = file && provenanceOf(await file.arrayBuffer());
+    if (!made) {
+      notifications.show({ color: "orange", message: "This file does not say which job made it." });
+      return;
+    }
+    writeDraft(made.job, { inputs: made.inputs, params: made.params });
+    setRestored((count) => count + 1);
+    navigate(`/jobs/${made.job}`);
+    notifications.show({ color: "green", message: `The knobs of ${made.job} are as they were for this picture.` });
+  };
   if (error) return <Box p="md"><Problem error={error} /></Box>;
   if (!signatures) return <Center h="60vh"><Loader aria-label="Loading" /></Center>;
 
@@ -39,7 +57,7 @@ export function JobsPage() {
   );
   const results = signature && <Results name={signature.name} />;
   const form = signature ? (
-    <JobForm key={signature.name} signature={signature}>
+    <JobForm key={`${signature.name} ${restored}`} signature={signature}>
       {isNarrow && results}
     </JobForm>
   ) : (
@@ -47,7 +65,7 @@ export function JobsPage() {
   );
   if (isNarrow) {
     return (
-      <Box p="md">
+      <Box p="md" onDragOver={(event) => event.preventDefault()} onDrop={(event) => void onDrop(event)}>
         <Group mb="sm" justify="space-between" wrap="nowrap">
           <Button variant="default" size="xs" leftSection={<IconList size={16} />} onClick={palette.open}>
             All jobs
@@ -64,7 +82,11 @@ export function JobsPage() {
     );
   }
   return (
-    <Box style={{ display: "grid", gridTemplateColumns: "240px minmax(380px, 480px) 1fr" }}>
+    <Box
+      style={{ display: "grid", gridTemplateColumns: "240px minmax(380px, 480px) 1fr" }}
+      onDragOver={(event) => event.preventDefault()}
+      onDrop={(event) => void onDrop(event)}
+    >
       <Box className="scroll-column" style={{ borderRight: "1px solid var(--mantine-color-default-border)" }}>
         {list}
       </Box>
