@@ -23,7 +23,12 @@ export async function request<Answer>(method: string, path: string, body?: unkno
   try {
     answer = await fetch(path, init);
   } catch {
-    throw new ApiError(0, "unreachable", "The server does not answer.", "Is it running? This page tries again.");
+    throw new ApiError(
+      0,
+      "unreachable",
+      "The server does not answer.",
+      "Is it running? This page tries again.",
+    );
   }
   if (answer.ok) return (await answer.json()) as Answer;
   throw await errorOf(answer);

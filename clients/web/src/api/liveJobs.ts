@@ -125,7 +125,12 @@ export function afterEvent(job: LiveJob, event: ServerEvent): LiveJob {
     }
     case "job.waiting":
     case "job.queued":
-      return { ...job, state: event.type === "job.queued" ? "queued" : "waiting", error: null, preview: undefined };
+      return {
+        ...job,
+        state: event.type === "job.queued" ? "queued" : "waiting",
+        error: null,
+        preview: undefined,
+      };
     case "job.running":
       return { ...job, state: "running", started: event.time, outputs: {}, progress: null };
     case "job.succeeded":
@@ -137,7 +142,12 @@ export function afterEvent(job: LiveJob, event: ServerEvent): LiveJob {
         outputs: (data["outputs"] as Job["outputs"] | undefined) ?? job.outputs,
       };
     case "job.failed":
-      return { ...job, state: "failed", finished: event.time, error: (data["error"] ?? data) as Job["error"] };
+      return {
+        ...job,
+        state: "failed",
+        finished: event.time,
+        error: (data["error"] ?? data) as Job["error"],
+      };
     case "job.cancelled":
       return { ...job, state: "cancelled", finished: event.time, preview: undefined };
     default:

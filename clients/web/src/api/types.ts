@@ -8,7 +8,12 @@ export type Job = Schemas["Job"];
 export type JobState = Job["state"];
 export type Signature = Schemas["Signature"];
 export type Port = Schemas["Port"];
-export type Artifact = Schemas["Artifact"] & { value?: unknown; width?: number; height?: number; path?: string };
+export type Artifact = Schemas["Artifact"] & {
+  value?: unknown;
+  width?: number;
+  height?: number;
+  path?: string;
+};
 export type ServerEvent = Schemas["Event"];
 /** What to run; everything but the name has a default. */
 export type JobRequest = Pick<Schemas["JobRequest"], "job"> & {

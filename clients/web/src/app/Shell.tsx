@@ -15,7 +15,16 @@ import {
   useMantineColorScheme,
 } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { IconMoon, IconPhoto, IconPuzzle, IconRun, IconSchema, IconSettings, IconStack2, IconSun } from "@tabler/icons-react";
+import {
+  IconMoon,
+  IconPhoto,
+  IconPuzzle,
+  IconRun,
+  IconSchema,
+  IconSettings,
+  IconStack2,
+  IconSun,
+} from "@tabler/icons-react";
 import { type ComponentType, type LazyExoticComponent, Suspense, lazy } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 
@@ -36,8 +45,18 @@ const PAGES: Page[] = [
   { path: "/queue", label: "Queue", icon: IconStack2, page: lazy(() => import("../queue/QueuePage")) },
   { path: "/gallery", label: "Gallery", icon: IconPhoto, page: lazy(() => import("../gallery/GalleryPage")) },
   { path: "/graph", label: "Graph", icon: IconSchema, page: lazy(() => import("../graph/GraphPage")) },
-  { path: "/plugins", label: "Plugins", icon: IconPuzzle, page: lazy(() => import("../plugins/PluginsPage")) },
-  { path: "/settings", label: "Settings", icon: IconSettings, page: lazy(() => import("../settings/SettingsPage")) },
+  {
+    path: "/plugins",
+    label: "Plugins",
+    icon: IconPuzzle,
+    page: lazy(() => import("../plugins/PluginsPage")),
+  },
+  {
+    path: "/settings",
+    label: "Settings",
+    icon: IconSettings,
+    page: lazy(() => import("../settings/SettingsPage")),
+  },
 ];
 
 export function Shell() {

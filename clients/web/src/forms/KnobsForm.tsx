@@ -8,7 +8,20 @@ import type {
   UiSchema,
   ValidatorType,
 } from "@rjsf/utils";
-import { ActionIcon, Box, Collapse, Group, Menu, SimpleGrid, Stack, TagsInput, Text, Tooltip, UnstyledButton, VisuallyHidden } from "@mantine/core";
+import {
+  ActionIcon,
+  Box,
+  Collapse,
+  Group,
+  Menu,
+  SimpleGrid,
+  Stack,
+  TagsInput,
+  Text,
+  Tooltip,
+  UnstyledButton,
+  VisuallyHidden,
+} from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconArrowBackUp, IconArrowsSplit2, IconChevronRight, IconDots, IconX } from "@tabler/icons-react";
 import { type ReactNode, useMemo } from "react";
@@ -45,7 +58,14 @@ const trusting: ValidatorType = {
   toErrorList: () => [],
 } as unknown as ValidatorType;
 
-export function KnobsForm({ schema, values, onChange, lastValues = {}, problems = {}, canSweep = false }: Props) {
+export function KnobsForm({
+  schema,
+  values,
+  onChange,
+  lastValues = {},
+  problems = {},
+  canSweep = false,
+}: Props) {
   const uiSchema = useMemo(() => drawn(schema, lastValues), [schema, lastValues]);
   const context: Context = {
     values,
@@ -95,7 +115,14 @@ function Knob({ id, label, schema, children, registry, fieldPathId, hidden }: Fi
   return (
     <Box>
       <Group justify="space-between" gap={4} wrap="nowrap" h={24}>
-        <Tooltip label={knob.description} disabled={!knob.description} multiline maw={320} openDelay={300} position="top-start">
+        <Tooltip
+          label={knob.description}
+          disabled={!knob.description}
+          multiline
+          maw={320}
+          openDelay={300}
+          position="top-start"
+        >
           <Text component="label" htmlFor={id} id={`${id}-label`} size="sm" fw={500} truncate>
             {titleOf(path.at(-1) ?? label, knob)}
           </Text>
@@ -176,12 +203,20 @@ function SweepInput({ id, knob, each, onChange, onClose }: SweepProps) {
         flex={1}
         data={knob.enum?.map(String) ?? (types.includes("boolean") ? ["true", "false"] : [])}
         value={each.map(String)}
-        onChange={(texts) => onChange(texts.filter((text) => !isNumber || !Number.isNaN(Number(text))).map(read))}
+        onChange={(texts) =>
+          onChange(texts.filter((text) => !isNumber || !Number.isNaN(Number(text))).map(read))
+        }
         placeholder="One run for each value"
         splitChars={[","]}
         acceptValueOnBlur
       />
-      <ActionIcon variant="default" size="input-sm" aria-label="One value only" title="One value only" onClick={onClose}>
+      <ActionIcon
+        variant="default"
+        size="input-sm"
+        aria-label="One value only"
+        title="One value only"
+        onClick={onClose}
+      >
         <IconX size={16} />
       </ActionIcon>
     </Group>
@@ -194,7 +229,8 @@ function Groups({ schema, properties, formData, fieldPathId }: ObjectFieldTempla
   const { groups, advanced, nested } = arrange(knobs);
   const shown = (names: string[]) =>
     properties.filter(
-      ({ name }) => names.includes(name) && isShown(knobs.properties?.[name] ?? {}, (formData ?? {}) as Values, knobs),
+      ({ name }) =>
+        names.includes(name) && isShown(knobs.properties?.[name] ?? {}, (formData ?? {}) as Values, knobs),
     );
   const isNested = fieldPathId.path.length > 0;
   const body = (
@@ -275,7 +311,11 @@ function Fold({ label, description, isOn = false, children }: FoldProps) {
           <IconChevronRight
             size={16}
             aria-hidden
-            style={{ transform: isOpen ? "rotate(90deg)" : undefined, transition: "transform 120ms", flexShrink: 0 }}
+            style={{
+              transform: isOpen ? "rotate(90deg)" : undefined,
+              transition: "transform 120ms",
+              flexShrink: 0,
+            }}
           />
           <Text size="sm" fw={600}>
             {label}

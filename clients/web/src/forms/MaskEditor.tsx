@@ -1,9 +1,11 @@
 // Paints a mask over a picture with a brush. White is what a job may change; the mask is as large as the picture.
 
-import { ActionIcon, Box, Button, Group, Modal, SegmentedControl, Slider, Text, Tooltip } from "@mantine/core";
+import { Box, Button, Group, Modal, SegmentedControl, Slider, Text } from "@mantine/core";
 import { useHotkeys } from "@mantine/hooks";
 import { IconArrowBackUp, IconContrast, IconTrash } from "@tabler/icons-react";
 import { type PointerEvent, useEffect, useRef, useState } from "react";
+
+import { Tool } from "../ui/Tool";
 
 interface Props {
   /** Address of the picture under the mask. */
@@ -110,20 +112,20 @@ export function MaskEditor({ picture, mask, onDone, onClose }: Props) {
           <Text size="xs" id="brush-label">
             Brush
           </Text>
-          <Slider flex={1} min={1} max={100} value={brush} onChange={setBrush} label={null} thumbProps={{ "aria-labelledby": "brush-label" }} />
+          <Slider
+            flex={1}
+            min={1}
+            max={100}
+            value={brush}
+            onChange={setBrush}
+            label={null}
+            thumbProps={{ "aria-labelledby": "brush-label" }}
+          />
         </Group>
         <Group gap={2}>
-          {[
-            { label: "Undo", icon: IconArrowBackUp, act: undo, disabled: !undos },
-            { label: "Invert", icon: IconContrast, act: invert },
-            { label: "Clear", icon: IconTrash, act: clear },
-          ].map(({ label, icon: Icon, act, disabled }) => (
-            <Tooltip key={label} label={label}>
-              <ActionIcon variant="subtle" color="gray" aria-label={label} disabled={disabled} onClick={act}>
-                <Icon size={18} />
-              </ActionIcon>
-            </Tooltip>
-          ))}
+          <Tool label="Undo" icon={IconArrowBackUp} disabled={!undos} onClick={undo} />
+          <Tool label="Invert" icon={IconContrast} onClick={invert} />
+          <Tool label="Clear" icon={IconTrash} onClick={clear} />
         </Group>
         <Button size="xs" ml="auto" onClick={finish} disabled={!size}>
           Use this mask
@@ -134,8 +136,16 @@ export function MaskEditor({ picture, mask, onDone, onClose }: Props) {
           src={picture}
           alt="The picture under the mask"
           draggable={false}
-          onLoad={({ currentTarget: { naturalWidth: width, naturalHeight: height } }) => setSize({ width, height })}
-          style={{ display: "block", maxWidth: "100%", maxHeight: "70vh", minHeight: "min(480px, 60vh)", objectFit: "contain" }}
+          onLoad={({ currentTarget: { naturalWidth: width, naturalHeight: height } }) =>
+            setSize({ width, height })
+          }
+          style={{
+            display: "block",
+            maxWidth: "100%",
+            maxHeight: "70vh",
+            minHeight: "min(480px, 60vh)",
+            objectFit: "contain",
+          }}
         />
         {size && (
           <canvas
@@ -152,7 +162,15 @@ export function MaskEditor({ picture, mask, onDone, onClose }: Props) {
             onPointerUp={() => {
               last.current = null;
             }}
-            style={{ position: "absolute", inset: 0, width: "100%", height: "100%", opacity: 0.6, touchAction: "none", cursor: "crosshair" }}
+            style={{
+              position: "absolute",
+              inset: 0,
+              width: "100%",
+              height: "100%",
+              opacity: 0.6,
+              touchAction: "none",
+              cursor: "crosshair",
+            }}
           />
         )}
       </Box>
@@ -166,7 +184,10 @@ function contextOf(canvas: HTMLCanvasElement | null): CanvasRenderingContext2D {
   return context;
 }
 
-function edit(context: CanvasRenderingContext2D, pixel: (pixels: Uint8ClampedArray, at: number) => number[]): void {
+function edit(
+  context: CanvasRenderingContext2D,
+  pixel: (pixels: Uint8ClampedArray, at: number) => number[],
+): void {
   const image = context.getImageData(0, 0, context.canvas.width, context.canvas.height);
   for (let at = 0; at < image.data.length; at += 4) image.data.set(pixel(image.data, at), at);
   context.putImageData(image, 0, 0);

@@ -1,6 +1,17 @@
 // What goes into one port of a job: a text, JSON, or files that are dropped, pasted or chosen.
 
-import { ActionIcon, Box, Button, FileButton, Group, Image, JsonInput, Stack, Text, UnstyledButton } from "@mantine/core";
+import {
+  ActionIcon,
+  Box,
+  Button,
+  FileButton,
+  Group,
+  Image,
+  JsonInput,
+  Stack,
+  Text,
+  UnstyledButton,
+} from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { IconBrush, IconFile, IconUpload, IconX } from "@tabler/icons-react";
 import { type ClipboardEvent, type DragEvent, useState } from "react";
@@ -66,7 +77,16 @@ export function PortInput({ port, value, onChange, problem, picture }: Props) {
       />
     );
   }
-  return <FilesInput label={label} port={port} value={value} onChange={onChange} problem={problem} picture={picture} />;
+  return (
+    <FilesInput
+      label={label}
+      port={port}
+      value={value}
+      onChange={onChange}
+      problem={problem}
+      picture={picture}
+    />
+  );
 }
 
 function FilesInput({ label, port, value, onChange, problem, picture }: Props & { label: string }) {
@@ -158,7 +178,13 @@ function FilesInput({ label, port, value, onChange, problem, picture }: Props & 
         )}
       </Stack>
       {port.type === "mask" && picture && (
-        <Button mt="xs" size="xs" variant="light" leftSection={<IconBrush size={16} />} onClick={() => setPainting(true)}>
+        <Button
+          mt="xs"
+          size="xs"
+          variant="light"
+          leftSection={<IconBrush size={16} />}
+          onClick={() => setPainting(true)}
+        >
           {files.length ? "Paint on" : "Paint a mask"}
         </Button>
       )}
@@ -191,7 +217,8 @@ export function pictureAmong(ports: readonly Port[], inputs: Record<string, unkn
 
 function Preview({ port, id }: { port: Port; id: string }) {
   const url = artifactUrl(id);
-  if (port.type === "image" || port.type === "mask") return <Image src={url} alt={port.name} h={140} w="auto" radius="md" />;
+  if (port.type === "image" || port.type === "mask")
+    return <Image src={url} alt={port.name} h={140} w="auto" radius="md" />;
   if (port.type === "audio") return <audio controls src={url} aria-label={port.name} />;
   if (port.type === "video") return <video controls src={url} height={180} aria-label={port.name} />;
   return (

@@ -8,7 +8,11 @@ const schema: KnobSchema = {
   type: "object",
   properties: {
     steps: { type: "integer", default: 20, "x-ui": { group: "Sampling" } },
-    eta: { anyOf: [{ type: "number", minimum: 0 }, { type: "null" }], default: null, "x-ui": { advanced: true } },
+    eta: {
+      anyOf: [{ type: "number", minimum: 0 }, { type: "null" }],
+      default: null,
+      "x-ui": { advanced: true },
+    },
     hires: { $ref: "#/$defs/Hires", default: { scale: 2 } },
     seed: { type: "integer", default: -1, "x-ui": { group: "Sampling" } },
     width: { type: "integer", default: 0, "x-ui": { depends: { steps: 5 } } },

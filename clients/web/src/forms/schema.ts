@@ -6,8 +6,9 @@ export const hintsOf = (schema: KnobSchema): Hints => schema["x-ui"] ?? {};
 
 /** Return a schema without references, and with `anyOf: [type, null]` as `type: [type, "null"]`, which forms draw as one field. */
 export function inlined(schema: KnobSchema, root: KnobSchema = schema): KnobSchema {
-  const { $ref, anyOf, allOf, $defs: _, ...own } = schema;
+  const { $ref, anyOf, allOf, ...own } = schema;
   let result: KnobSchema = { ...own };
+  delete result.$defs;
   if ($ref) result = { ...resolve($ref, root), ...result };
   if (allOf?.length === 1 && allOf[0]) result = { ...inlined(allOf[0], root), ...result };
   if (anyOf) {
@@ -77,7 +78,8 @@ export function changed(values: Record<string, unknown>, schema: KnobSchema): Re
     if (knob?.properties && isRecord(value)) {
       const inner = changed(value, knob);
       if (Object.keys(inner).length) kept[name] = inner;
-    } else if (value !== undefined && JSON.stringify(value) !== JSON.stringify(knob?.default)) kept[name] = value;
+    } else if (value !== undefined && JSON.stringify(value) !== JSON.stringify(knob?.default))
+      kept[name] = value;
   }
   return kept;
 }

@@ -131,7 +131,7 @@ function ChoiceWidget({ id, schema, value, onChange, describedBy }: WidgetProps)
       id={id}
       {...described(describedBy)}
       data={choices}
-      value={value === undefined || value === null ? null : String(value)}
+      value={choices.find((choice) => choice === (value as string)) ?? null}
       onChange={(chosen) => onChange((schema.enum ?? []).find((one) => String(one) === chosen))}
       searchable={choices.length > 8}
       allowDeselect={false}
@@ -174,7 +174,13 @@ function TextWidget({ id, schema, value, onChange, describedBy }: WidgetProps) {
   const text = typeof value === "string" ? value : "";
   if (schema.examples?.length) {
     return (
-      <Autocomplete id={id} {...described(describedBy)} data={schema.examples.map(String)} value={text} onChange={onChange} />
+      <Autocomplete
+        id={id}
+        {...described(describedBy)}
+        data={schema.examples.map(String)}
+        value={text}
+        onChange={onChange}
+      />
     );
   }
   return (
@@ -190,18 +196,37 @@ function TextWidget({ id, schema, value, onChange, describedBy }: WidgetProps) {
 function TagsWidget({ id, schema, value, onChange, describedBy }: WidgetProps) {
   const choices = (schema.items?.enum ?? schema.examples ?? []).map(String);
   const chosen = Array.isArray(value) ? value.map(String) : [];
-  return <TagsInput id={id} {...described(describedBy)} data={choices} value={chosen} onChange={onChange} acceptValueOnBlur />;
+  return (
+    <TagsInput
+      id={id}
+      {...described(describedBy)}
+      data={choices}
+      value={chosen}
+      onChange={onChange}
+      acceptValueOnBlur
+    />
+  );
 }
 
 function TextareaWidget({ id, value, onChange, describedBy }: WidgetProps) {
   return (
-    <PromptInput id={id} {...described(describedBy)} value={typeof value === "string" ? value : ""} onChange={onChange} />
+    <PromptInput
+      id={id}
+      {...described(describedBy)}
+      value={typeof value === "string" ? value : ""}
+      onChange={onChange}
+    />
   );
 }
 
 function ColorWidget({ id, value, onChange, describedBy }: WidgetProps) {
   return (
-    <ColorInput id={id} {...described(describedBy)} value={typeof value === "string" ? value : ""} onChange={onChange} />
+    <ColorInput
+      id={id}
+      {...described(describedBy)}
+      value={typeof value === "string" ? value : ""}
+      onChange={onChange}
+    />
   );
 }
 
@@ -265,7 +290,7 @@ const BY_NAME: Record<string, ComponentType<WidgetProps>> = {
 
 /** The widgets as the form library takes them. */
 export const widgets: Record<string, Widget> = Object.fromEntries(
-  Object.entries(BY_NAME).map(([name, Shown]) => [
+  Object.entries(BY_NAME).map(([name, Shown]): [string, Widget] => [
     name,
     ({ id, schema, value, onChange, options }: FormWidgetProps) => (
       <Shown
@@ -273,7 +298,7 @@ export const widgets: Record<string, Widget> = Object.fromEntries(
         schema={schema as KnobSchema}
         value={value as unknown}
         onChange={onChange}
-        lastValue={options["lastValue"]}
+        lastValue={options["lastValue"] as unknown}
         describedBy={`${id}-help`}
       />
     ),

@@ -1,6 +1,18 @@
 // Everything that was made, as an endless grid. Only the rows on screen exist in the page.
 
-import { ActionIcon, Box, Center, Group, Loader, Select, Text, TextInput, Title, Tooltip, UnstyledButton } from "@mantine/core";
+import {
+  ActionIcon,
+  Box,
+  Center,
+  Group,
+  Loader,
+  Select,
+  Text,
+  TextInput,
+  Title,
+  Tooltip,
+  UnstyledButton,
+} from "@mantine/core";
 import { useElementSize, useLocalStorage } from "@mantine/hooks";
 import { IconHeart, IconHeartFilled, IconSearch } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
@@ -34,7 +46,8 @@ export default function GalleryPage() {
     [all, text, day, onlyFavourites, liked],
   );
   const at = shown.findIndex(({ key }) => key === opened);
-  const like = (id: string) => setFavourites(liked.has(id) ? favourites.filter((one) => one !== id) : [...favourites, id]);
+  const like = (id: string) =>
+    setFavourites(liked.has(id) ? favourites.filter((one) => one !== id) : [...favourites, id]);
 
   return (
     <Box className="scroll-column" style={{ display: "flex", flexDirection: "column", overflow: "hidden" }}>
@@ -60,7 +73,13 @@ export default function GalleryPage() {
           searchable
           w={170}
         />
-        <TextInput type="date" aria-label="Day" value={day} onChange={(event) => setDay(event.currentTarget.value)} w={150} />
+        <TextInput
+          type="date"
+          aria-label="Day"
+          value={day}
+          onChange={(event) => setDay(event.currentTarget.value)}
+          w={150}
+        />
         <Tooltip label={onlyFavourites ? "Show all" : "Show favourites only"}>
           <ActionIcon
             variant={onlyFavourites ? "filled" : "default"}

@@ -1,6 +1,19 @@
 // One result in full: zoom and pan, what made it, and where it can go from here.
 
-import { ActionIcon, Box, Button, CopyButton, Group, Menu, Modal, ScrollArea, Stack, Table, Text, Tooltip } from "@mantine/core";
+import {
+  ActionIcon,
+  Box,
+  Button,
+  CopyButton,
+  Group,
+  Menu,
+  Modal,
+  ScrollArea,
+  Stack,
+  Table,
+  Text,
+  Tooltip,
+} from "@mantine/core";
 import { useHotkeys, useMediaQuery } from "@mantine/hooks";
 import {
   IconArrowRight,
@@ -44,7 +57,15 @@ export function Viewer({ results, at, isLiked, onLike, onMove, onClose }: Props)
   const { artifact, job } = result;
   const isPicture = artifact.type === "image" || artifact.type === "mask";
   return (
-    <Modal opened onClose={onClose} fullScreen withCloseButton={false} padding={0} title={null} aria-label={promptOf(job) || job.job}>
+    <Modal
+      opened
+      onClose={onClose}
+      fullScreen
+      withCloseButton={false}
+      padding={0}
+      title={null}
+      aria-label={promptOf(job) || job.job}
+    >
       <Box
         style={{
           display: "grid",
@@ -61,13 +82,23 @@ export function Viewer({ results, at, isLiked, onLike, onMove, onClose }: Props)
             </Box>
           )}
           <Step label="Previous" side="left" disabled={at === 0} onClick={() => onMove(at - 1)} />
-          <Step label="Next" side="right" disabled={at === results.length - 1} onClick={() => onMove(at + 1)} />
+          <Step
+            label="Next"
+            side="right"
+            disabled={at === results.length - 1}
+            onClick={() => onMove(at + 1)}
+          />
         </Box>
         <ScrollArea p="md" mah={isNarrow ? "45dvh" : undefined}>
           <Stack gap="md">
             <Group justify="space-between">
               <Group gap={4}>
-                <ActionIcon variant="subtle" color={isLiked ? "red" : "gray"} aria-label={isLiked ? "No favourite" : "Favourite"} onClick={() => onLike(artifact.id)}>
+                <ActionIcon
+                  variant="subtle"
+                  color={isLiked ? "red" : "gray"}
+                  aria-label={isLiked ? "No favourite" : "Favourite"}
+                  onClick={() => onLike(artifact.id)}
+                >
                   {isLiked ? <IconHeartFilled size={18} /> : <IconHeart size={18} />}
                 </ActionIcon>
                 <Tooltip label="Download">
@@ -140,7 +171,12 @@ function GoOn({ result: { artifact, job } }: { result: Result }) {
         onClick={() =>
           submit.mutate(
             { job: job.job, inputs: job.inputs, params: job.params, cache: false },
-            { onSuccess: (again) => { liveJobs.add(again); open(job.job); } },
+            {
+              onSuccess: (again) => {
+                liveJobs.add(again);
+                open(job.job);
+              },
+            },
           )
         }
       >
@@ -184,7 +220,10 @@ function GoOn({ result: { artifact, job } }: { result: Result }) {
   );
 }
 
-const fits = (type: string, port: Port) => port.type === type || (type === "image" && port.type === "mask") || (type === "mask" && port.type === "image");
+const fits = (type: string, port: Port) =>
+  port.type === type ||
+  (type === "image" && port.type === "mask") ||
+  (type === "mask" && port.type === "image");
 
 /** Fill a result into a port; a text port beside it that is still empty gets the prompt that made the result. */
 function sendTo(signature: Signature, port: Port, artifact: string, prompt: string): void {
@@ -219,7 +258,13 @@ function Facts({ result: { artifact, job } }: { result: Result }) {
                   <Text size="sm">{typeof value === "string" ? value : JSON.stringify(value)}</Text>
                   <CopyButton value={typeof value === "string" ? value : JSON.stringify(value)}>
                     {({ copied, copy }) => (
-                      <ActionIcon size="xs" variant="subtle" color={copied ? "green" : "gray"} aria-label={`Copy ${name}`} onClick={copy}>
+                      <ActionIcon
+                        size="xs"
+                        variant="subtle"
+                        color={copied ? "green" : "gray"}
+                        aria-label={`Copy ${name}`}
+                        onClick={copy}
+                      >
                         <IconCopy size={13} />
                       </ActionIcon>
                     )}

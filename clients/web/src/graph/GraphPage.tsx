@@ -2,10 +2,33 @@
 
 import "@xyflow/react/dist/style.css";
 
-import { ActionIcon, Box, Button, CopyButton, Drawer, Group, Modal, Paper, ScrollArea, Stack, Text, TextInput, Tooltip, useComputedColorScheme } from "@mantine/core";
+import {
+  Box,
+  Button,
+  CopyButton,
+  Drawer,
+  Group,
+  Modal,
+  Paper,
+  ScrollArea,
+  Stack,
+  Text,
+  TextInput,
+  useComputedColorScheme,
+} from "@mantine/core";
 import { useDisclosure, useHotkeys, useMediaQuery } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
-import { IconArrowBackUp, IconArrowForwardUp, IconCode, IconDownload, IconLayoutGrid, IconPlayerPlay, IconPlus, IconTrash, IconUpload } from "@tabler/icons-react";
+import {
+  IconArrowBackUp,
+  IconArrowForwardUp,
+  IconCode,
+  IconDownload,
+  IconLayoutGrid,
+  IconPlayerPlay,
+  IconPlus,
+  IconTrash,
+  IconUpload,
+} from "@tabler/icons-react";
 import {
   Background,
   type Connection,
@@ -29,6 +52,7 @@ import { KnobsForm } from "../forms/KnobsForm";
 import { PortInput, pictureAmong } from "../forms/PortInput";
 import { changed, inlined } from "../forms/schema";
 import { matching } from "../jobs/Palette";
+import { Tool } from "../ui/Tool";
 import {
   type GraphDocument,
   type JobData,
@@ -74,9 +98,9 @@ function stored(): ReturnType<typeof fromDocument> {
 }
 
 function Editor() {
-  const initial = useMemo(stored, []);
+  const [initial] = useState(stored);
   const [nodes, setNodes, onNodesChange] = useNodesState<Node>(initial.nodes);
-  const [edges, setEdges, onEdgesChange] = useEdgesState<Edge>(initial.edges);
+  const [edges, setEdges, onEdgesChange] = useEdgesState(initial.edges);
   const [adding, setAdding] = useState<Adding | null>(null);
   const [ids, setIds] = useState<Record<string, string>>({});
   const [isCode, code] = useDisclosure();
@@ -113,16 +137,26 @@ function Editor() {
 
   const run = async (part: GraphDocument) => {
     try {
-      const made = await request<{ id: string; jobs: Record<string, Job> }>("POST", "/v1/graphs", { ...part, ui: {} });
+      const made = await request<{ id: string; jobs: Record<string, Job> }>("POST", "/v1/graphs", {
+        ...part,
+        ui: {},
+      });
       for (const job of Object.values(made.jobs)) liveJobs.add(job);
-      setIds((known) => ({ ...known, ...Object.fromEntries(Object.entries(made.jobs).map(([key, job]) => [key, job.id])) }));
+      setIds((known) => ({
+        ...known,
+        ...Object.fromEntries(Object.entries(made.jobs).map(([key, job]) => [key, job.id])),
+      }));
     } catch (error) {
       const { message, hint } = error as ApiError;
       notifications.show({ color: "red", title: message, message: hint, autoClose: 10_000 });
     }
   };
 
-  const typeOfHandle = (node: string | null, side: "inputs" | "outputs", handle: string | null | undefined) => {
+  const typeOfHandle = (
+    node: string | null,
+    side: "inputs" | "outputs",
+    handle: string | null | undefined,
+  ) => {
     const job = nodes.find(({ id }) => id === node)?.data.job;
     return portType(signatures.get(job ?? ""), side, handle ?? null);
   };
@@ -153,7 +187,10 @@ function Editor() {
     remember();
     const key = freshKey(signature.name, new Set(nodes.map(({ id }) => id)));
     const data: JobData = { job: signature.name, inputs: {}, params: {} };
-    setNodes((all) => [...all.map((node) => ({ ...node, selected: false })), { id: key, type: "job", position: at, data, selected: true }]);
+    setNodes((all) => [
+      ...all.map((node) => ({ ...node, selected: false })),
+      { id: key, type: "job", position: at, data, selected: true },
+    ]);
     if (from?.side === "source") {
       const type = typeOfHandle(from.node, "outputs", from.port);
       const port = signature.inputs.find((one) => fits(type, one.type));
@@ -168,7 +205,17 @@ function Editor() {
 
   const copy = () => {
     const chosen = nodes.filter(({ selected }) => selected);
-    if (chosen.length) void navigator.clipboard.writeText(JSON.stringify(toDocument(chosen, edges.filter(({ source, target }) => [source, target].every((id) => chosen.some((node) => node.id === id))))));
+    if (chosen.length)
+      void navigator.clipboard.writeText(
+        JSON.stringify(
+          toDocument(
+            chosen,
+            edges.filter(({ source, target }) =>
+              [source, target].every((id) => chosen.some((node) => node.id === id)),
+            ),
+          ),
+        ),
+      );
   };
   const paste = async () => {
     try {
@@ -184,9 +231,19 @@ function Editor() {
       const name = (id: string) => renamed.get(id) ?? id;
       setNodes((all) => [
         ...all.map((node) => ({ ...node, selected: false })),
-        ...pasted.nodes.map((node) => ({ ...node, id: name(node.id), selected: true, position: { x: node.position.x + 40, y: node.position.y + 40 } })),
+        ...pasted.nodes.map((node) => ({
+          ...node,
+          id: name(node.id),
+          selected: true,
+          position: { x: node.position.x + 40, y: node.position.y + 40 },
+        })),
       ]);
-      setEdges((all) => [...all, ...pasted.edges.map((edge) => wire(name(edge.source), edge.sourceHandle ?? null, name(edge.target), edge.targetHandle ?? ""))]);
+      setEdges((all) => [
+        ...all,
+        ...pasted.edges.map((edge) =>
+          wire(name(edge.source), edge.sourceHandle ?? null, name(edge.target), edge.targetHandle ?? ""),
+        ),
+      ]);
     } catch {
       // What is on the clipboard is no graph: nothing to paste here.
     }
@@ -199,7 +256,11 @@ function Editor() {
       show(read);
       setTimeout(() => void flow.fitView({ padding: 0.2 }), 50);
     } catch (error) {
-      notifications.show({ color: "red", title: `${file.name} cannot be opened`, message: (error as Error).message });
+      notifications.show({
+        color: "red",
+        title: `${file.name} cannot be opened`,
+        message: (error as Error).message,
+      });
     }
   };
   const onDrop = async (event: DragEvent) => {
@@ -226,24 +287,40 @@ function Editor() {
 
   const chosen = nodes.filter(({ selected }) => selected);
   const only = chosen.length === 1 ? chosen[0] : undefined;
-  const middle = () => flow.screenToFlowPosition({ x: window.innerWidth / 2 - 110, y: window.innerHeight / 3 });
+  const middle = () =>
+    flow.screenToFlowPosition({ x: window.innerWidth / 2 - 110, y: window.innerHeight / 3 });
   const panel = only && (
     <NodePanel
       node={only}
       signature={signatures.get(only.data.job)}
       wired={new Set(edges.filter(({ target }) => target === only.id).map((edge) => edge.targetHandle ?? ""))}
       lastParams={runs.get(only.id)?.params}
-      onChange={(data) => setNodes((all) => all.map((node) => (node.id === only.id ? { ...node, data: { ...node.data, ...data } } : node)))}
+      onChange={(data) =>
+        setNodes((all) =>
+          all.map((node) => (node.id === only.id ? { ...node, data: { ...node.data, ...data } } : node)),
+        )
+      }
       onRun={() => void run(upTo(document, only.id))}
     />
   );
   return (
     <Canvas value={{ signatures, runs }}>
-      <Box className="scroll-column" style={{ display: "flex", overflow: "hidden" }} onDragOver={(event) => event.preventDefault()} onDrop={(event) => void onDrop(event)}>
+      <Box
+        className="scroll-column"
+        style={{ display: "flex", overflow: "hidden" }}
+        onDragOver={(event) => event.preventDefault()}
+        onDrop={(event) => void onDrop(event)}
+      >
         <Box flex={1} pos="relative" style={{ minWidth: 0 }}>
           <ReactFlow
             nodes={nodes}
-            edges={edges.map((edge) => ({ ...edge, style: { stroke: PORT_COLORS[typeOfHandle(edge.source, "outputs", edge.sourceHandle) ?? ""], strokeWidth: 2 } }))}
+            edges={edges.map((edge) => ({
+              ...edge,
+              style: {
+                stroke: PORT_COLORS[typeOfHandle(edge.source, "outputs", edge.sourceHandle) ?? ""],
+                strokeWidth: 2,
+              },
+            }))}
             nodeTypes={nodeTypes}
             onNodesChange={onNodesChange}
             onEdgesChange={onEdgesChange}
@@ -267,12 +344,27 @@ function Editor() {
           </ReactFlow>
           <Paper pos="absolute" top={12} left={12} withBorder p={6} shadow="xs">
             <Group gap={4}>
-              <Button size="xs" leftSection={<IconPlayerPlay size={16} />} disabled={!nodes.length} onClick={() => void run(document)}>
+              <Button
+                size="xs"
+                leftSection={<IconPlayerPlay size={16} />}
+                disabled={!nodes.length}
+                onClick={() => void run(document)}
+              >
                 Run all
               </Button>
               <Tool label="Add a job" icon={IconPlus} onClick={() => setAdding({ at: middle() })} />
-              <Tool label="Undo" icon={IconArrowBackUp} disabled={!history.canUndo} onClick={() => history.undo(document)} />
-              <Tool label="Redo" icon={IconArrowForwardUp} disabled={!history.canRedo} onClick={() => history.redo(document)} />
+              <Tool
+                label="Undo"
+                icon={IconArrowBackUp}
+                disabled={!history.canUndo}
+                onClick={() => history.undo(document)}
+              />
+              <Tool
+                label="Redo"
+                icon={IconArrowForwardUp}
+                disabled={!history.canRedo}
+                onClick={() => history.redo(document)}
+              />
               <Tool
                 label="Lay out"
                 icon={IconLayoutGrid}
@@ -298,7 +390,15 @@ function Editor() {
             </Group>
           </Paper>
           {!nodes.length && (
-            <Stack pos="absolute" top="35%" left={0} right={0} align="center" gap={4} style={{ pointerEvents: "none" }}>
+            <Stack
+              pos="absolute"
+              top="35%"
+              left={0}
+              right={0}
+              align="center"
+              gap={4}
+              style={{ pointerEvents: "none" }}
+            >
               <Text fw={600}>An empty canvas</Text>
               <Text size="sm" c="dimmed">
                 Add a job with +, then pull wires from its ports.
@@ -308,16 +408,34 @@ function Editor() {
         </Box>
         {panel &&
           (isNarrow ? (
-            <Drawer opened onClose={() => setNodes((all) => all.map((node) => ({ ...node, selected: false })))} position="bottom" size="60%" title={only.id}>
+            <Drawer
+              opened
+              onClose={() => setNodes((all) => all.map((node) => ({ ...node, selected: false })))}
+              position="bottom"
+              size="60%"
+              title={only.id}
+            >
               {panel}
             </Drawer>
           ) : (
-            <ScrollArea w={380} p="md" style={{ borderLeft: "1px solid var(--mantine-color-default-border)" }}>
+            <ScrollArea
+              w={380}
+              p="md"
+              style={{ borderLeft: "1px solid var(--mantine-color-default-border)" }}
+            >
               {panel}
             </ScrollArea>
           ))}
       </Box>
-      {adding && <AddJob adding={adding} signatures={list} typeOfHandle={typeOfHandle} onAdd={add} onClose={() => setAdding(null)} />}
+      {adding && (
+        <AddJob
+          adding={adding}
+          signatures={list}
+          typeOfHandle={typeOfHandle}
+          onAdd={add}
+          onClose={() => setAdding(null)}
+        />
+      )}
       {isCode && <Program document={document} onClose={code.close} />}
     </Canvas>
   );
@@ -326,16 +444,6 @@ function Editor() {
 /** Tell whether wires lead from one node to another; a wire back would be a circle. */
 function reaches(edges: readonly Edge[], from: string, to: string): boolean {
   return from === to || edges.some(({ source, target }) => source === from && reaches(edges, target, to));
-}
-
-function Tool({ label, icon: Icon, disabled, onClick }: { label: string; icon: typeof IconPlus; disabled?: boolean; onClick: () => void }) {
-  return (
-    <Tooltip label={label}>
-      <ActionIcon variant="subtle" color="gray" aria-label={label} disabled={disabled} onClick={onClick}>
-        <Icon size={18} />
-      </ActionIcon>
-    </Tooltip>
-  );
 }
 
 interface AddJobProps {
@@ -353,11 +461,17 @@ function AddJob({ adding, signatures, typeOfHandle, onAdd, onClose }: AddJobProp
   const type = from && typeOfHandle(from.node, from.side === "source" ? "outputs" : "inputs", from.port);
   const fitting = signatures.filter((signature) => {
     if (!from) return true;
-    return from.side === "source" ? signature.inputs.some((port) => fits(type, port.type)) : signature.outputs.some((port) => fits(port.type, type));
+    return from.side === "source"
+      ? signature.inputs.some((port) => fits(type, port.type))
+      : signature.outputs.some((port) => fits(port.type, type));
   });
   const found = matching(fitting, text);
   return (
-    <Modal opened onClose={onClose} title={type ? `Jobs that ${from?.side === "source" ? "take" : "make"} ${type}` : "Add a job"}>
+    <Modal
+      opened
+      onClose={onClose}
+      title={from && type ? `Jobs that ${from.side === "source" ? "take" : "make"} ${type}` : "Add a job"}
+    >
       <TextInput
         data-autofocus
         aria-label="Search jobs"
@@ -369,7 +483,13 @@ function AddJob({ adding, signatures, typeOfHandle, onAdd, onClose }: AddJobProp
       />
       <Stack gap={2} mah={360} style={{ overflowY: "auto" }}>
         {found.map((signature) => (
-          <Button key={signature.name} variant="subtle" color="gray" justify="start" onClick={() => onAdd(signature, adding)}>
+          <Button
+            key={signature.name}
+            variant="subtle"
+            color="gray"
+            justify="start"
+            onClick={() => onAdd(signature, adding)}
+          >
             {signature.name}
             <Text span size="xs" c="dimmed" ml="sm" truncate>
               {signature.title}

@@ -27,13 +27,20 @@ export const PORT_COLORS: Record<string, string> = {
   file: "#868e96",
 };
 
-const STATE_COLORS: Record<string, string> = { running: "violet", succeeded: "green", failed: "red", queued: "blue" };
+const STATE_COLORS: Record<string, string> = {
+  running: "violet",
+  succeeded: "green",
+  failed: "red",
+  queued: "blue",
+};
 
 export function JobNode({ id, data, selected }: NodeProps<Node>) {
   const { signatures, runs } = use(Canvas);
   const signature = signatures.get(data.job);
   const run = runs.get(id);
-  const picture = (Object.values(run?.outputs ?? {}).flat() as Artifact[]).find(({ type }) => type === "image" || type === "mask");
+  const picture = (Object.values(run?.outputs ?? {}).flat() as Artifact[]).find(
+    ({ type }) => type === "image" || type === "mask",
+  );
   const shown = run?.preview ?? (picture && artifactUrl(picture.id));
   return (
     <Box
@@ -65,14 +72,29 @@ export function JobNode({ id, data, selected }: NodeProps<Node>) {
         <Ports ports={signature?.outputs ?? []} side="source" />
       </Group>
       {run?.state === "running" && (
-        <Progress size="xs" radius={0} value={run.progress?.total ? (100 * run.progress.step) / run.progress.total : 100} animated={!run.progress?.total} aria-label="Progress" />
+        <Progress
+          size="xs"
+          radius={0}
+          value={run.progress?.total ? (100 * run.progress.step) / run.progress.total : 100}
+          animated={!run.progress?.total}
+          aria-label="Progress"
+        />
       )}
       {run?.state === "failed" && (
         <Text size="xs" c="red" px="sm" pb={6} lineClamp={3}>
           {run.error?.message}
         </Text>
       )}
-      {shown && <Image src={shown} alt={`Result of ${id}`} h={120} fit="contain" className="checkered" style={{ borderRadius: "0 0 7px 7px" }} />}
+      {shown && (
+        <Image
+          src={shown}
+          alt={`Result of ${id}`}
+          h={120}
+          fit="contain"
+          className="checkered"
+          style={{ borderRadius: "0 0 7px 7px" }}
+        />
+      )}
     </Box>
   );
 }
@@ -88,7 +110,12 @@ function Ports({ ports, side }: { ports: readonly Port[]; side: "source" | "targ
             id={port.name}
             position={isSource ? Position.Right : Position.Left}
             title={`${port.name}: ${port.list ? "several of " : ""}${port.type}`}
-            style={{ width: 11, height: 11, background: PORT_COLORS[port.type], border: "2px solid var(--mantine-color-body)" }}
+            style={{
+              width: 11,
+              height: 11,
+              background: PORT_COLORS[port.type],
+              border: "2px solid var(--mantine-color-body)",
+            }}
           />
           <Text size="xs" c="dimmed" ta={isSource ? "right" : "left"} truncate>
             {port.name}

@@ -43,12 +43,12 @@ describe("graph documents", () => {
 
 describe("ports", () => {
   it("take what is of their type", () => {
-    expect([fits("image", "image"), fits("text", "image"), fits("image", "mask"), fits(undefined, "image")]).toEqual([
-      true,
-      false,
-      true,
-      false,
-    ]);
+    expect([
+      fits("image", "image"),
+      fits("text", "image"),
+      fits("image", "mask"),
+      fits(undefined, "image"),
+    ]).toEqual([true, false, true, false]);
   });
 });
 

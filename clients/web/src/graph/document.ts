@@ -18,7 +18,7 @@ export type JobNode = Node<JobData, "job">;
 export interface GraphDocument {
   version: 1;
   jobs: Record<string, { job: string; inputs: Values; params: Values }>;
-  ui: { positions?: Record<string, { x: number; y: number }> };
+  ui?: { positions?: Record<string, { x: number; y: number }> };
 }
 
 interface Reference {
@@ -26,21 +26,25 @@ interface Reference {
   output?: string;
 }
 
-const isReference = (value: unknown): value is Reference => isRecord(value) && typeof value["job"] === "string";
+const isReference = (value: unknown): value is Reference =>
+  isRecord(value) && typeof value["job"] === "string";
 
 /** Return the document of nodes and wires; several wires into one port become a list. */
 export function toDocument(nodes: readonly JobNode[], edges: readonly Edge[]): GraphDocument {
-  const document: GraphDocument = { version: 1, jobs: {}, ui: { positions: {} } };
+  const positions: Record<string, { x: number; y: number }> = {};
+  const document: GraphDocument = { version: 1, jobs: {}, ui: { positions } };
   for (const { id, data, position } of nodes) {
     const inputs: Values = { ...data.inputs };
-    for (const port of new Set(edges.filter(({ target }) => target === id).map((edge) => edge.targetHandle ?? ""))) {
+    for (const port of new Set(
+      edges.filter(({ target }) => target === id).map((edge) => edge.targetHandle ?? ""),
+    )) {
       const wired = edges
         .filter(({ target, targetHandle }) => target === id && targetHandle === port)
         .map(({ source, sourceHandle }) => ({ job: source, output: sourceHandle ?? undefined }));
       inputs[port] = wired.length === 1 ? wired[0] : wired;
     }
     document.jobs[id] = { job: data.job, inputs, params: data.params };
-    if (document.ui.positions) document.ui.positions[id] = { x: Math.round(position.x), y: Math.round(position.y) };
+    positions[id] = { x: Math.round(position.x), y: Math.round(position.y) };
   }
   return document;
 }
@@ -60,9 +64,17 @@ export function fromDocument(document: unknown): { nodes: JobNode[]; edges: Edge
       for (const { job: source, output } of references) edges.push(wire(source, output ?? null, key, port));
       if (!references.length) typed[port] = value;
     }
-    nodes.push({ id: key, type: "job", position: ui.positions?.[key] ?? { x: NaN, y: NaN }, data: { job, inputs: typed, params } });
+    nodes.push({
+      id: key,
+      type: "job",
+      position: ui.positions?.[key] ?? { x: NaN, y: NaN },
+      data: { job, inputs: typed, params },
+    });
   }
-  return { nodes: nodes.some(({ position }) => Number.isNaN(position.x)) ? laidOut(nodes, edges) : nodes, edges };
+  return {
+    nodes: nodes.some(({ position }) => Number.isNaN(position.x)) ? laidOut(nodes, edges) : nodes,
+    edges,
+  };
 }
 
 export const wire = (source: string, output: string | null, target: string, port: string): Edge => ({
@@ -99,7 +111,9 @@ export function fromJobs(jobs: readonly (Job & { key?: string | null })[]): Grap
   };
   const document: GraphDocument = { version: 1, jobs: {}, ui: {} };
   for (const job of keyed) {
-    const inputs = Object.fromEntries(Object.entries(job.inputs).map(([port, value]) => [port, named(value)]));
+    const inputs = Object.fromEntries(
+      Object.entries(job.inputs).map(([port, value]) => [port, named(value)]),
+    );
     document.jobs[job.key ?? job.id] = { job: job.job, inputs, params: job.params };
   }
   return document;
@@ -131,7 +145,9 @@ export function laidOut(nodes: readonly JobNode[], edges: readonly Edge[]): JobN
     if (known !== undefined) return known;
     if (before.has(id)) return 0;
     const sources = edges.filter(({ target }) => target === id).map(({ source }) => source);
-    const depth = sources.length ? 1 + Math.max(...sources.map((source) => depthOf(source, new Set([...before, id])))) : 0;
+    const depth = sources.length
+      ? 1 + Math.max(...sources.map((source) => depthOf(source, new Set([...before, id]))))
+      : 0;
     depths.set(id, depth);
     return depth;
   };
@@ -163,4 +179,5 @@ export function snippets(document: GraphDocument, origin: string): { curl: strin
 }
 
 export const portType = (signature: Signature | undefined, side: "inputs" | "outputs", name: string | null) =>
-  signature?.[side].find((port) => port.name === name)?.type ?? (name ? undefined : signature?.[side][0]?.type);
+  signature?.[side].find((port) => port.name === name)?.type ??
+  (name ? undefined : signature?.[side][0]?.type);

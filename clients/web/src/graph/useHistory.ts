@@ -1,34 +1,34 @@
-// Undo and redo for the canvas: a list of former states, one for each thing that a person did.
+// Undo and redo for the canvas: former states, one for each thing that a person did.
 
-import { useCallback, useRef, useState } from "react";
+import { useState } from "react";
 
 const KEPT = 100;
 
 export function useHistory<State>(restore: (state: State) => void) {
-  const past = useRef<State[]>([]);
-  const future = useRef<State[]>([]);
-  const [, redraw] = useState(0);
-
-  /** Remember the state before a change. */
-  const remember = useCallback((state: State) => {
-    past.current = [...past.current.slice(1 - KEPT), state];
-    future.current = [];
-    redraw((count) => count + 1);
-  }, []);
-
-  const step = (from: typeof past, to: typeof past, now: State) => {
-    const state = from.current.pop();
-    if (state === undefined) return;
-    to.current.push(now);
-    restore(state);
-    redraw((count) => count + 1);
-  };
+  const [past, setPast] = useState<State[]>([]);
+  const [future, setFuture] = useState<State[]>([]);
 
   return {
-    remember,
-    undo: (now: State) => step(past, future, now),
-    redo: (now: State) => step(future, past, now),
-    canUndo: past.current.length > 0,
-    canRedo: future.current.length > 0,
+    /** Remember the state before a change. */
+    remember: (now: State) => {
+      setPast([...past.slice(1 - KEPT), now]);
+      setFuture([]);
+    },
+    undo: (now: State) => {
+      const before = past.at(-1);
+      if (before === undefined) return;
+      setPast(past.slice(0, -1));
+      setFuture([...future, now]);
+      restore(before);
+    },
+    redo: (now: State) => {
+      const after = future.at(-1);
+      if (after === undefined) return;
+      setFuture(future.slice(0, -1));
+      setPast([...past, now]);
+      restore(after);
+    },
+    canUndo: past.length > 0,
+    canRedo: future.length > 0,
   };
 }

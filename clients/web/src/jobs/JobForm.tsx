@@ -34,7 +34,9 @@ export function JobForm({ signature, children }: Props) {
   const ports = new Set(signature.inputs.map(({ name }) => name));
 
   const run = () => {
-    const given = Object.entries(draft.inputs).filter(([name, value]) => ports.has(name) && value !== undefined);
+    const given = Object.entries(draft.inputs).filter(
+      ([name, value]) => ports.has(name) && value !== undefined,
+    );
     const inputs: Values = Object.fromEntries(given);
     for (const port of signature.inputs) {
       if (port.type === "text" && !port.optional) inputs[port.name] ??= "";

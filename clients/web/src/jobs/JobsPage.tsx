@@ -36,10 +36,23 @@ export function JobsPage() {
     writeDraft(made.job, { inputs: made.inputs, params: made.params });
     setRestored((count) => count + 1);
     navigate(`/jobs/${made.job}`);
-    notifications.show({ color: "green", message: `The knobs of ${made.job} are as they were for this picture.` });
+    notifications.show({
+      color: "green",
+      message: `The knobs of ${made.job} are as they were for this picture.`,
+    });
   };
-  if (error) return <Box p="md"><Problem error={error} /></Box>;
-  if (!signatures) return <Center h="60vh"><Loader aria-label="Loading" /></Center>;
+  if (error)
+    return (
+      <Box p="md">
+        <Problem error={error} />
+      </Box>
+    );
+  if (!signatures)
+    return (
+      <Center h="60vh">
+        <Loader aria-label="Loading" />
+      </Center>
+    );
 
   const byName = new Map(signatures.map((signature) => [signature.name, signature]));
   const name = asked ?? localStorage.getItem(LAST_JOB) ?? "sd.txt2img";
@@ -90,7 +103,11 @@ export function JobsPage() {
       <Box className="scroll-column" style={{ borderRight: "1px solid var(--mantine-color-default-border)" }}>
         {list}
       </Box>
-      <Box className="scroll-column" p="md" style={{ borderRight: "1px solid var(--mantine-color-default-border)" }}>
+      <Box
+        className="scroll-column"
+        p="md"
+        style={{ borderRight: "1px solid var(--mantine-color-default-border)" }}
+      >
         {form}
       </Box>
       <Box className="scroll-column" p="md">

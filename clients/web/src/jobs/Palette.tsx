@@ -39,7 +39,11 @@ export function Palette({ signatures, chosen, onChoose }: Props) {
         placeholder="Search jobs"
         aria-label="Search jobs"
         leftSection={<IconSearch size={16} />}
-        rightSection={<Text size="xs" c="dimmed">/</Text>}
+        rightSection={
+          <Text size="xs" c="dimmed">
+            /
+          </Text>
+        }
         value={text}
         onChange={(event) => setText(event.currentTarget.value)}
       />
@@ -59,7 +63,13 @@ export function Palette({ signatures, chosen, onChoose }: Props) {
                   active={job.name === chosen}
                   label={job.name.slice(plugin.length + 1)}
                   description={job.title}
-                  rightSection={job.kind === "invocation" ? <Badge size="xs" variant="light">graph</Badge> : undefined}
+                  rightSection={
+                    job.kind === "invocation" ? (
+                      <Badge size="xs" variant="light">
+                        graph
+                      </Badge>
+                    ) : undefined
+                  }
                   style={{ borderRadius: "var(--mantine-radius-md)" }}
                 />
               ))}
@@ -81,7 +91,8 @@ export const pluginOf = ({ name }: Signature): string => name.slice(0, name.last
 /** Return the jobs whose name, title or description holds every word, those named by the text first. */
 export function matching(signatures: readonly Signature[], text: string): Signature[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const rank = ({ name }: Signature) => (words.length && words.every((word) => name.toLowerCase().includes(word)) ? 0 : 1);
+  const rank = ({ name }: Signature) =>
+    words.length && words.every((word) => name.toLowerCase().includes(word)) ? 0 : 1;
   return signatures
     .filter(({ name, description }) => {
       const all = `${name} ${description}`.toLowerCase();

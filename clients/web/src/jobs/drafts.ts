@@ -12,7 +12,10 @@ export const draftKey = (name: string): string => `draft:${name}`;
 
 export function readDraft(name: string): Draft {
   try {
-    return { ...EMPTY_DRAFT, ...(JSON.parse(localStorage.getItem(draftKey(name)) ?? "{}") as Partial<Draft>) };
+    return {
+      ...EMPTY_DRAFT,
+      ...(JSON.parse(localStorage.getItem(draftKey(name)) ?? "{}") as Partial<Draft>),
+    };
   } catch {
     return EMPTY_DRAFT;
   }

@@ -8,12 +8,17 @@ function png(kind: string, body: Uint8Array): ArrayBuffer {
   const chunk = (name: string, data: Uint8Array) => {
     const view = new DataView(new ArrayBuffer(12 + data.length));
     view.setUint32(0, data.length);
-    [...name].forEach((letter, at) => view.setUint8(4 + at, letter.charCodeAt(0)));
+    Array.from(name).forEach((letter, at) => view.setUint8(4 + at, letter.charCodeAt(0)));
     new Uint8Array(view.buffer, 8).set(data);
     return new Uint8Array(view.buffer);
   };
   const signature = new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-  const all = [signature, chunk("IHDR", new Uint8Array(13)), chunk(kind, body), chunk("IEND", new Uint8Array())];
+  const all = [
+    signature,
+    chunk("IHDR", new Uint8Array(13)),
+    chunk(kind, body),
+    chunk("IEND", new Uint8Array()),
+  ];
   return new Uint8Array(all.flatMap((part) => [...part])).buffer;
 }
 

@@ -20,7 +20,11 @@ export function provenanceOf(png: ArrayBuffer): Provenance | null {
     const read: unknown = JSON.parse(text);
     if (!isRecord(read) || typeof read["job"] !== "string") return null;
     const { inputs, params } = read;
-    return { job: read["job"], inputs: isRecord(inputs) ? inputs : {}, params: isRecord(params) ? params : {} };
+    return {
+      job: read["job"],
+      inputs: isRecord(inputs) ? inputs : {},
+      params: isRecord(params) ? params : {},
+    };
   } catch {
     return null;
   }
@@ -29,7 +33,7 @@ export function provenanceOf(png: ArrayBuffer): Provenance | null {
 /** Return an uncompressed text chunk. Source: PNG specification, third edition, §11.3.3. */
 function textOf(view: DataView, keyword: string): string | null {
   if (view.byteLength < 8 || !SIGNATURE.every((byte, at) => view.getUint8(at) === byte)) return null;
-  for (let at = 8; at + 12 <= view.byteLength; ) {
+  for (let at = 8; at + 12 <= view.byteLength;) {
     const length = view.getUint32(at);
     const bytes = new Uint8Array(view.buffer, at + 8, Math.min(length, view.byteLength - at - 8));
     const kind = String.fromCharCode(...new Uint8Array(view.buffer, at + 4, 4));

@@ -66,7 +66,9 @@ export default function PluginsPage() {
             {plugin.error && <Problem error={plugin.error} />}
           </Card>
         ))}
-        {plugins.data?.length === 0 && <Empty title="No plugins">Drop one into the plugins folder of the home folder.</Empty>}
+        {plugins.data?.length === 0 && (
+          <Empty title="No plugins">Drop one into the plugins folder of the home folder.</Empty>
+        )}
       </Stack>
       {hosts.data?.map((host) => (
         <Stack key={host.name} gap="sm">

@@ -1,6 +1,19 @@
 // One job: what it is doing, what it made, and what can be done with it.
 
-import { ActionIcon, Badge, Box, Card, Code, Group, Image, Progress, Spoiler, Stack, Text, Tooltip } from "@mantine/core";
+import {
+  ActionIcon,
+  Badge,
+  Box,
+  Card,
+  Code,
+  Group,
+  Image,
+  Progress,
+  Spoiler,
+  Stack,
+  Text,
+  Tooltip,
+} from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { IconRefresh, IconX } from "@tabler/icons-react";
 
@@ -75,7 +88,9 @@ function Running({ job }: { job: LiveJob }) {
           </Text>
         )}
       </Group>
-      {job.preview && <Image src={job.preview} alt="Preview" radius="md" w="auto" maw="100%" h={256} fit="contain" />}
+      {job.preview && (
+        <Image src={job.preview} alt="Preview" radius="md" w="auto" maw="100%" h={256} fit="contain" />
+      )}
     </Stack>
   );
 }
@@ -122,7 +137,9 @@ export function Result({ artifact, alt }: { artifact: Artifact; alt: string }) {
             height={artifact.height}
             loading="lazy"
             draggable
-            onDragStart={(event) => event.dataTransfer.setData("application/x-stable-core-artifact", artifact.id)}
+            onDragStart={(event) =>
+              event.dataTransfer.setData("application/x-stable-core-artifact", artifact.id)
+            }
             style={{ minWidth: Math.min(256, 2 * (artifact.width ?? 256)) }}
           />
         </a>
@@ -136,7 +153,9 @@ export function Result({ artifact, alt }: { artifact: Artifact; alt: string }) {
       return (
         <Spoiler maxHeight={160} showLabel="More" hideLabel="Less" w="100%">
           <Code block>
-            {typeof artifact.value === "string" ? artifact.value : JSON.stringify(artifact.value ?? null, null, 2)}
+            {typeof artifact.value === "string"
+              ? artifact.value
+              : JSON.stringify(artifact.value ?? null, null, 2)}
           </Code>
         </Spoiler>
       );

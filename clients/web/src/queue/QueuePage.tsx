@@ -15,7 +15,8 @@ export default function QueuePage() {
   const { jobs } = useLiveJobs();
   const [which, setWhich] = useState("unfinished");
   const unfinished = jobs.filter((job) => !isFinal(job));
-  const shown = which === "unfinished" ? unfinished : jobs.filter((job) => which === "all" || job.state === which);
+  const shown =
+    which === "unfinished" ? unfinished : jobs.filter((job) => which === "all" || job.state === which);
   return (
     <Box p="md" maw={880} mx="auto">
       <Group justify="space-between" mb="md">
@@ -50,7 +51,9 @@ export default function QueuePage() {
           ))}
         </Stack>
       ) : (
-        <Empty title={which === "failed" ? "Nothing failed" : "Nothing to do"}>Jobs appear here when they are started.</Empty>
+        <Empty title={which === "failed" ? "Nothing failed" : "Nothing to do"}>
+          Jobs appear here when they are started.
+        </Empty>
       )}
     </Box>
   );

@@ -10,7 +10,13 @@ export interface Told {
 
 export function Problem({ error }: { error: Told }) {
   return (
-    <Alert color="red" variant="light" icon={<IconAlertTriangle size={18} />} role="alert" title={error.message}>
+    <Alert
+      color="red"
+      variant="light"
+      icon={<IconAlertTriangle size={18} />}
+      role="alert"
+      title={error.message}
+    >
       {error.hint && <Text size="sm">{error.hint}</Text>}
     </Alert>
   );
