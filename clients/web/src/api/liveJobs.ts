@@ -139,6 +139,7 @@ export function afterEvent(job: LiveJob, event: ServerEvent): LiveJob {
         state: "succeeded",
         finished: event.time,
         preview: undefined,
+        cached: data["cached"] === true,
         outputs: (data["outputs"] as Job["outputs"] | undefined) ?? job.outputs,
       };
     case "job.failed":

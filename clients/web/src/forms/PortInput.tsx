@@ -184,6 +184,7 @@ function FilesInput({ label, port, value, onChange, problem, picture }: Props & 
           variant="light"
           leftSection={<IconBrush size={16} />}
           onClick={() => setPainting(true)}
+          aria-label={`Paint ${port.name}`}
         >
           {files.length ? "Paint on" : "Paint a mask"}
         </Button>

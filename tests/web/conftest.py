@@ -1,0 +1,57 @@
+"""What the tests of the web client share: a real browser and a real server with a home of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from stable_core.server import WEB_FOLDER
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))  # for running_server
+from running_server import RunningServer
+
+PATIENCE_MS = 90_000
+"""How long anything may take on a busy machine; a worker with torch has to start in it."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        assert not os.environ.get("CI"), "chromium is missing"
+        pytest.skip("there is no Chromium; on Debian: apt install chromium")
+    assert (WEB_FOLDER / "index.html").is_file(), "the web client was not built: see what `./start.sh --set-up` said"
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    server = RunningServer(tmp_path_factory.mktemp("web") / "home", OMP_NUM_THREADS="1")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
+    """Return a new page on the server; a test fails if it throws an error."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(server.url)
+    yield page
+    context.close()
+    assert not errors
