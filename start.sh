@@ -10,8 +10,12 @@ if [ "${1-}" = --set-up ]; then lock=$2; fi
 say() { printf 'stable-core: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
-# What an environment must have been made from to be up to date: this folder, these versions, this project.
-wanted() { printf '%s\n' "$here"; cat -- "$here/$lock" "$here/pyproject.toml"; }
+# What an environment must have been made from to be up to date: this folder, these versions, this project, its web client.
+wanted() {
+    printf '%s\n' "$here"
+    cat -- "$here/$lock" "$here/pyproject.toml"
+    [ ! -d "$here/clients/web" ] || find "$here/clients/web" -name node_modules -prune -o -type f -exec cksum {} + | sort
+}
 
 find_python() {
     for python in ${PYTHON-} python3 python3.14 python3.13 python3.12 python3.11 python; do

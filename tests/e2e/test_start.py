@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-NEEDED = ("LICENSE", "README.md", "pyproject.toml", "requirements.lock", "start.sh", "src")
+NEEDED = ("LICENSE", "README.md", "hatch_build.py", "pyproject.toml", "requirements.lock", "start.sh", "src")
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="start.bat is for Windows")
 
