@@ -144,7 +144,8 @@ function Grid({ results, liked, isFiltered, onOpen, onLike, onEnd }: GridProps) 
   const rows = useVirtualizer({
     count: Math.ceil(results.length / columns),
     getScrollElement: () => scroller.current,
-    estimateSize: () => side + GAP,
+    estimateSize: () => side,
+    gap: GAP,
     overscan: 3,
   });
   useEffect(() => rows.measure(), [rows, side]);
