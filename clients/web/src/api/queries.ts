@@ -15,6 +15,7 @@ export const useSubmit = () =>
   useMutation({ mutationFn: (body: JobRequest) => request<Job>("POST", "/v1/jobs", body) });
 
 export const cancelJob = (id: string) => request<Job>("POST", `/v1/jobs/${id}/cancel`, {});
+export const interruptJob = (id: string) => request<Job>("POST", `/v1/jobs/${id}/interrupt`, {});
 export const retryJob = (id: string) => request<Job>("POST", `/v1/jobs/${id}/retry`, {});
 export const fetchJob = (id: string) => request<Job>("GET", `/v1/jobs/${id}`);
 export const upload = (file: File) =>

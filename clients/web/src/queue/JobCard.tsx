@@ -1,29 +1,17 @@
 // One job: what it is doing, what it made, and what can be done with it.
 
-import {
-  ActionIcon,
-  Badge,
-  Box,
-  Card,
-  Code,
-  Group,
-  Image,
-  Progress,
-  Spoiler,
-  Stack,
-  Text,
-  Tooltip,
-} from "@mantine/core";
+import { Badge, Box, Card, Code, Group, Image, Progress, Spoiler, Stack, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { IconRefresh, IconX } from "@tabler/icons-react";
+import { IconPlayerStop, IconRefresh, IconX } from "@tabler/icons-react";
 
 import type { LiveJob } from "../api/liveJobs";
 import { liveJobs } from "../api/liveJobs";
 import { ApiError } from "../api/http";
-import { artifactUrl, cancelJob, retryJob } from "../api/queries";
+import { artifactUrl, cancelJob, interruptJob, retryJob } from "../api/queries";
 import type { Artifact, Job } from "../api/types";
 import { isFinal } from "../api/types";
 import { Problem } from "../ui/Problem";
+import { Tool } from "../ui/Tool";
 
 const COLORS: Record<Job["state"], string> = {
   waiting: "gray",
@@ -106,19 +94,16 @@ function Actions({ job }: { job: LiveJob }) {
   };
   if (!isFinal(job)) {
     return (
-      <Tooltip label="Cancel">
-        <ActionIcon variant="subtle" color="gray" aria-label="Cancel" onClick={act(cancelJob)}>
-          <IconX size={18} />
-        </ActionIcon>
-      </Tooltip>
+      <Group gap={2} wrap="nowrap">
+        {job.state === "running" && (
+          <Tool label="Finish now with what is there" icon={IconPlayerStop} onClick={act(interruptJob)} />
+        )}
+        <Tool label="Cancel" icon={IconX} onClick={act(cancelJob)} />
+      </Group>
     );
   }
   return job.state === "succeeded" ? null : (
-    <Tooltip label="Try again">
-      <ActionIcon variant="subtle" color="gray" aria-label="Try again" onClick={act(retryJob)}>
-        <IconRefresh size={18} />
-      </ActionIcon>
-    </Tooltip>
+    <Tool label="Try again" icon={IconRefresh} onClick={act(retryJob)} />
   );
 }
 
