@@ -78,6 +78,9 @@ class ProgressParams(Params):
 
     save_every: int = Field(default=100, ge=0, unit="steps", description="Keep a copy of what was learnt; 0 is never")
     preview_every: int = Field(default=100, ge=0, unit="steps", description="Draw a picture with it; 0 is never")
+    cards: bool = Field(
+        default=False, description="Put the embedding into these pictures, at their sides: cards that can be shared"
+    )
     preview_prompt: str = Field(default="", description="What is drawn; empty is the first template")
     preview_seed: int = Field(default=0, ge=0, description="The seed of these pictures")
 

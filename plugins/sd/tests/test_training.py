@@ -196,6 +196,18 @@ def test_a_run_leaves_states_copies_pictures_and_a_log(root: Path, checkpoint: A
     assert embedding.step == 2
 
 
+def test_pictures_on_the_way_can_be_cards(root: Path, checkpoint: Any) -> None:
+    learn(on_the_way={"save_every": 2, "preview_every": 2, "cards": True})
+    [run] = (root / "training").iterdir()
+    card = read_embedding(run / "pictures" / "thing-2.png")
+    copy = read_embedding(run / "networks" / "thing-2.safetensors")
+    assert card is not None
+    assert copy is not None
+    assert (card.name, card.step, card.checkpoint_name) == ("thing", 2, "tiny")
+    assert torch.equal(card.vectors[32], copy.vectors[32])
+    assert Image.open(run / "pictures" / "thing-2.png").width > 64
+
+
 def test_the_result_is_among_the_embeddings_but_replaces_no_file_from_elsewhere(root: Path, checkpoint: Any) -> None:
     learn()
     installed = root / "embeddings" / "thing.safetensors"

@@ -13,11 +13,13 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 CHUNK = "sd-ti-embedding"
 MAX_BYTES = 64 * 2**20
@@ -58,6 +60,13 @@ def make_card(picture: Image.Image, data: Mapping[str, Any]) -> Image.Image:
     card = Image.fromarray(np.concatenate([low, gap, middle, gap, high], axis=1))
     card.info[CHUNK] = base64.b64encode(text).decode()
     return card
+
+
+def save_card(card: Image.Image, path: Path) -> None:
+    """Write a card as PNG, with its embedding in the text chunk too."""
+    chunks = PngInfo()
+    chunks.add_text(CHUNK, card.info[CHUNK])
+    card.save(path, "PNG", pnginfo=chunks)
 
 
 def _make_block(half_bytes: np.ndarray[Any, Any], shades: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -169,6 +169,7 @@ def _prepare_lesson(checkpoint: Any, pictures: Pictures, params: TrainingParams)
         noise_from=params.learning.noise_from,
         preview_prompt=params.on_the_way.preview_prompt,
         preview_seed=params.on_the_way.preview_seed,
+        makes_cards=params.on_the_way.cards,
     )
 
 

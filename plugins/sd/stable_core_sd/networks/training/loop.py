@@ -59,6 +59,7 @@ class Trainee:
         draw: makes a picture with what was learnt so far.
         kind, suffix: the models folder for files of what was learnt, and their ending.
         uses_float16: gradients pass a model in 16 bits.
+        keep: writes a picture that was drawn to a file, given the number of steps.
     """
 
     parameters: list[nn.Parameter]
@@ -68,6 +69,7 @@ class Trainee:
     kind: str
     suffix: str
     uses_float16: bool = False
+    keep: Callable[[Image.Image, Path, int], None] = lambda picture, path, step: picture.save(path)
     scaler: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,7 +154,7 @@ class TrainingLoop:
 
     def _draw(self) -> Image.Image:
         picture = self.trainee.draw()
-        picture.save(self.folder.pictures / f"{self.plan.name}-{self.done}.png")
+        self.trainee.keep(picture, self.folder.pictures / f"{self.plan.name}-{self.done}.png", self.done)
         return picture
 
     def _save_state(self) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from stable_core_sd.networks.embedding import Embedding
-from stable_core_sd.networks.embedding_file import write_embedding
+from stable_core_sd.networks.embedding_card import make_card, save_card
+from stable_core_sd.networks.embedding_file import pickled_form, write_embedding
 from stable_core_sd.networks.hypernetwork import attached
 from stable_core_sd.networks.hypernetwork_file import Hypernetwork, write_hypernetwork
 from stable_core_sd.networks.training.contexts import Vectors, encode_texts
@@ -38,6 +39,7 @@ class Lesson:
     noise_from: float = 0.0
     preview_prompt: str = ""
     preview_seed: int = 0
+    makes_cards: bool = False
 
     def batch(self, index: int) -> Batch:
         """Return a batch by its number: always the same one for a seed."""
@@ -93,16 +95,23 @@ def embedding_trainee(checkpoint: Any, lesson: Lesson, vectors: Vectors, facts: 
         context = encode_texts(checkpoint, batch.texts, {lesson.name: learnt})
         return noise_loss(batch.latents, context, batch.generator, batch.weights)
 
+    def learnt_so_far(step: int = 0) -> Embedding:
+        return Embedding(lesson.name, {width: one.detach().clone() for width, one in learnt.items()}, step, **facts)
+
     def write(path: Path, step: int) -> None:
-        vectors = {width: one.detach() for width, one in learnt.items()}
-        write_embedding(Embedding(lesson.name, vectors, step, **facts), path)
+        write_embedding(learnt_so_far(step), path)
 
     def draw() -> Image.Image:
-        embedding = Embedding(lesson.name, {width: one.detach().clone() for width, one in learnt.items()})
-        return draw_picture(checkpoint, lesson.drawn_prompt, lesson.preview_seed, {lesson.name: embedding})
+        return draw_picture(checkpoint, lesson.drawn_prompt, lesson.preview_seed, {lesson.name: learnt_so_far()})
 
-    parameters = list(learnt.values())
-    return Trainee(parameters, loss, write, draw, "embeddings", ".safetensors", _needs_scaling(checkpoint))
+    def keep(picture: Image.Image, path: Path, step: int) -> None:
+        if lesson.makes_cards:
+            save_card(make_card(picture, pickled_form(learnt_so_far(step))), path)
+        else:
+            picture.save(path)
+
+    parameters, scales = list(learnt.values()), _needs_scaling(checkpoint)
+    return Trainee(parameters, loss, write, draw, "embeddings", ".safetensors", scales, keep)
 
 
 def hypernetwork_trainee(checkpoint: Any, lesson: Lesson, network: Hypernetwork) -> Trainee:
