@@ -124,6 +124,8 @@ def sd15_checkpoint() -> Any:
         "vae": model_classes.AutoencoderKL.from_config(configs["vae"]),
         "text_encoder": ClipTextModel(configs["text_encoder"]),
     }
+    for weight in models["text_encoder"].parameters():
+        torch.nn.init.normal_(weight, std=0.02)  # some are not set when it is made
     for model in models.values():
         model.eval().requires_grad_(False)
     return Checkpoint(
