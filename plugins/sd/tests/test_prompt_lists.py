@@ -30,6 +30,11 @@ def test_a_line_sets_knobs_for_itself() -> None:
     assert (second, two.steps, two.tiling) == ("a dog", 9, False)
 
 
+def test_a_line_may_have_styles_of_its_own() -> None:
+    [(_, run)] = runs_of('--prompt a cat --styles "Ink, Old paper"', styles=["Other"])
+    assert run.styles == ["Ink", "Old paper"]
+
+
 @pytest.mark.parametrize("line", ["a --nonsense 3", "a cat -- a dog", "--steps", '--prompt "open', "--steps many"])
 def test_what_cannot_be_read_is_a_prompt(line: str) -> None:
     assert read_line(line) == {"prompt": line}

@@ -23,6 +23,7 @@ TRUE = ("true", "1", "yes", "on")
 
 OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "negative_prompt": ("negative_prompt", str),
+    "styles": ("styles", lambda text: [name.strip() for name in text.split(",")]),
     "seed": ("seed", int),
     "subseed": ("variation.seed", int),
     "subseed_strength": ("variation.strength", float),
