@@ -27,6 +27,9 @@ time."""
 _vaes: dict[Key, Any] = {}
 """The VAE file used last."""
 
+_SHARE_NEEDED = 2.5
+"""So many times the size of its files is free before a checkpoint is loaded, or no other is kept."""
+
 _settings = SdSettings()
 """Those that the last checkpoint was opened with."""
 
@@ -89,6 +92,8 @@ def get_checkpoint(path: Path, settings: SdSettings | None = None, vae: str = AU
     if key not in _kept:
         _park()  # first, because a run may go on using one that is forgotten here
         _drop_oldest(settings.checkpoints_in_memory - 1)
+        if _kept and device.free_main_memory() < _SHARE_NEEDED * sum(size for _, size in _stamps(path)):
+            _drop_oldest(0)
         _kept[key] = load_checkpoint(path, form.device, form.dtype, rests_on)
     elif next(reversed(_kept)) != key:
         _park()

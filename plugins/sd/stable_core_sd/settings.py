@@ -22,7 +22,7 @@ class SdSettings(Params):
         default=2,
         ge=1,
         le=16,
-        description="Checkpoints that stay in main memory, so that changing back to one takes no time",
+        description="Checkpoints that stay in main memory, if it is large enough, so that changing back takes no time",
     )
     offload: Offload = Field(
         default="nothing",

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import tiny
 from stable_core.sdk import InvalidParams
-from stable_core_sd import checkpoint_store
+from stable_core_sd import checkpoint_store, device
 from stable_core_sd.checkpoint_store import get_checkpoint, open_checkpoint, unload
 from stable_core_sd.settings import SdSettings
 
@@ -35,6 +35,18 @@ def test_so_many_checkpoints_stay_in_memory(checkpoints: Path) -> None:
     assert open_checkpoint("b", "None", settings) is not b
     assert open_checkpoint("b", "None", SdSettings(precision="bf16")).unet.dtype == torch.bfloat16
     unload()
+    assert open_checkpoint("a", "None", settings) is not a
+
+
+def test_only_one_stays_where_there_is_no_room_for_more(checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SdSettings(checkpoints_in_memory=3)
+    a = open_checkpoint("a", "None", settings)
+    size = (checkpoints / "b.safetensors").stat().st_size
+    monkeypatch.setattr(device, "free_main_memory", lambda: 3 * size)
+    open_checkpoint("b", "None", settings)
+    assert open_checkpoint("a", "None", settings) is a
+    monkeypatch.setattr(device, "free_main_memory", lambda: 2 * size)
+    open_checkpoint("c", "None", settings)
     assert open_checkpoint("a", "None", settings) is not a
 
 
