@@ -89,7 +89,7 @@ def describe_picture(params: RunParams, facts: PictureFacts) -> str:
 def _features(params: RunParams, facts: PictureFacts) -> dict[str, Any]:
     pairs: dict[str, Any] = {}
     if isinstance(params, Txt2ImgParams) and params.hires.enabled:
-        pairs |= _hires(params.hires)
+        pairs |= _hires(params.hires, params.sampler, facts)
     if isinstance(params, Img2ImgParams):
         pairs |= {
             "Denoising strength": params.denoising_strength,
@@ -105,15 +105,16 @@ def _unless(value: Any, default: Any) -> Any:
     return None if value == default else value
 
 
-def _hires(hires: HiresParams) -> dict[str, Any]:
+def _hires(hires: HiresParams, sampler: str, facts: PictureFacts) -> dict[str, Any]:
+    """Return what is said of the second pass; what is as in the first is not said."""
     has_size = bool(hires.width or hires.height)
     return {
         "Denoising strength": hires.denoising_strength,
         "Hires checkpoint": hires.checkpoint or None,
-        "Hires sampler": hires.sampler or None,
+        "Hires sampler": _unless(hires.sampler, sampler) or None,
         "Hires schedule type": hires.scheduler or None,
-        "Hires prompt": hires.prompt or None,
-        "Hires negative prompt": hires.negative_prompt or None,
+        "Hires prompt": _unless(hires.prompt, facts.prompt) or None,
+        "Hires negative prompt": _unless(hires.negative_prompt, facts.negative_prompt) or None,
         "Hires resize": f"{hires.width}x{hires.height}" if has_size else None,
         "Hires upscale": None if has_size else hires.scale,
         "Hires steps": hires.steps or None,

@@ -91,6 +91,13 @@ def test_every_knob_of_the_second_pass_counts(knob: dict[str, Any], tiny_models:
         assert f"{key}: {value}" in other.info["parameters"]
 
 
+def test_what_the_second_pass_has_like_the_first_is_not_told() -> None:
+    same = {"prompt": "a red circle", "negative_prompt": "bad", "sampler": "Euler"}
+    (made,) = draw("a red circle", negative_prompt="bad", sampler="Euler", hires={"enabled": True, **same})
+    told = made.info["parameters"]
+    assert not [key for key in ("Hires prompt", "Hires negative prompt", "Hires sampler") if key in told]
+
+
 def test_progress_counts_both_passes_of_all_batches() -> None:
     progress = Recorded()
     draw(progress=progress, steps=5, batch_count=2, hires={"enabled": True, "steps": 3, "denoising_strength": 0.5})
