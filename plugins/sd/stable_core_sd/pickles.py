@@ -68,7 +68,7 @@ def read_pickle(path: Path) -> Any:
         ) from None
     except Exception as error:  # noqa: BLE001 - a broken program can fail in any way
         raise InvalidParams(
-            f"{path.name} cannot be read: {error or type(error).__name__}.",
+            f"{path.name} cannot be read: {str(error).rstrip('.') or type(error).__name__}.",
             "It may be cut off or no file of PyTorch: compare its size with the source and copy it again.",
         ) from None
 

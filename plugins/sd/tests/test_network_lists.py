@@ -40,7 +40,7 @@ def test_embeddings_have_sizes_and_problems(folder: Path) -> None:
     broken, cat = embeddings(NetworkListParams(), Progress()).value
     assert (cat["name"], cat["vectors"], cat["widths"]) == ("cat", 2, [768])
     assert broken["name"] == "broken"
-    assert "cannot be read" in broken["problem"]
+    assert broken["problem"] == "broken.pt cannot be read: invalid load key, 'n'."
     assert embeddings(NetworkListParams(search="none"), Progress()).value == []
 
 
