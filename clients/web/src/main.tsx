@@ -1,6 +1,6 @@
 // Starts the page.
 
-import "@mantine/core/styles.css";
+import "./app/parts.css";
 import "@mantine/notifications/styles.css";
 import "./app/app.css";
 
