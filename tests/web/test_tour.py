@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 from running_server import RunningServer
+
+from stable_core.server import WEB_FOLDER
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -150,3 +153,14 @@ def test_every_page_can_be_named_and_fits_a_phone(page: Page, server: RunningSer
     page.wait_for_load_state("networkidle") if path in ("queue",) else None
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0
+
+
+def test_the_first_page_loads_little(page: Page, server: RunningServer) -> None:
+    loaded: set[str] = set()
+    page.on("response", lambda response: loaded.add(response.url.removeprefix(server.url).partition("?")[0]))
+    page.reload()
+    expect(page.get_by_role("button", name="Run Ctrl")).to_be_visible()
+    files = [WEB_FOLDER / path.lstrip("/") for path in loaded]
+    sizes = {file.name: len(gzip.compress(file.read_bytes())) for file in files if file.is_file()}
+    assert len(sizes) > 2
+    assert sum(sizes.values()) <= 300_000, sizes
