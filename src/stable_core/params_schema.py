@@ -35,7 +35,7 @@ class ParamsSchema:
         Raises:
             InvalidParams: naming every wrong param.
         """
-        complete = _completed(self._schema, params, _concrete_seed)
+        complete = _completed(self._schema, params, _concrete)
         swept = sweeps_in(complete)
         if not swept:
             self._check(complete)
@@ -49,7 +49,7 @@ class ParamsSchema:
         if self._validator.is_valid(values):
             return
         wrong = [
-            f"{'.'.join(map(str, error.instance_path)) or 'params'}: {error.message}"
+            f"{'.'.join(map(str, error.instance_path)) or 'params'}: {_reason(error)}"
             for error in self._validator.iter_errors(values)
         ]
         raise InvalidParams("; ".join(wrong), f"Params are {', '.join(self._schema.get('properties', {})) or 'none'}.")
@@ -111,9 +111,18 @@ def _changed(field: Schema, value: Any, change: Change) -> Any:
     return change(field, value)
 
 
-def _concrete_seed(field: Schema, value: Any) -> Any:
-    is_random = value == -1 and field.get("x-ui", {}).get("component") == "seed"
-    return random.SystemRandom().randint(0, MAX_SEED) if is_random else value
+def _concrete(field: Schema, value: Any) -> Any:
+    """Return a seed in place of -1, and a choice in place of another name for it, in any case."""
+    hints = field.get("x-ui", {})
+    if value == -1 and hints.get("component") == "seed":
+        return random.SystemRandom().randint(0, MAX_SEED)
+    return hints.get("aliases", {}).get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+def _reason(error: jsonschema_rs.ValidationError) -> str:
+    """Return what is wrong with a value; of a union, with each of its kinds."""
+    kinds = getattr(error.kind, "context", ())
+    return ", or ".join(one.message for errors in kinds for one in errors) or error.message
 
 
 def is_sweep(value: Any) -> bool:

@@ -103,6 +103,22 @@ def test_every_wrong_param_is_named_at_once(check: ParamsSchema) -> None:
     assert all(word in refused.value.message for word in ("name", "steps", "what"))
 
 
+def test_other_names_of_a_choice_are_taken_in_any_case() -> None:
+    choice = {"enum": ["Euler a", "Euler"], "x-ui": {"aliases": {"k_euler_a": "Euler a", "euler a": "Euler a"}}}
+    check = ParamsSchema({"properties": {"sampler": choice}})
+    names = ("Euler a", " K_Euler_A", "EULER A")
+    assert {check({"sampler": name})["sampler"] for name in names} == {"Euler a"}
+    assert check({"sampler": {"each": ["Euler", "k_euler_a"]}})["sampler"] == {"each": ["Euler", "Euler a"]}
+    with pytest.raises(InvalidParams, match=r"^sampler: .*k_lms"):
+        check({"sampler": "k_lms"})
+
+
+def test_what_is_wrong_with_a_union_is_said() -> None:
+    check = ParamsSchema({"properties": {"eta": {"anyOf": [{"type": "number", "maximum": 1}, {"type": "null"}]}}})
+    with pytest.raises(InvalidParams, match=r"^eta: 5 is greater than the maximum of 1, or "):
+        check({"eta": 5})
+
+
 # -- groups ------------------------------------------------------------------------------------------------------------
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
-from stable_core_sd.names import find_scheduler, sampler_and_scheduler
+from stable_core_sd.names import SAMPLERS, SCHEDULERS, find_scheduler, sampler_and_scheduler
 
 SamplerLabel = Literal[
     "DPM++ 2M",
@@ -55,6 +56,33 @@ SchedulerLabel = Literal[
     "DDIM",
     "Beta",
 ]
+
+
+class OtherNames:
+    """Adds other names of the choices to the JSON Schema of a knob; the core puts the choices in their place."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        """Take the choices by their other names, which are in lower case."""
+        self._names = dict(names)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(schema), "x-ui": {"aliases": self._names}}
+
+
+_SAMPLER_NAMES = {
+    **{alias: sampler.label for sampler in SAMPLERS for alias in sampler.aliases},
+    **{label.lower(): label for label in get_args(SamplerLabel)},
+}
+_SCHEDULER_NAMES = {
+    name: scheduler.label
+    for scheduler in SCHEDULERS
+    for name in (scheduler.name, *scheduler.aliases, scheduler.label.lower())
+}
+SamplerName = Annotated[SamplerLabel, OtherNames(_SAMPLER_NAMES)]
+SchedulerName = Annotated[SchedulerLabel, OtherNames(_SCHEDULER_NAMES)]
+OwnSamplerName = Annotated[SamplerLabel | Literal[""], OtherNames(_SAMPLER_NAMES)]
+OwnSchedulerName = Annotated[SchedulerLabel | Literal[""], OtherNames(_SCHEDULER_NAMES)]
+"""Those of a second pass, where an empty text means the first's."""
 
 
 def with_labels(values: Any, sampler: str, scheduler: str) -> Any:

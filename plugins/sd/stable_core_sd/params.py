@@ -11,7 +11,7 @@ import pydantic
 from pydantic import model_validator
 
 from stable_core.sdk import Field, ModelFile, Params, Seed
-from stable_core_sd.labels import SamplerLabel, SchedulerLabel, with_labels
+from stable_core_sd.labels import OwnSamplerName, OwnSchedulerName, SamplerName, SchedulerName, with_labels
 from stable_core_sd.steps import picture_steps
 
 NAMED_IN_PROMPTS = ("loras", "embeddings", "hypernetworks", "styles.csv", "styles", "../styles.csv")
@@ -193,10 +193,10 @@ class RunParams(Params):
         examples=["Automatic", "None"],
         description="What turns latents into pictures: Automatic takes a file named like the checkpoint, None its own",
     )
-    sampler: SamplerLabel = Field(
+    sampler: SamplerName = Field(
         default="DPM++ 2M", group="Sampling", description="How noise is turned into a picture; DPM++ 2M needs few steps"
     )
-    scheduler: SchedulerLabel = Field(
+    scheduler: SchedulerName = Field(
         default="Automatic",
         title="Schedule type",
         group="Sampling",
@@ -325,10 +325,10 @@ class HiresParams(Params):
         advanced=True,
         description="Width and height are those of the finished picture, as until 2022; the first pass is smaller",
     )
-    sampler: SamplerLabel | Literal[""] = Field(
+    sampler: OwnSamplerName = Field(
         default="", advanced=True, description="Sampler of the second pass; empty is the first's"
     )
-    scheduler: SchedulerLabel | Literal[""] = Field(
+    scheduler: OwnSchedulerName = Field(
         default="", advanced=True, description="Schedule type of the second pass; empty is the first's"
     )
     checkpoint: Annotated[str, ModelFile("checkpoints")] = Field(

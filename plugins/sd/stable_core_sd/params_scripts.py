@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypeVar
 
 from stable_core.sdk import Field, Params
-from stable_core_sd.labels import SamplerLabel
+from stable_core_sd.labels import SamplerName
 from stable_core_sd.params import UPSCALERS_WITHOUT_FILE, Img2ImgParams, Txt2ImgParams, UpscalerName
 
 Kind = TypeVar("Kind", bound=Params)
@@ -279,7 +279,7 @@ class BatchFolderParams(BatchItemParams):
 class AlternativeParams(Img2ImgParams):
     """The knobs of drawing a picture again from its own noise."""
 
-    sampler: SamplerLabel = Field(
+    sampler: SamplerName = Field(
         default="Euler", group="Sampling", description="Euler is the one that goes the same way back"
     )
     steps: int = Field(

@@ -8,7 +8,7 @@ import pytest
 
 from stable_core_sd.labels import SamplerLabel, SchedulerLabel
 from stable_core_sd.names import SAMPLERS, SCHEDULERS, find_sampler, hires_sampler_and_scheduler, sampler_and_scheduler
-from stable_core_sd.params import NoiseParams
+from stable_core_sd.params import NoiseParams, Txt2ImgParams
 
 
 @pytest.mark.parametrize("name", ["dpm++ 2m", "K_DPMPP_2M", " DPM++ 2M "])
@@ -43,3 +43,13 @@ def test_the_knobs_offer_every_sampler_and_schedule() -> None:
 
 def test_samplers_take_knobs_that_there_are() -> None:
     assert set().union(*(one.takes for one in SAMPLERS)) <= set(NoiseParams.model_fields)
+
+
+@pytest.mark.parametrize("place", ["sampler", "hires.sampler"])
+def test_the_announcement_tells_all_names_of_samplers(place: str) -> None:
+    schema = Txt2ImgParams.model_json_schema()
+    group = schema["$defs"]["HiresParams"] if "." in place else schema
+    hints = group["properties"]["sampler"]["x-ui"]
+    assert {name for one in SAMPLERS for name in (*one.aliases, one.label.lower())} <= hints["aliases"].keys()
+    assert set(hints["aliases"].values()) == set(get_args(SamplerLabel))
+    assert {"group", "advanced"} & hints.keys()
