@@ -288,6 +288,12 @@ async def docs(request: Request) -> Response:
     return HTMLResponse(docs_page(openapi_document(OPERATIONS)))
 
 
+async def front_page(request: Request) -> Response:
+    """Return the web client, which finds its way by what is behind the # of its address; where it is missing, docs."""
+    page = WEB_FOLDER / "index.html"
+    return FileResponse(page, headers={"Cache-Control": "no-cache"}) if page.is_file() else await docs(request)
+
+
 async def refuse(request: Request, error: Exception) -> Response:
     """Answer with what went wrong; tracebacks stay in the job or in the server's output."""
     if isinstance(error, StableCoreError):
@@ -305,8 +311,7 @@ def make_app(core: Core, host: str = "127.0.0.1", token: str = "") -> Starlette:
     """Return the ASGI application for a core."""
     routes: list[Any] = make_routes(OPERATIONS)
     routes += [Route("/openapi.json", openapi_json), Route("/docs", docs), WebSocketRoute("/v1/events", events_socket)]
-    has_web = WEB_FOLDER.is_dir()
-    routes.append(Mount("/", StaticFiles(directory=WEB_FOLDER, html=True)) if has_web else Route("/", docs))
+    routes += [Route("/", front_page), Mount("/assets", StaticFiles(directory=WEB_FOLDER / "assets", check_dir=False))]
     handlers: Any = dict.fromkeys((StableCoreError, HTTPException, ClientDisconnect, Exception), refuse)
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.add_middleware(Gate, host=host, token=token)
