@@ -27,7 +27,10 @@ def test_every_upscaler_reaches_the_size(upscaler: str) -> None:
 
 
 def test_the_upscalers_differ() -> None:
-    made = [draw(hires={"enabled": True, "upscaler": name, "denoising_strength": 0.3})[0] for name in UPSCALERS]
+    names = [
+        name for name in UPSCALERS if name != "Latent (antialiased)"
+    ]  # the same as Latent where a latent only grows
+    made = [draw(hires={"enabled": True, "upscaler": name, "denoising_strength": 0.3})[0] for name in names]
     assert all(difference(made[0], other) > 0 for other in made[1:])
 
 
