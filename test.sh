@@ -22,7 +22,9 @@ has_arguments=${1+yes}
 
 ./start.sh --set-up requirements-dev.lock
 
-part "core" "$python" -m pytest -n 2 --dist loadfile "$@" tests
+part "core" "$python" -m pytest -n 2 --dist loadfile "$@" --ignore tests/web tests
+# In a process of its own: the browser's event loop runs all the time, and other tests could start none beside it.
+part "web client" "$python" -m pytest "$@" tests/web
 
 # A plugin is tested by what its users run: its own lock, on its own, with the SDK of this checkout and its contract.
 tools=$(grep -E '^(pytest|pytest-timeout)==' requirements-dev.lock)
