@@ -119,7 +119,7 @@ def _encode_image(image: Image) -> Encoded:
     buffer = io.BytesIO()
     # Without `transparency`, Pillow would write one that may not fit the mode.
     _standard_mode(image).save(buffer, "PNG", compress_level=COMPRESS_LEVEL, transparency=None)
-    notes = {name: told for name, told in image.info.items() if name == "notes" and isinstance(told, list)}
+    notes = {str(name): told for name, told in image.info.items() if name == "notes" and isinstance(told, list)}
     return Encoded(buffer.getvalue(), "image/png", _image_details(image) | notes)
 
 
