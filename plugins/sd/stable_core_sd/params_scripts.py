@@ -167,14 +167,19 @@ class TiledUpscaleParams(Img2ImgParams):
     )
 
 
-class OutpaintParams(Img2ImgParams):
-    """The knobs of continuing a picture beyond its edges."""
+class SidesParams(Img2ImgParams):
+    """Which sides of a picture are continued, and how far."""
 
     pixels: int = Field(default=128, ge=8, le=1024, unit="px", group="Outpaint", description="How far at each side")
     left: bool = Field(default=True, group="Outpaint", description="Continue it to the left")
     right: bool = Field(default=True, group="Outpaint", description="Continue it to the right")
     up: bool = Field(default=True, group="Outpaint", description="Continue it upwards")
     down: bool = Field(default=True, group="Outpaint", description="Continue it downwards")
+
+
+class OutpaintParams(SidesParams):
+    """The knobs of continuing a picture beyond its edges."""
+
     blur: int = Field(
         default=8, ge=0, le=64, unit="px", group="Outpaint", description="How far the old picture is drawn over"
     )
@@ -210,14 +215,9 @@ class PasteParams(Params):
     told: ToldParams = Field(default=ToldParams(), description="What the generation data says")
 
 
-class PoorOutpaintParams(Img2ImgParams):
+class PoorOutpaintParams(SidesParams):
     """The knobs of continuing a picture tile by tile."""
 
-    pixels: int = Field(default=128, ge=8, le=1024, unit="px", group="Outpaint", description="How far at each side")
-    left: bool = Field(default=True, group="Outpaint", description="Continue it to the left")
-    right: bool = Field(default=True, group="Outpaint", description="Continue it to the right")
-    up: bool = Field(default=True, group="Outpaint", description="Continue it upwards")
-    down: bool = Field(default=True, group="Outpaint", description="Continue it downwards")
     blur: int = Field(
         default=4, ge=0, le=32, unit="px", group="Outpaint", description="How far the old picture is drawn over"
     )
