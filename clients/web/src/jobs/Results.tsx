@@ -1,7 +1,6 @@
 // What the last runs of one job made, the newest first, while they are running too.
 
 import { Stack, Text } from "@mantine/core";
-import { useState } from "react";
 
 import { useLiveJobs } from "../api/liveJobs";
 import { JobCard } from "../queue/JobCard";
@@ -11,17 +10,16 @@ const SHOWN = 30;
 
 export function Results({ name }: { name: string }) {
   const { jobs } = useLiveJobs();
-  const [count] = useState(SHOWN);
   const runs = jobs.filter((job) => job.job === name && (job.parent === null || job.state === "running"));
   if (!runs.length) {
     return <Empty title="Nothing yet">Fill in the form and press Run. What is made appears here.</Empty>;
   }
   return (
     <Stack gap="md">
-      {runs.slice(0, count).map((job) => (
+      {runs.slice(0, SHOWN).map((job) => (
         <JobCard key={job.id} job={job} />
       ))}
-      {runs.length > count && (
+      {runs.length > SHOWN && (
         <Text size="sm" c="dimmed" ta="center">
           Older results are in the gallery.
         </Text>
