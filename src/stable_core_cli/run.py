@@ -169,18 +169,21 @@ def _option(core: Client, option: str, path: Place, field: Json) -> tuple[Any, A
         text = f"{text} [{', '.join(core.models(ui['kind'])) or 'none found'}]".lstrip()
     if "default" in field and "properties" not in field:
         text = f"{text} (default: {json.dumps(field['default'])})".lstrip()
-    kind = _kind(field)
+    kind, choices = _kind(field), [str(one) for one in field.get("enum", [])]
     form = f"--{option}/--no-{option}" if kind is bool else f"--{option}"
-    metavar = "JSON" if kind is object else None
+    metavar = "JSON" if kind is object else f"[{'|'.join(choices)}]" if choices else None
     group = ".".join(path if "properties" in field else path[:-1]) or ui.get("group")
-    low, high = field.get("minimum"), field.get("maximum")
-    declared = typer.Option(None, form, help=text, metavar=metavar, rich_help_panel=group, min=low, max=high)
-    return (str if kind is object else kind) | None, declared
+    more: Json = {"min": field.get("minimum"), "max": field.get("maximum"), "rich_help_panel": group}
+    more["autocompletion"] = lambda incomplete: [one for one in choices if one.startswith(incomplete)]
+    return (str if kind is object else kind) | None, typer.Option(None, form, help=text, metavar=metavar, **more)
 
 
 def _kind(field: Json) -> Any:
-    """Return the type of a knob's values; that of a group, a list or anything else in JSON is `object`."""
-    if "enum" in field and all(isinstance(choice, str) for choice in field["enum"]):
+    """Return the type of a knob's values; that of a group, a list or anything else in JSON is `object`.
+
+    A choice with other names, which the core knows, is text.
+    """
+    if all(isinstance(one, str) for one in field.get("enum", [0])) and "aliases" not in field.get("x-ui", {}):
         return Literal[tuple(field["enum"])]
     return {"integer": int, "number": float, "boolean": bool, "string": str}.get(field.get("type", ""), object)
 

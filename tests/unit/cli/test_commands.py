@@ -267,6 +267,7 @@ class TestGroups:
         [
             ("--hires.scale", "9"),
             ("--hires.upscaler", "Nearest"),
+            ("--sampler", "Heun"),
             ("--hires.mask.blur", "x"),
             ("--hires.nothing", "1"),
             ("--hires", "[1]"),
@@ -275,6 +276,17 @@ class TestGroups:
     )
     def test_a_wrong_knob_in_a_group_is_2(self, run: Run, words: tuple[str, ...]) -> None:
         assert run("run", "grouped.show", *words).code == 2
+
+    @pytest.mark.parametrize(
+        ("given", "made"), [("Euler", "Euler"), ("k_euler_a", "Euler a"), ("K_Euler_A", "Euler a")]
+    )
+    def test_a_choice_goes_by_its_other_names(self, run: Run, given: str, made: str) -> None:
+        done = run("run", "grouped.show", "--sampler", given, "--json")
+        assert done.json["outputs"]["data"][0]["value"]["sampler"] == made
+
+    def test_help_and_completion_offer_a_choice_by_its_first_names(self, run: Run) -> None:
+        assert "--sampler [Euler|Euler a]" in run("run", "grouped.show", "--help").out
+        assert complete("run", "grouped.show", "--sampler", "Eu") == ["Euler", "Euler", "a"]
 
     def test_help_shows_each_knob_under_its_group(self, run: Run) -> None:
         shown = run("run", "grouped.show", "--help").out

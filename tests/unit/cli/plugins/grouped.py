@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import WithJsonSchema
 
 from stable_core.sdk import Data, Field, Params, Plugin
 
 plugin = Plugin("grouped")
+
+
+NAMES = {"enum": ["Euler", "Euler a"], "type": "string", "x-ui": {"aliases": {"k_euler_a": "Euler a"}}}
+SamplerName = Annotated[Literal["Euler", "Euler a"], WithJsonSchema(NAMES)]
 
 
 class Mask(Params):
@@ -24,6 +30,7 @@ class Hires(Params):
 
 class GroupedParams(Params):
     steps: int = Field(default=20, ge=1, group="Sampling")
+    sampler: SamplerName = Field(default="Euler", group="Sampling")
     hires: Hires = Field(default=Hires(is_tiled=False), description="Enlarge it")
     refiner: Hires | None = Field(default=None)
     sizes: list[int] = Field(default=[1])
