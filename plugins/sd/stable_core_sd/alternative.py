@@ -16,7 +16,8 @@ from stable_core_sd import img2img
 from stable_core_sd.batches import Batch
 from stable_core_sd.engine import open_repaint
 from stable_core_sd.images.grids import with_sheet
-from stable_core_sd.params import Img2ImgParams, RefinerParams
+from stable_core_sd.params import Img2ImgParams
+from stable_core_sd.params_sampling import RefinerParams
 from stable_core_sd.params_scripts import AlternativeParams, part_of
 from stable_core_sd.passes import Pass, Start, batch_denoiser, batch_noise
 from stable_core_sd.ports import Picture

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from stable_core_sd.names import find_sampler, find_scheduler
-from stable_core_sd.params import RunParams, UniPCParams
+from stable_core_sd.params import RunParams
+from stable_core_sd.params_sampling import UniPCParams
 from stable_core_sd.schedules import SigmaTable
 from stable_core_sd.spacing import spacing_facts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stable_core_sd.names import Sampler, find_scheduler
-from stable_core_sd.params import ScheduleParams
+from stable_core_sd.params_sampling import ScheduleParams
 from stable_core_sd.schedules import SCHEDULES, SigmaTable
 
 OLD_KARRAS_RANGE = (0.1, 10.0)

@@ -8,7 +8,8 @@ import pytest
 
 from stable_core_sd.labels import SamplerLabel, SchedulerLabel
 from stable_core_sd.names import SAMPLERS, SCHEDULERS, find_sampler, hires_sampler_and_scheduler, sampler_and_scheduler
-from stable_core_sd.params import NoiseParams, Txt2ImgParams
+from stable_core_sd.params import Txt2ImgParams
+from stable_core_sd.params_sampling import NoiseParams
 
 
 @pytest.mark.parametrize("name", ["dpm++ 2m", "K_DPMPP_2M", " DPM++ 2M "])

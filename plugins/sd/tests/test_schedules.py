@@ -10,7 +10,7 @@ import pytest
 
 from stable_core_sd.beta_quantile import beta_quantile, regularized_incomplete_beta
 from stable_core_sd.names import SAMPLERS, SCHEDULERS, find_sampler, find_scheduler
-from stable_core_sd.params import ScheduleParams
+from stable_core_sd.params_sampling import ScheduleParams
 from stable_core_sd.samplers import SAMPLES
 from stable_core_sd.schedules import SCHEDULES, ConsistencyTable, SigmaTable, WholeTimesteps, training_betas
 from stable_core_sd.spacing import run_sigmas, spacing_facts

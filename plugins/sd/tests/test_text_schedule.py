@@ -17,7 +17,8 @@ from stable_core_sd.conditioning import condition
 from stable_core_sd.emphasis import apply_weights
 from stable_core_sd.networks.activation import ActiveNetworks
 from stable_core_sd.networks.embedding import Embedding
-from stable_core_sd.params import GuidanceParams, RunParams, TextParams
+from stable_core_sd.params import RunParams, TextParams
+from stable_core_sd.params_sampling import GuidanceParams
 from stable_core_sd.passes import model_calls
 from stable_core_sd.prompt.editing import StepCount
 from stable_core_sd.text_schedule import EncodedSchedule, ScheduleEncoder

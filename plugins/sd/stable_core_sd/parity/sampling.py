@@ -10,7 +10,7 @@ import numpy as np
 
 from stable_core_sd.names import Sampler, hires_sampler_and_scheduler, sampler_and_scheduler
 from stable_core_sd.noise import ImageNoise, Variation, slerp
-from stable_core_sd.params import ScheduleParams
+from stable_core_sd.params_sampling import ScheduleParams
 from stable_core_sd.parity.runner import Check, close
 from stable_core_sd.samplers import Churn, Sample, ddim, dpm, dpm_solver, dpmpp, euler, heun, lcm, multistep, sde
 from stable_core_sd.samplers.core import ancestral_step
