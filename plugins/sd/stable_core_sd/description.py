@@ -57,6 +57,7 @@ class PictureFacts:
 def describe_picture(params: RunParams, facts: PictureFacts) -> str:
     """Return the infotext of one picture of a run."""
     start = params if isinstance(params, Img2ImgParams) else None
+    hires = params.hires if isinstance(params, Txt2ImgParams) and params.hires.enabled else None
     sampler = find_sampler(params.sampler)
     has_own_seeds = sampler is not None and takes_seed_delta(sampler, params.noise.eta)
     known = RunFacts(
@@ -78,18 +79,20 @@ def describe_picture(params: RunParams, facts: PictureFacts) -> str:
         mask_weight=start.inpaint.mask_weight if start and facts.task == "inpainting" else None,
         clip_skip=params.text.clip_skip,
         ensd=params.noise.seed_delta if has_own_seeds else 0,
+        token_merging=params.token_merging_ratio,
+        token_merging_hires=hires.token_merging_ratio or params.token_merging_ratio if hires else 0,
         noise_source=params.noise.source,
         tiling=params.tiling,
         version=VERSION,
-        features={**_features(params, facts), **facts.features, **params.more_parameters},
+        features={**_features(params, hires, facts), **facts.features, **params.more_parameters},
     )
     return write_infotext(facts.prompt, facts.negative_prompt, known.pairs())
 
 
-def _features(params: RunParams, facts: PictureFacts) -> dict[str, Any]:
+def _features(params: RunParams, hires: HiresParams | None, facts: PictureFacts) -> dict[str, Any]:
     pairs: dict[str, Any] = {}
-    if isinstance(params, Txt2ImgParams) and params.hires.enabled:
-        pairs |= _hires(params.hires, params.sampler, facts)
+    if hires:
+        pairs |= _hires(hires, params.sampler, facts)
     if isinstance(params, Img2ImgParams):
         pairs |= {
             "Denoising strength": params.denoising_strength,

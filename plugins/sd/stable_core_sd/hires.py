@@ -45,8 +45,8 @@ def second_params(params: Txt2ImgParams) -> Txt2ImgParams:
         upscaler(own.upscaler)
     if own.checkpoint:
         find_checkpoint(own.checkpoint)
-    chosen = {"sampler": own.sampler, "scheduler": own.scheduler, "steps": own.steps, "checkpoint": own.checkpoint}
-    return params.model_copy(update={name: value for name, value in chosen.items() if value})
+    names = ("sampler", "scheduler", "steps", "checkpoint", "token_merging_ratio")
+    return params.model_copy(update={name: getattr(own, name) for name in names if getattr(own, name)})
 
 
 def second_batch(batch: Batch, hires: HiresParams, size: Size) -> Batch:

@@ -66,8 +66,9 @@ def _bare_package(name: str) -> ModuleType:
 
 
 with lean_imports():
+    from diffusers.models.attention import BasicTransformerBlock
     from diffusers.models.attention_processor import Attention
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-__all__ = ["Attention", "AutoencoderKL", "UNet2DConditionModel"]
+__all__ = ["Attention", "AutoencoderKL", "BasicTransformerBlock", "UNet2DConditionModel"]

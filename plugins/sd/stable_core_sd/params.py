@@ -164,6 +164,16 @@ class RunParams(Params):
     tiling: bool = Field(
         default=False, group="Sampling", description="Make a picture whose edges fit each other, like a texture"
     )
+    token_merging_ratio: float = Field(
+        default=0,
+        ge=0,
+        le=0.9,
+        component="slider",
+        advanced=True,
+        group="Sampling",
+        description="Share of the tokens that attention takes together where they are alike: faster and less exact; "
+        "0 is off, and more than 0.75 is not possible",
+    )
     preview: bool = Field(
         default=True, advanced=True, group="Sampling", description="Show the picture while it takes shape"
     )
@@ -240,6 +250,9 @@ class HiresParams(Params):
     )
     checkpoint: Annotated[str, ModelFile("checkpoints")] = Field(
         default="", advanced=True, description="Model of the second pass; empty is the first's"
+    )
+    token_merging_ratio: float = Field(
+        default=0, ge=0, le=0.9, advanced=True, description="That of the second pass; 0 is the first's"
     )
     prompt: str = Field(
         default="", component="textarea", advanced=True, description="Prompt of the second pass; empty is the first's"

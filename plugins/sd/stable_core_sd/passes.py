@@ -45,6 +45,7 @@ from stable_core_sd.sampling import (
     start_from_noise,
 )
 from stable_core_sd.tiling import tiled
+from stable_core_sd.token_merging import merged_tokens
 from stable_core_sd.typed_prompts import cut_notes
 
 
@@ -102,6 +103,7 @@ class Pass:
         return tiled(self.checkpoint.unet, self.checkpoint.vae, is_on=self.params.tiling)
 
 
+NOTHING_TO_MERGE = "Token merging has no effect: this model attends at half the size and below only."
 UNFINISHED = "The run was interrupted before the last step of this picture."
 
 Run = TypeVar("Run", bound=Callable[..., Any])
@@ -207,7 +209,10 @@ def _told_denoiser(
     one: Pass, batch: Batch, plan: SamplingPlan, count: StepCount, start: Start | None
 ) -> Iterator[Denoiser]:
     _, calls = take_batch_networks(batch.prompts)
-    with activated(one.checkpoint, calls) as active:
+    ratio = one.params.token_merging_ratio
+    with activated(one.checkpoint, calls) as active, merged_tokens(one.checkpoint.unet, ratio) as can_merge:
+        if ratio and not can_merge:
+            one.outcome.note(NOTHING_TO_MERGE)
         active.embeddings |= one.embeddings
         texts = condition(one.checkpoint, one.params, batch, count, active)
         tell_texts(one, texts, active)

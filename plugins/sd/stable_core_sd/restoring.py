@@ -55,6 +55,8 @@ PLACES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "Emphasis": ("text.emphasis", str),
     "Old prompt editing timelines": ("text.old_editing", bool),
     "ENSD": ("noise.seed_delta", int),
+    "Token merging ratio": ("token_merging_ratio", float),
+    "Token merging ratio hr": ("hires.token_merging_ratio", float),
     "RNG": ("noise.source", str),
     "Eta": ("noise.eta", float),
     "Eta DDIM": ("noise.eta", float),

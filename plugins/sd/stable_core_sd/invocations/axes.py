@@ -96,6 +96,8 @@ AXES = (
     Axis("Cond. Image Mask Weight", "float", "inpaint.mask_weight", "image"),
     Axis("VAE", "str", "vae", cost=0.7),
     Axis("UniPC Order", "int", "unipc.order", cost=0.5),
+    Axis("Token merging ratio", "float", "token_merging_ratio"),
+    Axis("Token merging ratio high-res", "float", "hires.token_merging_ratio", "text"),
     Axis("Refiner checkpoint", "str", "refiner.checkpoint", show="file"),
     Axis("Refiner switch at", "float", "refiner.switch_at"),
     Axis("Styles", "str"),
