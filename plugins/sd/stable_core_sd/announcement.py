@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stable_core_sd import picture_scripts, scripts
+from stable_core_sd import interrogation_jobs, picture_scripts, scripts
 from stable_core_sd.plugin import plugin
 
-__all__ = ["picture_scripts", "plugin", "scripts"]
+__all__ = ["interrogation_jobs", "picture_scripts", "plugin", "scripts"]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 
 from stable_core.sdk import Data, File, Image, Plugin, Progress, Text
 from stable_core_sd import style_files
 from stable_core_sd.checkpoint_list import list_models
+from stable_core_sd.late_imports import torch_module as _module
 from stable_core_sd.params import Img2ImgParams, Txt2ImgParams
 from stable_core_sd.params_models import (
     CheckpointInfoParams,
@@ -175,13 +174,6 @@ def hypernetworks(params: NetworkListParams, progress: Progress) -> Data:
 @plugin.unload
 def free_memory() -> None:
     """Give the memory of the loaded models back."""
-    for name in ("checkpoint_store", "pipelines", "upscale_models"):
+    for name in ("checkpoint_store", "pipelines", "upscale_models", "interrogation.pretrained"):
         if f"{__package__}.{name}" in sys.modules:
             _module(name).unload()
-
-
-def _module(name: str) -> ModuleType:
-    """Import a module that stands on PyTorch, after the settings that have to be there before it."""
-    # OpenMP's threads wait in busy loops by default, which makes a run many times slower on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    return importlib.import_module(f"{__package__}.{name}")

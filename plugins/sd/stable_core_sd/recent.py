@@ -24,3 +24,7 @@ class Recent(Generic[Value]):
         while len(self._values) > self._size:
             self._values.popitem(last=False)
         return value
+
+    def clear(self) -> None:
+        """Forget all values."""
+        self._values.clear()

@@ -6,18 +6,18 @@ All files are read: `styles.csv` and `styles/*.csv` in each models folder, and A
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from stable_core.sdk import InvalidParams
+from stable_core_sd.model_roots import model_roots
 from stable_core_sd.prompt.styles import Style, read_csv, save_csv
 
 
 def style_files() -> list[Path]:
     """Return the files there are, in the order in which they count."""
     found: list[Path] = []
-    for root in _roots():
+    for root in model_roots():
         found += [root / "styles.csv", *sorted((root / "styles").glob("*.csv"))]
         found += [root.parent / "styles.csv"] if root.name.lower() == "models" else []
     return [path for path in dict.fromkeys(found) if path.is_file()]
@@ -87,11 +87,7 @@ def _read(path: Path) -> list[Style]:
 
 
 def _own_file() -> Path:
-    roots = _roots()
+    roots = model_roots()
     if not roots:
         raise InvalidParams("There is no models folder to keep styles in.", "Name one in STABLE_CORE_MODELS.")
     return roots[0] / "styles.csv"
-
-
-def _roots() -> list[Path]:
-    return [Path(root) for root in os.environ.get("STABLE_CORE_MODELS", "").split(os.pathsep) if root]

@@ -179,7 +179,8 @@ class PickledFile:
             InvalidParams: it is refused as unsafe, cut off, or no such file.
         """
         content = read_pickle(path)
-        weights = content.get("state_dict", content) if isinstance(content, dict) else {}
+        inner = [content.get("state_dict"), content.get("model"), content] if isinstance(content, dict) else []
+        weights = next((one for one in inner if isinstance(one, dict)), {})
         self._tensors = {str(name): value for name, value in weights.items() if isinstance(value, torch.Tensor)}
         facts = content.items() if isinstance(content, dict) else ()
         self.metadata = {str(name): str(value) for name, value in facts if isinstance(value, (int, float, str))}

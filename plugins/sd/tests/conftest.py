@@ -33,8 +33,18 @@ def pytest_stable_core_example(signature: JobSignature) -> dict[str, Any]:
     if signature.name == "batch_folder":
         PIL.Image.new("RGB", (64, 64)).save(folder / "picture.png")
         params = {"folder": str(folder)}
+    if signature.name == "interrogate":
+        write_tiny_interrogators(folder)
     inputs = {"file": File(Path(__file__))} if signature.name == "read_parameters" else {}
     return {"inputs": inputs, "params": params}
+
+
+def write_tiny_interrogators(folder: Path) -> None:
+    """Put tiny models that say what a picture shows into a models folder."""
+    import tiny_interrogation
+
+    tiny_interrogation.write_blip(folder / "BLIP" / "tiny", tiny_interrogation.make_blip())
+    tiny_interrogation.make_clip().save_pretrained(folder / "CLIP" / "tiny")
 
 
 def pytest_configure(config: pytest.Config) -> None:
