@@ -6,7 +6,7 @@ import gc
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from stable_core_sd import device
 from stable_core_sd.checkpoint import Checkpoint, load_checkpoint, load_vae
 from stable_core_sd.checkpoint_list import AUTOMATIC, find_checkpoint, find_vae
 from stable_core_sd.memory import MemoryPlan, apply_plan
-from stable_core_sd.settings import SdSettings
+from stable_core_sd.settings import SdSettings, Storage
 
 Key = tuple[object, ...]
 
@@ -40,13 +40,13 @@ class Format:
 
     device: torch.device
     dtype: torch.dtype
-    has_fp8: bool = False
+    storage: Storage = "full"
 
     @classmethod
     def chosen(cls, settings: SdSettings) -> Format:
         """Return what the settings ask for on this machine."""
         chosen = device.choose_device()
-        return cls(chosen, device.choose_dtype(settings.precision, chosen), settings.storage == "fp8")
+        return cls(chosen, device.choose_dtype(settings.precision, chosen), settings.storage)
 
 
 def open_checkpoint(name: str, vae: str, settings: SdSettings) -> Checkpoint:
@@ -70,7 +70,7 @@ def another_checkpoint(name: str) -> Iterator[Checkpoint]:
     try:
         with torch.inference_mode(False):  # weights made inside of it could never take part in training
             other = open_checkpoint(name, AUTOMATIC, settings)
-            apply_plan(other, before.plan)
+            apply_plan(other, replace(before.plan, fp8=other.plan.fp8))
         yield other
     finally:
         with torch.inference_mode(False):
@@ -101,7 +101,8 @@ def get_checkpoint(path: Path, settings: SdSettings | None = None, vae: str = AU
     checkpoint = _kept[key]
     checkpoint.unpark()
     _choose_vae(checkpoint, find_vae(vae, path), form)
-    apply_plan(checkpoint, plan)
+    has_fp8 = form.storage == "fp8" or (form.storage == "fp8 for XL" and checkpoint.kind.size_numbers > 0)
+    apply_plan(checkpoint, replace(plan, fp8=has_fp8))
     checkpoint.retries = settings.retry_with_less
     return checkpoint
 

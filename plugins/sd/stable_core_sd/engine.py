@@ -24,9 +24,12 @@ from stable_core_sd.params import Img2ImgParams, RunParams, Txt2ImgParams
 from stable_core_sd.passes import Pass, Start, draw, latent_size, redraw, with_retries
 from stable_core_sd.ports import Picture
 from stable_core_sd.report import StepReport
-from stable_core_sd.settings import SdSettings
+from stable_core_sd.settings import SdSettings, Storage
 from stable_core_sd.typed_prompts import finish_prompts
 from stable_core_sd.upscale_models import upscaler
+
+STORAGES: dict[str, Storage] = {"Disable": "full", "Enable for SDXL": "fp8 for XL", "Enable": "fp8"}
+"""What A1111's words for weights of 8 bits are in the settings."""
 
 BLANK_MASK = "The mask is blank, so the whole picture was changed."
 
@@ -144,7 +147,8 @@ def load(params: RunParams, report: StepReport, settings: SdSettings) -> Checkpo
     if params.refiner.checkpoint:
         find_checkpoint(params.refiner.checkpoint)
     report.say(f"Loading {params.checkpoint}")
-    return open_checkpoint(params.checkpoint, params.vae, settings)
+    storage = STORAGES.get(params.fp8, settings.storage)
+    return open_checkpoint(params.checkpoint, params.vae, settings.model_copy(update={"storage": storage}))
 
 
 def decoded(one: Pass, latents: torch.Tensor) -> Iterator[Image.Image]:
@@ -179,6 +183,9 @@ def with_infotext(
     if one.outcome.notes:
         picture.info["notes"] = list(one.outcome.notes)
     if one.params.save_parameters:
+        more = {**(features or {}), **one.outcome.pairs}
+        if checkpoint.plan.fp8:
+            more["FP8 weight"] = one.params.fp8 if one.params.fp8 in STORAGES else "Enable"
         facts = PictureFacts(
             prompt=batch.prompts[index],
             negative_prompt=batch.negative_prompts[index],
@@ -192,7 +199,7 @@ def with_infotext(
             task=checkpoint.task,
             has_mask=source is not None and source.mask is not None,
             has_region=source is not None and source.region is not None,
-            features={**(features or {}), **one.outcome.pairs},
+            features=more,
             table=checkpoint.sigma_table,
         )
         picture.info["parameters"] = describe_picture(one.params, facts)

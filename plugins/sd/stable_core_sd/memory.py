@@ -35,9 +35,12 @@ class MemoryPlan:
 
     @classmethod
     def chosen(cls, settings: SdSettings, runs_on: torch.device) -> MemoryPlan:
-        """Return what the settings ask for; on a CPU there is nowhere to move models to."""
+        """Return what the settings ask for; on a CPU there is nowhere to move models to.
+
+        Whether weights are kept in 8 bits depends on the checkpoint too, and is not said.
+        """
         offload: Offload = "nothing" if runs_on.type == "cpu" else settings.offload
-        return cls(offload, settings.attention, settings.vae_mode, settings.storage == "fp8")
+        return cls(offload, settings.attention, settings.vae_mode)
 
     def lower(self, runs_on: torch.device) -> MemoryPlan | None:
         """Return the plan that needs the next less memory, or None if there is none."""

@@ -100,6 +100,12 @@ class RunParams(Params):
         examples=["Automatic", "None"],
         description="What turns latents into pictures: Automatic takes a file named like the checkpoint, None its own",
     )
+    fp8: Literal["As set", "Disable", "Enable for SDXL", "Enable"] = Field(
+        default="As set",
+        title="FP8 weight",
+        advanced=True,
+        description="Keep the weights in 8 bits: half the memory of fp16, and a picture that differs a little",
+    )
     sampler: SamplerName = Field(
         default="DPM++ 2M", group="Sampling", description="How noise is turned into a picture; DPM++ 2M needs few steps"
     )

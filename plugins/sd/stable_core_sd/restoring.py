@@ -45,6 +45,7 @@ PLACES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "Size-2": ("height", int),
     "Model": ("checkpoint", str),
     "VAE": ("vae", str),
+    "FP8 weight": ("fp8", str),
     "Refiner": ("refiner.checkpoint", str),
     "Refiner switch at": ("refiner.switch_at", float),
     "Variation seed": ("variation.seed", int),

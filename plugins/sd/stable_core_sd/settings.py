@@ -9,6 +9,7 @@ from stable_core.sdk import Field, Params
 Offload = Literal["nothing", "models", "layers"]
 Attention = Literal["SDPA", "xformers", "Sliced", "Sub-quadratic"]
 VaeMode = Literal["whole", "slices", "tiles"]
+Storage = Literal["full", "fp8", "fp8 for XL"]
 
 
 class SdSettings(Params):
@@ -36,7 +37,7 @@ class SdSettings(Params):
     vae_mode: VaeMode = Field(
         default="whole", description="How pictures are decoded: slices one by one, tiles also large ones in parts"
     )
-    storage: Literal["full", "fp8"] = Field(
+    storage: Storage = Field(
         default="full", description="fp8 keeps the UNet in half the memory of fp16 and changes pictures a little"
     )
     retry_with_less: bool = Field(

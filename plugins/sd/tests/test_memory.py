@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch.nn import functional
 
+import tiny_kinds
+from runs import difference, draw
 from stable_core.sdk import InvalidParams, Progress, Text
 from stable_core_sd import attention
 from stable_core_sd.attention import WAYS, use_attention
@@ -18,7 +20,8 @@ from stable_core_sd.checkpoint_store import open_checkpoint, unload
 from stable_core_sd.memory import MemoryPlan, apply_plan, is_out_of_memory, with_less_memory
 from stable_core_sd.params import Txt2ImgParams
 from stable_core_sd.plugin import plugin, txt2img
-from stable_core_sd.settings import SdSettings
+from stable_core_sd.restoring import restore_run
+from stable_core_sd.settings import SdSettings, Storage
 
 ROWS = [[49406, 320, 1125, *[49407] * 74]]
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -243,3 +246,29 @@ def test_odd_sizes_meet_skip_connections_as_in_the_original(tiny: Checkpoint) ->
         doubled = functional.interpolate(seen["given"], scale_factor=2.0, mode="nearest")
         expected = functional.interpolate(upsampler.conv(doubled), size=(height, width), mode="nearest")
         assert torch.equal(seen["made"], expected)
+
+
+def weight_types(name: str, storage: str) -> set[torch.dtype]:
+    checkpoint = open_checkpoint(name, "None", SdSettings(storage=storage))
+    return {one.weight.dtype for one in checkpoint.unet.modules() if isinstance(one, torch.nn.Linear)}
+
+
+def test_weights_are_kept_in_8_bits_in_all_kinds_or_in_xl_alone(tiny_models: Path) -> None:
+    tiny_kinds.write_configs(tiny_models / "configs")
+    tiny_kinds.write_folder(tiny_models / "checkpoints" / "large", "sdxl", tiny_kinds.make_models("sdxl"))
+    whole, small = {torch.float32}, {torch.float8_e4m3fn}
+    kept = {storage: (weight_types("tiny", storage), weight_types("large", storage)) for storage in get_args(Storage)}
+    assert kept == {"full": (whole, whole), "fp8 for XL": (whole, small), "fp8": (small, small)}
+
+
+@pytest.mark.parametrize("storage", ["full", "fp8"])
+def test_a_run_may_want_8_bits_whatever_the_settings_say(
+    tiny_models: Path, storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "settings", SdSettings(storage=storage))
+    made = {fp8: draw(fp8=fp8)[0] for fp8 in ("As set", "Disable", "Enable for SDXL", "Enable")}
+    assert difference(made["Disable"], made["Enable for SDXL"]) == 0
+    assert difference(made["Disable"], made["Enable"]) > 0
+    assert difference(made["As set"], made["Disable" if storage == "full" else "Enable"]) == 0
+    assert "FP8" not in made["Disable"].info["parameters"]
+    assert Txt2ImgParams(**restore_run(made["Enable"].info["parameters"])["params"]).fp8 == "Enable"

@@ -104,6 +104,7 @@ AXES = (
     Axis("RNG source", "str", "noise.source"),
     Axis("Always discard next-to-last sigma", "str", "schedule.discard_next_to_last"),
     Axis("SGM noise multiplier", "str", "schedule.sgm_noise"),
+    Axis("FP8 mode", "str", "fp8", cost=0.9),
     Axis("Size", "str"),
 )
 
