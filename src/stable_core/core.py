@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 
@@ -21,6 +21,7 @@ from stable_core.job_queue import JobQueue
 from stable_core.params_schema import ParamsSchema
 from stable_core.plugin_registry import PluginRegistry, bundled_folder
 from stable_core.protocol import artifact_path
+from stable_core.saving import delete_saved
 from stable_core.sdk.jobs import JobState
 from stable_core.sdk.params import model_files
 from stable_core.store import Row, Store, new_id
@@ -221,10 +222,14 @@ class Core:
         return self._view(row)
 
     def list_jobs(
-        self, limit: int = 50, before: str | None = None, owner: str | None = None, **equal: str | None
+        self, limit: int = 50, before: str | None = None, owner: str | None = None, **wanted: Any
     ) -> list[Row]:
-        """Return jobs, newest first, with this `state`, `job`, `graph` or `owner`; `before` is the last id seen."""
-        return [self._view(row) for row in self._store.jobs(limit, before, owner=owner, **equal)]
+        """Return jobs, newest first, with this `state`, `job`, `graph` or `owner`; `before` is the last id seen.
+
+        Words in their inputs are `text`. They were submitted from `since` until before `until`, in seconds since 1970,
+        and are among `ids`, which have commas in between.
+        """
+        return [self._view(row) for row in self._store.jobs(limit, before=before, owner=owner, **wanted)]
 
     def _view(self, row: Row) -> Row:
         """Return a row as clients see it."""
@@ -276,6 +281,15 @@ class Core:
                 await self._store.commit()
         await self._store.commit()
         return len(ids)
+
+    async def prioritise(self, priorities: dict[str, int], owner: str | None = None) -> list[Row]:
+        """Change the priorities of jobs, by id, all at once; one that has begun goes on as it is."""
+        for job_id in priorities:
+            self.get_job(job_id, owner)
+        for job_id, priority in priorities.items():
+            self._queue.prioritise(job_id, priority)
+        await self._store.commit()
+        return [self.get_job(job_id) for job_id in priorities]
 
     async def retry(self, job_id: str, owner: str | None = None) -> Row:
         """Queue a failed or cancelled job again; one that is on its way stays as it is.
@@ -356,6 +370,20 @@ class Core:
         """
         return artifact_path(self._store.artifacts, str(self._store.artifact(artifact_id)["id"]))
 
+    async def delete_artifact(self, artifact_id: str, owner: str | None = None) -> Row:
+        """Delete a result everywhere: from all jobs that made it, with its saved files.
+
+        Raises:
+            Conflict: a job that has not ended has it.
+        """
+        found = self.artifact(artifact_id)
+        if not all(self.get_job(job_id, owner)["state"].is_final for job_id in found["jobs"]):
+            raise Conflict("A job that has not ended has this", "Wait for it or cancel it.")
+        for path in self._store.delete_artifact(artifact_id):
+            delete_saved(path)
+        await self._store.commit()
+        return found
+
     # -- plugins and settings ------------------------------------------------------------------------------------------
 
     async def signatures(self) -> list[Row]:
@@ -376,9 +404,21 @@ class Core:
         """Return every plugin, the broken ones with their error."""
         await self._registry.refresh()
         return [
-            {**plugin.to_dict(), "installed": self._registry.environments.python_of(plugin.environment) is not None}
+            {**plugin.to_dict(), "installed": size is not None, "environment_bytes": size}
             for plugin in self._registry.plugins.values()
+            for size in [self._registry.environments.size_of(plugin.environment)]
         ]
+
+    def restart(self, name: str) -> list[Row]:
+        """End the workers of a plugin, which start anew when they are wanted, and return the hosts.
+
+        What such a worker has in hand is tried once more.
+
+        Raises:
+            NotFound: there is no such plugin.
+        """
+        self._queue.pool.end(self._registry.plugin(name).name)
+        return self.hosts()
 
     def model_names(self, kind: str) -> list[str]:
         """Return the names of the model files of one kind, for a picker."""
@@ -430,8 +470,8 @@ class Core:
 
     def _workers(self) -> list[Row]:
         return [
-            {name: getattr(worker, name) for name in ("plugin", "device", "pid")}
-            | {"state": "idle" if worker.is_idle else "busy", "job": worker.job_id}
+            {name: getattr(worker, name) for name in ("plugin", "device", "pid", "memory_mb")}
+            | {"state": "idle" if worker.is_idle else "busy", "job": worker.job_id, "log": worker.log.tail}
             for worker in self._queue.pool.workers
         ]
 

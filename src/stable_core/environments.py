@@ -89,6 +89,11 @@ class Environments:
         python = _python_in(folder)
         return python if (folder / MARKER).is_file() and python.exists() else None
 
+    def size_of(self, spec: EnvironmentSpec) -> int | None:
+        """Return the bytes of all files of a complete environment, though it may share them, else None."""
+        python = self.python_of(spec)
+        return int((self._folder_of(spec) / MARKER).read_text("utf-8") or 0) if python else None
+
     def clean(self, needed: Iterable[EnvironmentSpec], older_than: float) -> None:
         """Delete the environments that none of `needed` names and that were last used before `older_than`."""
         kept = {self.python_of(spec) for spec in needed}
@@ -124,6 +129,8 @@ class Environments:
         for excludes in _excludes(lock):
             command += ["--excludes", str(excludes)]
         await run_uv(self.home, report, *command, *RUNTIME_NEEDS)
+        size = await asyncio.to_thread(lambda: sum(path.lstat().st_size for path in folder.rglob("*")))
+        (folder / MARKER).write_text(str(size), "utf-8")
 
 
 async def run_uv(home: Path, report: Report, *arguments: str) -> None:

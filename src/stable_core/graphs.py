@@ -29,6 +29,7 @@ MAX_FAN_OUT = 10_000
 MAX_NESTING = 100
 
 JobName = Annotated[str, Meta(description="the full name of a signature", examples=["sd.txt2img"])]
+Priority = Annotated[int, Meta(ge=-(2**31), le=2**31, description="higher runs earlier")]
 INPUT = 'text, {"data": JSON}, {"artifact": id}, {"job": key or id, "output": port}, or a list of these'
 InputValue = Annotated[Any, Meta(description=INPUT, examples=["a red circle", {"artifact": "0" * 64}, {"job": "base"}])]
 
@@ -39,7 +40,7 @@ class JobRequest(Struct, forbid_unknown_fields=True):
     job: JobName
     inputs: dict[str, InputValue] = {}
     params: dict[str, Any] = {}
-    priority: Annotated[int, Meta(ge=-(2**31), le=2**31, description="higher runs earlier")] = 0
+    priority: Priority = 0
     timeout: Annotated[float, Meta(gt=0, le=1e9, description="seconds the job may run")] | None = None
     cache: Annotated[bool, Meta(description="false runs the job again even if its result is known")] = True
     map: Annotated[Literal["zip", "product"], Meta(description="how several lists are combined")] = "zip"

@@ -343,6 +343,17 @@ class JobQueue:
             for child in reversed(self._store.children(job_id)):  # those that need others first
                 self.cancel(child)
 
+    def prioritise(self, job_id: str, priority: int) -> None:
+        """Give a job that has not begun, and the jobs made by it, another place in the order."""
+        row = self._store.job(job_id)
+        if row["state"] in (JobState.WAITING, JobState.QUEUED):
+            self._store.update_job(job_id, priority=priority)
+            self.states.tell(row, "job.priority", {"priority": priority})
+            if job_id in self._ready:
+                self._ready.add(job_id, row["plugin"], row["owner"], priority, row["number"])
+            for child in self._store.children(job_id):
+                self.prioritise(child, priority)
+
     def ask(self, job_id: str, wish: str) -> None:
         """Tell a running job, or those made by it, to `interrupt` or `skip`; its result is then no answer to others."""
         run = self.runs.get(job_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
@@ -100,6 +101,7 @@ class JobStates:
 
     def fail(self, row: Row, error: StableCoreError, progress: Row | None = None, **columns: Any) -> None:
         """End a job as failed."""
+        logging.getLogger("stable_core").warning("%s %s: %s", row["job"], row["id"], error.message)
         self.finish(row, JobState.FAILED, error=error.to_dict(), progress=progress, **columns)
 
     def finish(self, row: Row, state: JobState, **columns: Any) -> None:

@@ -23,24 +23,24 @@ class ReadyJobs:
 
     def __init__(self) -> None:
         self._heaps: dict[str, dict[str, list[Ready]]] = defaultdict(dict)
-        self._plugin_of: dict[str, str] = {}
+        self._placed: dict[str, tuple[str, Ready]] = {}
         self._turn = itertools.count(1)
         self._last_turn: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self._plugin_of)
+        return len(self._placed)
 
     def __contains__(self, job_id: str) -> bool:
-        return job_id in self._plugin_of
+        return job_id in self._placed
 
     def add(self, job_id: str, plugin: str, owner: str, priority: int, number: int) -> None:
-        """Add a job."""
-        self._plugin_of[job_id] = plugin
-        heapq.heappush(self._heaps[plugin].setdefault(owner, []), Ready(-priority, number, job_id))
+        """Add a job, or give the one that is there another priority."""
+        self._placed[job_id] = plugin, Ready(-priority, number, job_id)
+        heapq.heappush(self._heaps[plugin].setdefault(owner, []), self._placed[job_id][1])
 
     def discard(self, job_id: str) -> None:
         """Take a job out of the order; its heap entry goes when it comes up."""
-        self._plugin_of.pop(job_id, None)
+        self._placed.pop(job_id, None)
 
     def pop(self, plugin: str) -> str:
         """Return the plugin's next job and give its owner the last turn; there must be one."""
@@ -49,7 +49,7 @@ class ReadyJobs:
         owner = best[1]
         ready = heapq.heappop(self._heaps[plugin][owner])
         self._last_turn[owner] = next(self._turn)
-        del self._plugin_of[ready.job_id]
+        del self._placed[ready.job_id]
         return ready.job_id
 
     def plugins(self) -> dict[str, int]:
@@ -59,7 +59,7 @@ class ReadyJobs:
 
     def jobs_of(self, plugin: str) -> list[str]:
         """Return all ready jobs of a plugin, in the order they were added."""
-        return [job_id for job_id, wanted in self._plugin_of.items() if wanted == plugin]
+        return [job_id for job_id, (wanted, _) in self._placed.items() if wanted == plugin]
 
     def has_jobs(self, plugin: str) -> bool:
         """Tell whether the plugin has a ready job."""
@@ -71,7 +71,7 @@ class ReadyJobs:
         owners = self._heaps.get(plugin, {})
         for owner in list(owners):
             heap = owners[owner]
-            while heap and self._plugin_of.get(heap[0].job_id) != plugin:
+            while heap and self._placed.get(heap[0].job_id) != (plugin, heap[0]):
                 heapq.heappop(heap)
             if not heap:
                 del owners[owner]

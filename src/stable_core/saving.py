@@ -59,6 +59,12 @@ def save_output(content: Path, artifact: dict[str, Any], provenance: Provenance,
     return path
 
 
+def delete_saved(path: Path) -> None:
+    """Delete a saved result and the file beside it."""
+    for file in (path, path.with_name(f"{path.name}.json")):
+        file.unlink(missing_ok=True)
+
+
 def with_png_text(png: bytes, facts: dict[str, str]) -> bytes:
     """Return the PNG with one text chunk per fact right behind its header; pixels are not touched.
 

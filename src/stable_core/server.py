@@ -6,10 +6,12 @@ import asyncio
 import base64
 import contextlib
 import functools
+import logging
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,9 @@ SHOWN_IN_BROWSER = re.compile(r"image/(png|jpeg|webp|gif|avif)|(audio|video)/[\w
 KEY = {"Idempotency-Key": "the same key with the same body returns the same, for as long as events are kept"}
 DIGEST = {"Content-Digest": "`sha-256=:BASE64:`; an upload with another hash is refused"}
 LAST_EVENT = {"Last-Event-ID": "resume after this number, as browsers do by themselves"}
+
+LOG_FILE = "server.log"
+LOG_CHARACTERS = 100_000
 
 Event = dict[str, Any]
 
@@ -88,6 +93,12 @@ async def cancel_jobs(core: Core, body: Any, owner: str) -> Any:
     """Cancel many jobs at once: all, or those of one state or graph."""
     wanted = checked(shapes.CancelRequest, body, "body")
     return {"cancelled": await core.cancel_all(state=wanted.state, graph=wanted.graph, owner=owner)}
+
+
+@operation("POST", "/v1/jobs/priorities", list[shapes.Job], body=shapes.PriorityRequest, errors=(404,))
+async def set_priorities(core: Core, body: Any, owner: str) -> Any:
+    """Change the order of jobs that have not begun, all at once; those that have go on as they are."""
+    return await core.prioritise(checked(shapes.PriorityRequest, body, "body").priorities, owner)
 
 
 # -- artifacts ---------------------------------------------------------------------------------------------------------
@@ -145,10 +156,12 @@ def _check_range(request: Request, size: int) -> None:
 
 
 operation("GET", "/v1/artifacts/{id}/meta", shapes.Artifact, errors=(404,))(Core.artifact)
+operation("DELETE", "/v1/artifacts/{id}", shapes.Artifact, errors=(404, 409))(Core.delete_artifact)
 
 # -- what can run ------------------------------------------------------------------------------------------------------
 
 operation("GET", "/v1/plugins", list[shapes.Plugin])(Core.plugins)
+operation("POST", "/v1/plugins/{name}/restart", list[shapes.Host], errors=(404,))(Core.restart)
 operation("GET", "/v1/signatures", list[shapes.Signature])(Core.signatures)
 operation("GET", "/v1/signatures/{name}", shapes.Signature, errors=(404,))(Core.signature)
 
@@ -178,6 +191,13 @@ def health(core: Core) -> Any:
     found = core.health()
     status = 200 if found["status"] == "ok" else 503
     return Response(msgspec.json.encode(found), status, media_type="application/json")
+
+
+@operation("GET", "/v1/log", "text/plain")
+def server_log(core: Core) -> str:
+    """Return the end of the server's log: environments, workers, jobs that failed, its own mistakes."""
+    path = core.home / LOG_FILE
+    return path.read_text("utf-8", "replace")[-LOG_CHARACTERS:] if path.is_file() else ""
 
 
 @operation("GET", "/metrics", "text/plain")
@@ -356,16 +376,28 @@ def run_server(
         ws_per_message_deflate=False, proxy_headers=False,
     )  # fmt: skip
 
+    _keep_log(config.home / LOG_FILE)
+
     async def run() -> None:
         async with core:
             with _listen(host, port) as listening:
                 server = Server(options)
                 url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+                logging.getLogger("stable_core").info("Serving at %s", url)
                 with serving(server, url):
                     await server.serve(sockets=[listening])
 
     with asyncio.Runner(loop_factory=options.get_loop_factory()) as runner:
         runner.run(run())
+
+
+def _keep_log(path: Path) -> None:
+    """Write what the core and uvicorn log to a file, and no longer to that of an earlier server of this process."""
+    handler = RotatingFileHandler(path, maxBytes=10 * LOG_CHARACTERS, backupCount=1, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("stable_core").setLevel(logging.INFO)
+    for name in ("stable_core", "uvicorn.error"):
+        logging.getLogger(name).handlers = [handler]
 
 
 def _listen(host: str, port: int) -> socket.socket:

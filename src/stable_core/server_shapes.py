@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from stable_core.graphs import Document, JobName, JobRequest
+from stable_core.graphs import Document, JobName, JobRequest, Priority
 from stable_core.sdk.jobs import JobState
 
 Seq = Annotated[int, Meta(ge=0, le=2**62, description="replay what came after this number; without it, only new")]
@@ -30,6 +30,12 @@ class Cancelled(Struct):
     """How many jobs were cancelled."""
 
     cancelled: int
+
+
+class PriorityRequest(Struct, forbid_unknown_fields=True):
+    """New priorities of jobs that have not begun, by id."""
+
+    priorities: dict[str, Priority]
 
 
 class ErrorBody(Struct):
@@ -85,6 +91,7 @@ class Job(Struct):
     owner: str
     graph: str | None
     parent: str | None
+    priority: int
     created: Unix
     started: Unix | None
     finished: Unix | None
@@ -164,6 +171,10 @@ class JobsQuery(Struct, forbid_unknown_fields=True):
     graph: str | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     before: Annotated[str, Meta(description="the id of the last job of the page before")] | None = None
+    text: Annotated[str, Meta(description="words that are in the inputs, in any case")] | None = None
+    since: Annotated[float, Meta(ge=0, le=1e11, description="submitted from then on, seconds since 1970")] | None = None
+    until: Annotated[float, Meta(ge=0, le=1e11, description="submitted before then")] | None = None
+    ids: Annotated[str, Meta(pattern="^[0-9a-f,]*$", description="out of these, with commas in between")] | None = None
 
 
 class WaitQuery(Struct, forbid_unknown_fields=True):

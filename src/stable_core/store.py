@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 import sqlite3
 import time
@@ -53,6 +54,17 @@ CREATE TABLE artifact_uses (artifact TEXT NOT NULL, job TEXT NOT NULL, PRIMARY K
 CREATE TABLE idempotency (owner TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, result TEXT NOT NULL,
     created REAL NOT NULL, PRIMARY KEY (owner, key)) WITHOUT ROWID;
 """
+TEXT_INDEX = "CREATE INDEX IF NOT EXISTS jobs_texts ON jobs (number, job, inputs)"
+"""What a search for words reads in place of the rows, which are many times larger. Homes of before get it too."""
+FIRST_AT = "(SELECT number FROM jobs WHERE id >= printf('%012x', CAST(:{} * 1000 AS INTEGER)) ORDER BY id LIMIT 1)"
+FILTERS = {
+    "before": "number < (SELECT number FROM jobs WHERE id = :before)",
+    "since": f"number >= {FIRST_AT.format('since')}",
+    "until": f"number < coalesce({FIRST_AT.format('until')}, 9e18)",
+    "ids": """number IN (SELECT number FROM jobs WHERE id IN
+        (SELECT value FROM json_each('["' || replace(:ids, ',', '","') || '"]')))""",
+}
+"""What narrows a list of jobs beside the values of columns. The ids of jobs tell when they were submitted."""
 JSON_COLUMNS = frozenset({"options", "inputs", "params", "outputs", "error", "progress", "expanded"})
 NEW_JOB: Row = {
     **dict.fromkeys(("graph", "key", "parent", "error", "progress", "expanded", "cache_key", "timeout", "started")),
@@ -118,6 +130,7 @@ class Store:
         elif version != SCHEMA_VERSION:
             message = f"This home was written by another version (database {version})"
             raise Conflict(message, "Update stable-core or use another --home.")
+        self._db.execute(TEXT_INDEX)
 
     # -- transactions --------------------------------------------------------------------------------------------------
 
@@ -246,13 +259,19 @@ class Store:
             raise NotFound(f"There is no job {job_id!r}", "`stable-core jobs list` shows those there are.")
         return _read(row)
 
-    def jobs(self, limit: int | None = None, before: str | None = None, **equal: Any) -> Iterator[Row]:
-        """Yield jobs, newest first, whose columns have these values; `before` is the id of the last one seen."""
-        wanted = {f"{name} = ?": value for name, value in equal.items()}
-        wanted["number < (SELECT number FROM jobs WHERE id = ?)"] = before
-        clauses = {clause: value for clause, value in wanted.items() if value is not None}
-        sql = f"SELECT * FROM jobs WHERE {' AND '.join(['1', *clauses])} ORDER BY number DESC LIMIT ?"
-        for row in self._db.execute(sql, [*clauses.values(), -1 if limit is None else limit]).fetchall():
+    def jobs(self, limit: int = -1, text: str | None = None, **wanted: Any) -> Iterator[Row]:
+        """Yield jobs, newest first, that have these words in their inputs and these values in their columns.
+
+        Further names of values are those of FILTERS: the id of the last one seen, seconds since 1970, ids with commas.
+        """
+        values = {name: value for name, value in wanted.items() if value is not None}
+        clauses = ["1", *(FILTERS.get(name, f"{name} = :{name}") for name in values)]
+        for index, word in enumerate((text or "").split()):
+            values[f"word{index}"] = "%" + re.sub("([%_~])", r"~\1", _dump(word)[1:-1]) + "%"
+            clauses.append(f"inputs LIKE :word{index} ESCAPE '~'")
+        source = "jobs INDEXED BY jobs_texts" if text and "ids" not in values else "jobs"
+        sql = f"SELECT * FROM {source} WHERE {' AND '.join(clauses)} ORDER BY number DESC LIMIT :limit"
+        for row in self._db.execute(sql, {**values, "limit": limit}).fetchall():
             yield _read(row)
 
     def ids_in(self, states: Iterable[JobState]) -> list[str]:
@@ -356,6 +375,21 @@ class Store:
     def artifact_jobs(self, artifact_id: str) -> list[str]:
         """Return the jobs that have this artifact as input or output."""
         return [row[0] for row in self._db.execute("SELECT job FROM artifact_uses WHERE artifact = ?", (artifact_id,))]
+
+    def delete_artifact(self, artifact_id: str) -> list[Path]:
+        """Take an artifact out of the results of all jobs, delete it and return where copies of it were saved."""
+        saved: list[Path] = []
+        for row in map(self.job, self.artifact_jobs(artifact_id)):
+            gone = [one for made in row["outputs"].values() for one in made if one["id"] == artifact_id]
+            left = {port: [one for one in made if one["id"] != artifact_id] for port, made in row["outputs"].items()}
+            if gone:
+                saved += [Path(one["path"]) for one in gone if "path" in one]
+                self.update_job(row["id"], outputs=left, cache_key=None)
+                self.add_event("job.outputs", {"outputs": left}, row["id"], row["graph"], row["owner"])
+        self._execute("DELETE FROM artifact_uses WHERE artifact = ?", (artifact_id,))
+        self._execute("DELETE FROM artifacts WHERE id = ?", (artifact_id,))
+        artifact_path(self.artifacts, artifact_id).unlink(missing_ok=True)
+        return saved
 
     def collect_artifacts(self, older_than: float) -> int:
         """Delete artifacts, files and rows, that no job has and that were made before `older_than`; return how many."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Collection
@@ -119,6 +120,7 @@ class WorkerPool:
 
     async def _start(self, worker: WorkerProcess, plugin: InstalledPlugin, evicted: list[WorkerProcess]) -> None:
         def report(line: str) -> None:
+            logging.getLogger("stable_core").info("%s: %s", plugin.name, line)
             self._on_report(plugin.name, line)
 
         variables = {
@@ -155,6 +157,12 @@ class WorkerPool:
         if is_known:
             del self._workers[key]
         return is_known
+
+    def end(self, plugin: str) -> None:
+        """End the workers of a plugin, busy or not; what one has in hand dies with it."""
+        for worker in self.workers:
+            if worker.plugin == plugin:
+                worker.terminate()
 
     async def stop_idle(self, idle_seconds: float = 0) -> None:
         """Stop the workers that have been idle this long."""

@@ -51,7 +51,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self.job_id: str | None = None
         self.is_ready = False
         self._on_exit = on_exit
-        self._logs = WorkerLog(logs)
+        self.log = WorkerLog(logs)
         self._decoder = MessageDecoder()
         self._on_message: OnMessage | None = None
         self._hello: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -110,7 +110,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         """Send a job to an idle worker."""
         self.job_id = message["job"]
         self._on_message = on_message
-        self._logs.expect(message["job"])
+        self.log.expect(message["job"])
         self._send(message)
 
     def cancel(self, grace_seconds: float) -> None:
@@ -166,7 +166,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Take messages from stdout and log text from stderr."""
         if fd == 2:
-            self._logs.write(data)
+            self.log.write(data)
             return
         try:
             for message in self._decoder.feed(data):
@@ -210,14 +210,14 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         error = self._fault or self._death()
         if not self._hello.done():
             is_plain_death = isinstance(error, WorkerDied)
-            failed = BadAnnouncement(error.message, error.hint, self._logs.tail) if is_plain_death else error
+            failed = BadAnnouncement(error.message, error.hint, self.log.tail) if is_plain_death else error
             self._hello.set_exception(failed)
             self._hello.exception()
         on_message, job_id = self._on_message, self.job_id
         self._release()
         if on_message is not None:
             on_message({"type": "died", "job": job_id, "error": error.to_dict()})
-        self._logs.close()
+        self.log.close()
         if self._transport is not None:
             self._transport.close()
         self._on_exit(self)
@@ -225,7 +225,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     def _death(self) -> WorkerDied:
         code = self._transport.get_returncode() if self._transport else None
         how, hint = _describe_exit(code)
-        tail = self._logs.tail.strip()
+        tail = self.log.tail.strip()
         return WorkerDied(f"The worker of {self.plugin} {how}" + (f". Its last words:\n{tail}" if tail else ""), hint)
 
 

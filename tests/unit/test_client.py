@@ -46,6 +46,14 @@ def test_its_errors_are_those_of_the_server() -> None:
             assert {parent.__name__ for parent in error.__mro__[1:-1]} >= parents - {"BaseException", "object"}
 
 
+def test_the_log_of_the_server_tells_of_workers_and_failures(served: Client) -> None:
+    failed = served.wait(served.submit({"job": "probe.end", "params": {"how": "raise"}})["id"])
+    log = served._send("GET", "/v1/log").decode()
+    assert "INFO Serving at http://127.0.0.1" in log
+    assert "INFO probe: Starting probe" in log
+    assert f"WARNING probe.end {failed['id']}: " in log
+
+
 def test_run_takes_inputs_and_params_and_returns_artifacts(served: Client) -> None:
     [text] = served.run("probe.echo", "hi", suffix="!")
     assert served.download(text) == b"hi!"

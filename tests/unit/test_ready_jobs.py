@@ -33,6 +33,15 @@ def test_higher_priorities_go_first() -> None:
     assert drain(ready(("a", "p", "me", 0), ("b", "p", "me", 5), ("c", "p", "me", -5), ("d", "p", "me", 5))) == "bdac"
 
 
+def test_a_new_priority_changes_the_place_in_either_direction() -> None:
+    order = ready(*((job_id, "p", "me", 0) for job_id in "abcd"))
+    order.add("c", "p", "me", 1, 2)
+    order.add("a", "p", "me", -1, 0)
+    assert len(order) == 4
+    assert drain(order) == "cbda"
+    assert len(order) == 0
+
+
 def test_owners_take_turns_within_a_priority() -> None:
     jobs = [(job_id, "p", "many", 0) for job_id in "abcd"]
     assert drain(ready(*jobs, ("x", "p", "few", 0), ("y", "p", "few", 0))) == "axbycd"

@@ -11,6 +11,7 @@ import json
 import re
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -155,7 +156,22 @@ async def test_jobs_are_listed_page_by_page(http: httpx.AsyncClient) -> None:
     assert (await http.get("/v1/jobs", params={"job": "probe.never"})).json() == []
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1001", "state=lost", "unknown=1"])
+async def test_jobs_are_searched(http: httpx.AsyncClient) -> None:
+    texts = ("a red needle", "a blue needle")
+    ids = [(await http.post("/v1/jobs", json={**ECHO, "inputs": {"text": text}})).json()["id"] for text in texts]
+
+    async def found(**query: Any) -> list[str]:
+        return [job["id"] for job in (await http.get("/v1/jobs", params=query)).json()]
+
+    assert await found(text="NEEDLE red") == ids[:1]
+    assert await found(text="needle", ids=ids[1]) == ids[1:]
+    assert await found(text="needle", until=1) == []
+    assert await found(text="needle", since=1, job="probe.echo") == ids[::-1]
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "limit=1001", "state=lost", "unknown=1", "since=x", 'ids="', "until=nan"]
+)
 async def test_wrong_queries_are_refused(http: httpx.AsyncClient, query: str) -> None:
     assert query.partition("=")[0] in refused(await http.get(f"/v1/jobs?{query}"), 400, "bad_request")
 
@@ -179,7 +195,9 @@ async def test_a_wrong_wait_is_refused(http: httpx.AsyncClient, wait: str) -> No
         ("GET", "/v1/signatures/none"),
         ("GET", "/v1/signatures/..%2Fprobe"),
         ("GET", "/v1/plugins/none/settings"),
+        ("POST", "/v1/plugins/none/restart"),
         ("GET", "/v1/artifacts/none"),
+        ("DELETE", "/v1/artifacts/none"),
         ("GET", "/v1/artifacts/..%2F..%2Fsettings.json"),
         ("GET", "/v1/artifacts/" + "0" * 64),
         ("GET", "/v1/artifacts/" + "0" * 64 + "/meta"),
@@ -230,6 +248,26 @@ async def test_many_jobs_are_cancelled_at_once(http: httpx.AsyncClient, gate: An
     refused(await http.post("/v1/jobs/cancel", json={"state": "succeeded"}), 400, "bad_request")
 
 
+async def test_waiting_jobs_change_their_order(http: httpx.AsyncClient, gate: Any) -> None:
+    held = {"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path}}
+    first, *rest = [(await http.post("/v1/jobs", json=held)).json()["id"] for _ in range(3)]
+    swept = {**held, "params": {**held["params"], "is_stubborn": {"each": [False, False]}}}
+    parent = (await http.post("/v1/jobs", json=swept)).json()["id"]
+    wanted = {"priorities": {rest[1]: 1, parent: 2, first: 5}}
+    changed = (await http.post("/v1/jobs/priorities", json=wanted)).json()
+    assert [(job["id"], job["priority"]) for job in changed][:2] == [(rest[1], 1), (parent, 2)]
+    gate.open(5)
+    for job_id in (*rest, parent):
+        await http.get(f"/v1/jobs/{job_id}?wait={WAIT_SECONDS}")
+    ended = [job for job in (await http.get("/v1/jobs?job=probe.hold&limit=6")).json() if job["id"] != parent]
+    order = [job["id"] for job in sorted(ended, key=lambda job: job["started"]) if job["id"] in rest or job["parent"]]
+    assert order[-2:] == [rest[1], rest[0]]
+    assert len(order) == 4
+    refused(await http.post("/v1/jobs/priorities", json={"priorities": {"nobody": 1}}), 404, "not_found")
+    refused(await http.post("/v1/jobs/priorities", json={"priorities": {first: 2**40}}), 400, "bad_request")
+    refused(await http.post("/v1/jobs/priorities", json={}), 400, "bad_request")
+
+
 async def test_a_failed_job_says_why_and_keeps_its_log(http: httpx.AsyncClient) -> None:
     broken = {"job": "probe.end", "params": {"how": "raise"}}
     job = (await http.post(f"/v1/jobs?wait={WAIT_SECONDS}", json=broken)).json()
@@ -244,6 +282,7 @@ async def test_a_job_of_another_owner_is_not_there(core: Core, http: httpx.Async
     job = await core.submit(ECHO, owner="somebody")
     for method, path in [("GET", ""), ("GET", "/log"), ("POST", "/cancel"), ("POST", "/interrupt"), ("POST", "/retry")]:
         refused(await http.request(method, f"/v1/jobs/{job['id']}{path}"), 404, "not_found")
+    refused(await http.post("/v1/jobs/priorities", json={"priorities": {job["id"]: 1}}), 404, "not_found")
     assert job["id"] not in {one["id"] for one in (await http.get("/v1/jobs")).json()}
 
 
@@ -372,6 +411,31 @@ async def test_an_upload_that_is_cut_off_leaves_nothing(core: Core) -> None:
     assert not [message for message in sent if message.get("status", 400) < 400]
 
 
+async def test_a_deleted_result_is_gone_with_its_saved_file(http: httpx.AsyncClient) -> None:
+    image = (await http.post("/v1/artifacts", content=png())).json()["id"]
+    flip = {"job": "probe.flip", "inputs": {"image": {"artifact": image}}}
+    job = (await http.post(f"/v1/jobs?wait={WAIT_SECONDS}", json=flip)).json()
+    [result] = job["outputs"]["image"]
+    saved = Path(result["path"])
+    assert saved.is_file()
+    assert (await http.delete(f"/v1/artifacts/{result['id']}")).json()["id"] == result["id"]
+    assert not saved.exists()
+    refused(await http.get(f"/v1/artifacts/{result['id']}"), 404, "not_found")
+    assert (await http.get(f"/v1/jobs/{job['id']}")).json()["outputs"] == {"image": []}
+    again = (await http.post(f"/v1/jobs?wait={WAIT_SECONDS}", json=flip)).json()
+    assert (again["cached"], again["outputs"]["image"][0]["id"]) == (False, result["id"])
+
+
+async def test_what_a_job_still_needs_is_not_deleted(http: httpx.AsyncClient, gate: Any) -> None:
+    needed = (await http.post("/v1/artifacts", content=b"needed", headers={"Content-Type": "text/plain"})).json()["id"]
+    held = {"job": "probe.hold", "inputs": {"text": {"artifact": needed}}, "params": {"gate": gate.path}}
+    job = (await http.post("/v1/jobs", json=held)).json()
+    refused(await http.delete(f"/v1/artifacts/{needed}"), 409, "conflict")
+    gate.open()
+    await http.get(f"/v1/jobs/{job['id']}?wait={WAIT_SECONDS}")
+    assert (await http.delete(f"/v1/artifacts/{needed}")).status_code == 200
+
+
 # -- what can run, settings, numbers -----------------------------------------------------------------------------------
 
 
@@ -382,7 +446,8 @@ async def test_what_can_run_is_listed(http: httpx.AsyncClient) -> None:
     assert echo["inputs"] == [{"name": "text", "type": "text", "list": False, "optional": False}]
     assert echo["params"]["properties"]["number"]["maximum"] == 100
     [plugin] = (await http.get("/v1/plugins")).json()
-    assert (plugin["name"], plugin["error"]) == ("probe", None)
+    assert (plugin["name"], plugin["error"], plugin["installed"]) == ("probe", None, True)
+    assert plugin["environment_bytes"] > 2**20
 
 
 async def test_models_are_listed_by_kind(core: Core, http: httpx.AsyncClient) -> None:
@@ -417,6 +482,27 @@ async def test_health_and_hosts(http: httpx.AsyncClient) -> None:
     assert (healthy.status_code, healthy.json()["status"]) == (200, "ok")
     [host] = (await http.get("/v1/hosts")).json()
     assert host["name"] == "local"
+
+
+async def test_a_restarted_worker_does_its_job_again(core: Core, http: httpx.AsyncClient, gate: Any, lab: Any) -> None:
+    job_id = (
+        await http.post("/v1/jobs", json={"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
+    ).json()["id"]
+    await lab.until(core, "job.progress", job_id)
+    [worker] = (await http.get("/v1/hosts")).json()[0]["workers"]
+    assert (worker["state"], worker["job"], worker["memory_mb"]) == ("busy", job_id, 0)
+    assert (await http.post("/v1/plugins/probe/restart")).status_code == 200
+    gate.open()
+    ended = (await http.get(f"/v1/jobs/{job_id}?wait={WAIT_SECONDS}")).json()
+    assert (ended["state"], ended["attempt"]) == ("succeeded", 2)
+    [new] = (await http.get("/v1/hosts")).json()[0]["workers"]
+    assert new["pid"] != worker["pid"]
+
+
+async def test_what_a_worker_printed_last_is_shown(http: httpx.AsyncClient) -> None:
+    await http.post(f"/v1/jobs?wait={WAIT_SECONDS}", json={"job": "probe.end", "params": {"how": "raise"}})
+    [worker] = (await http.get("/v1/hosts")).json()[0]["workers"]
+    assert "last words" in worker["log"]
 
 
 async def test_health_is_503_when_jobs_cannot_run(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:

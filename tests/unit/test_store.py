@@ -215,6 +215,53 @@ async def test_jobs_are_listed_newest_first(store: Store) -> None:
     assert list(store.jobs(state="nonsense")) == []
 
 
+async def test_jobs_are_found_by_words_in_any_order(store: Store) -> None:
+    texts = ["a Red circle", 'circle, "red" 100%', "a green circle", "ein Café"]
+    ids = [add(store, inputs={"prompt": text}, job="p.j" if number else "p.k") for number, text in enumerate(texts)]
+
+    def found(text: str, **more: Any) -> list[int]:
+        return [ids.index(row["id"]) for row in store.jobs(text=text, **more)]
+
+    assert found("circle RED") == [1, 0]
+    assert found('"red"') == [1]
+    assert found("0%") == [1]
+    assert found("r_d") == found("%red~") == []
+    assert found("café") == [3]
+    assert found(" ") == [3, 2, 1, 0]
+    assert found("circle", job="p.j", before=ids[2]) == [1]
+
+
+async def test_jobs_are_found_by_when_they_were_submitted(store: Store) -> None:
+    for second in (1000, 2000, 3000):
+        add(store, id=f"{second * 1000:012x}00000000")
+
+    def found(**when: float) -> list[int]:
+        return [int(row["id"][:12], 16) // 1000 for row in store.jobs(**when)]
+
+    assert found(since=2000) == [3000, 2000]
+    assert found(until=2000) == [1000]
+    assert found(since=1500, until=2500) == [2000]
+    assert found(since=4000) == []
+    assert found(until=4000) == [3000, 2000, 1000]
+    assert found(since=0) == [3000, 2000, 1000]
+
+
+async def test_jobs_are_found_among_ids(store: Store) -> None:
+    ids = [add(store) for _ in range(4)]
+    assert [row["id"] for row in store.jobs(ids=f"{ids[0]},{ids[2]},nobody")] == [ids[2], ids[0]]
+    assert list(store.jobs(ids="")) == []
+
+
+async def test_searching_reads_an_index_and_no_rows(store: Store) -> None:
+    statements: list[str] = []
+    store._db.set_trace_callback(statements.append)
+    list(store.jobs(200, text="red", state="succeeded", owner="me", since=5))
+    store._db.set_trace_callback(None)
+    plan = " ".join(row["detail"] for row in store._db.execute(f"EXPLAIN QUERY PLAN {statements[0]}"))
+    assert "USING INDEX jobs_texts" in plan
+    assert "TEMP B-TREE" not in plan
+
+
 async def test_states_are_counted(store: Store) -> None:
     for state in [*JobState, JobState.QUEUED]:
         add(store, state)
@@ -320,6 +367,28 @@ async def test_an_artifact_without_its_file_is_unknown(store: Store) -> None:
     artifact_path(store.artifacts, artifact_id).unlink()
     with pytest.raises(NotFound):
         store.artifact(artifact_id)
+
+
+async def test_a_deleted_artifact_is_no_result_of_any_job(store: Store, told: list[list[Event]]) -> None:
+    gone, kept = stored(store, b"gone"), stored(store, b"kept")
+    results = [{"id": gone, "path": "/saved.png"}, {"id": kept, "path": "/kept.png"}]
+    maker = add(store, outputs={"image": results}, cache_key="k", state=JobState.SUCCEEDED)
+    user = add(store, inputs={"image": {"artifact": gone}}, state=JobState.SUCCEEDED)
+    for artifact_id, job_id in ((gone, maker), (kept, maker), (gone, user)):
+        store.use_artifact(artifact_id, job_id)
+    assert store.delete_artifact(gone) == [Path("/saved.png")]
+    await store.commit()
+    left = {"image": [{"id": kept, "path": "/kept.png"}]}
+    assert store.job(maker)["outputs"] == left
+    assert store.cached_result("k") is None
+    assert store.job(user)["inputs"] == {"image": {"artifact": gone}}
+    assert [(event["type"], event["job"], event["data"]) for event in told[-1]] == [
+        ("job.outputs", maker, {"outputs": left})
+    ]
+    assert store.artifact(kept)["id"] == kept
+    with pytest.raises(NotFound):
+        store.artifact(gone)
+    assert not artifact_path(store.artifacts, gone).exists()
 
 
 async def test_clean_up_deletes_only_what_nobody_has(store: Store) -> None:
