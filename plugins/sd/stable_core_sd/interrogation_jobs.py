@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from stable_core.sdk import Image, Progress, Text
 from stable_core_sd.late_imports import torch_module
-from stable_core_sd.params_interrogation import InterrogateParams
+from stable_core_sd.params_interrogation import DeepDanbooruParams, InterrogateParams
 from stable_core_sd.plugin import plugin
+from stable_core_sd.tags import prompt_as_asked
 
 
 @plugin.job
@@ -14,3 +15,12 @@ def interrogate(image: Image, params: InterrogateParams, progress: Progress) -> 
     progress(0, params.max_length, "Starting PyTorch")
     found: str = torch_module("interrogation.report").interrogate_picture(image, params, progress, plugin.settings)
     return found
+
+
+@plugin.job
+def deepdanbooru(image: Image, params: DeepDanbooruParams, progress: Progress) -> Text:
+    """Write the tags that DeepDanbooru sees in a drawing as a prompt."""
+    progress(0, 1, "Starting PyTorch")
+    tags = torch_module("interrogation.deepdanbooru").find_tags(image, params.model, plugin.settings)
+    progress(1, 1)
+    return prompt_as_asked(tags, params)

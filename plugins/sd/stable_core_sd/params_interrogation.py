@@ -8,6 +8,7 @@ import pydantic
 from pydantic import model_validator
 
 from stable_core.sdk import Field, ModelFile, Params
+from stable_core_sd.params_scripts import TagParams
 
 
 class InterrogateParams(Params):
@@ -41,3 +42,13 @@ class InterrogateParams(Params):
         if self.min_length > self.max_length:
             raise ValueError("min_length is above max_length")
         return self
+
+
+class DeepDanbooruParams(TagParams):
+    """How the tags that DeepDanbooru sees become a prompt."""
+
+    model_config = pydantic.ConfigDict(json_schema_extra={"x-models": ["torch_deepdanbooru", "DeepDanbooru"]})
+
+    model: Annotated[str, ModelFile("torch_deepdanbooru")] = Field(
+        default="", advanced=True, description="The model file; empty takes the first there is"
+    )

@@ -33,6 +33,15 @@ from stable_core_sd.ports import Picture
 from stable_core_sd.prompt.styles import Style
 from stable_core_sd.settings import SdSettings
 
+HOLD_MODELS = (
+    "checkpoint_store",
+    "pipelines",
+    "upscale_models",
+    "interrogation.pretrained",
+    "interrogation.deepdanbooru",
+)
+"""The modules that keep models in memory; each has a function `unload`."""
+
 plugin = Plugin("sd", settings=SdSettings, models=Path(__file__).parent / "models")
 
 
@@ -174,6 +183,6 @@ def hypernetworks(params: NetworkListParams, progress: Progress) -> Data:
 @plugin.unload
 def free_memory() -> None:
     """Give the memory of the loaded models back."""
-    for name in ("checkpoint_store", "pipelines", "upscale_models", "interrogation.pretrained"):
+    for name in HOLD_MODELS:
         if f"{__package__}.{name}" in sys.modules:
             _module(name).unload()

@@ -28,7 +28,7 @@ from stable_core_sd.picture_files import texts_in
 from stable_core_sd.plugin import img2img, plugin, txt2img
 from stable_core_sd.ports import Picture
 from stable_core_sd.restoring import restore_run, with_models_here
-from stable_core_sd.tags import prompt_of_tags as write_tags
+from stable_core_sd.tags import prompt_as_asked
 
 
 @plugin.job(cached=False)  # styles and models that are here count
@@ -55,15 +55,7 @@ def prompt_of_tags(tags: Data, params: TagParams, progress: Progress) -> Text:
     if found is None or not all(isinstance(probability, int | float) for probability in found.values()):
         raise InvalidInput("These are no tags with their probabilities.", 'Give {"tag": 0.9, …}.')
     progress(1, 1)
-    return write_tags(
-        found,
-        threshold=params.threshold,
-        by_name=params.order == "name",
-        spaces=params.spaces,
-        escape=params.escape,
-        ranks=params.weights,
-        left_out=params.left_out,
-    )
+    return prompt_as_asked(found, params)
 
 
 @plugin.job

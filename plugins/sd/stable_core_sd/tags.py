@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stable_core_sd.params_scripts import TagParams
 
 SPECIAL = re.compile(r"([\\()])")
 
@@ -43,3 +47,16 @@ def prompt_of_tags(  # noqa: PLR0913 - every choice of the original
         text = SPECIAL.sub(r"\\\1", text) if escape else text
         shown.append(f"({text}:{kept[tag]:.3f})" if ranks else text)
     return ", ".join(shown)
+
+
+def prompt_as_asked(tags: Mapping[str, float], params: TagParams) -> str:
+    """Return tags with their probabilities as the prompt that the knobs ask for."""
+    return prompt_of_tags(
+        tags,
+        threshold=params.threshold,
+        by_name=params.order == "name",
+        spaces=params.spaces,
+        escape=params.escape,
+        ranks=params.weights,
+        left_out=params.left_out,
+    )

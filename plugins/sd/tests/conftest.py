@@ -33,7 +33,7 @@ def pytest_stable_core_example(signature: JobSignature) -> dict[str, Any]:
     if signature.name == "batch_folder":
         PIL.Image.new("RGB", (64, 64)).save(folder / "picture.png")
         params = {"folder": str(folder)}
-    if signature.name == "interrogate":
+    if signature.name in ("interrogate", "deepdanbooru"):
         write_tiny_interrogators(folder)
     inputs = {"file": File(Path(__file__))} if signature.name == "read_parameters" else {}
     return {"inputs": inputs, "params": params}
@@ -45,6 +45,7 @@ def write_tiny_interrogators(folder: Path) -> None:
 
     tiny_interrogation.write_blip(folder / "BLIP" / "tiny", tiny_interrogation.make_blip())
     tiny_interrogation.make_clip().save_pretrained(folder / "CLIP" / "tiny")
+    tiny_interrogation.write_danbooru(folder, ["one", "two"])
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""Tiny random BLIP and CLIP in folders of transformers, for tests only."""
+"""Tiny random models that say what a picture shows, as their files. For tests only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from stable_core_sd.interrogation.deepdanbooru import STAGES
 from stable_core_sd.interrogation.pretrained import library
 
 WORDS = ["a", "picture", "of", "cat", "dog", "house", "tree", "red", "##s", "."]
@@ -84,3 +85,36 @@ def see_one_thing(model: Any, meaning: torch.Tensor) -> Any:
     model.vision_model.post_layernorm.bias.data = meaning.clone()
     model.visual_projection.weight.data = torch.eye(32)
     return model
+
+
+def danbooru_weights(tags: list[str], shares: torch.Tensor | None = None, width: int = 4) -> dict[str, Any]:
+    """Return weights of DeepDanbooru's depth with few channels; with `shares` it sees the same in every picture."""
+    torch.manual_seed(0)
+    shapes: list[tuple[int, ...]] = [(width, 3, 7, 7)]
+    before = width
+    for stage in STAGES:
+        shortcut = (2 * width, before, 1, 1)
+        blocks: list[tuple[int, ...]] = []
+        for index in range(stage.blocks):
+            into = 2 * width if index else before
+            blocks += [(width, into, 1, 1), (width, width, 3, 3), (2 * width, width, 1, 1)]
+        place = 3 if stage.shortcut_is_last else 0
+        shapes += [*blocks[:place], shortcut, *blocks[place:]]
+        before = 2 * width
+    shapes.append((len(tags), before, 1, 1))
+    weights: dict[str, Any] = {}
+    for number, shape in enumerate(shapes):
+        weights[f"n_Conv_{number}.weight"] = torch.randn(shape) / torch.Size(shape[1:]).numel() ** 0.5
+        weights[f"n_Conv_{number}.bias"] = torch.randn(shape[0]) * 0.1
+    if shares is None:
+        del weights["n_Conv_178.bias"]
+    else:
+        weights["n_Conv_178.weight"].zero_()
+        weights["n_Conv_178.bias"] = shares.logit()
+    return weights
+
+
+def write_danbooru(root: Path, tags: list[str], shares: torch.Tensor | None = None) -> None:
+    folder = root / "torch_deepdanbooru"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({"tags": tags, **danbooru_weights(tags, shares)}, folder / "model-resnet_custom_v3.pt")
