@@ -43,6 +43,7 @@ class Denoiser:
         self.conditioning, self.guidance, self.beside = conditioning, guidance, beside
         self.is_guided = guidance.scale != 1 or conditioning.is_composed
         self.calls = 0
+        self._latest: tuple[Tensor, float, Tensor, Tensor | None] | None = None
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         """Return the guess for float32 `x`, (batch, 4, height / 8, width / 8), with noise of strength `sigma`."""
@@ -63,7 +64,20 @@ class Denoiser:
         self.calls += 1
         output = self.predict(x, sigma, texts, needs_negative)
         parts = len(texts.prompt.hidden)
-        return output[:parts], output[parts:] if needs_negative else None
+        prompted, negative = output[:parts], output[parts:] if needs_negative else None
+        self._latest = (x, sigma, prompted, negative)
+        return prompted, negative
+
+    def latest_guess(self, of_negative: bool) -> Tensor | None:
+        """Return what the last call guessed by the first part of each prompt alone, or by the negative prompts alone.
+
+        It is None where that was not asked for.
+        """
+        if self._latest is None:
+            return None
+        x, sigma, prompted, negative = self._latest
+        output = negative if of_negative else self.first_parts(prompted)
+        return None if output is None else self.clean(x, sigma, output)
 
     def clean(self, x: Tensor, sigma: float, output: Tensor) -> Tensor:
         """Return the clean latents that a prediction of the model means."""

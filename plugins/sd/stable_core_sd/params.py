@@ -64,6 +64,12 @@ class PreviewParams(Params):
         default="Approximate",
         description="Approximate costs nothing; Approx NN and TAESD take weights in models/vae_approx, Full the VAE",
     )
+    content: Literal["Combined", "Prompt", "Negative prompt"] = Field(
+        default="Combined",
+        title="Live preview of",
+        advanced=True,
+        description="What both prompts together lead to, or what the prompt or the negative prompt alone would",
+    )
     every: int = Field(default=1, ge=1, le=150, unit="steps", description="Show one after every so many steps")
     whole_batch: bool = Field(default=True, description="Show all pictures of the batch and not only the first")
 

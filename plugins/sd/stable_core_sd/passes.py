@@ -84,6 +84,7 @@ class Pass:
 
     Attributes:
         outcome: gathers what there is to tell.
+        asked: the denoisers that were set up for the batch under way, the one in use at the end.
         embeddings: those that prompts may name beside the ones in files.
     """
 
@@ -91,6 +92,7 @@ class Pass:
     params: RunParams
     report: StepReport
     outcome: Outcome = field(default_factory=Outcome)
+    asked: list[Denoiser] = field(default_factory=list)
     embeddings: Mapping[str, Embedding] = field(default_factory=dict)
 
     @property
@@ -221,7 +223,11 @@ def _told_denoiser(
         denoiser = kind(one.checkpoint, texts, plan_guidance(one.params, plan), plan.table, beside)
         if start is not None and isinstance(denoiser, PictureGuidedDenoiser):
             denoiser.picture_scale = start.picture_scale
-        yield denoiser
+        one.asked.append(denoiser)
+        try:
+            yield denoiser
+        finally:
+            one.asked.remove(denoiser)
 
 
 def tell_texts(one: Pass, texts: Conditioning, active: ActiveNetworks) -> None:
@@ -241,7 +247,7 @@ def model_calls(params: RunParams) -> int:
 
 def _sample(one: Pass, plan: SamplingPlan, denoise: Denoise, x: torch.Tensor, noise: ImageNoise) -> torch.Tensor:
     knobs = one.params.previews
-    show = preview_of(one.checkpoint, knobs, one.outcome) if one.params.preview else None
+    show = preview_of(one.checkpoint, knobs, one.outcome, lambda: one.asked[-1]) if one.params.preview else None
 
     def on_step(index: int, step: Step) -> None:
         is_due = index % knobs.every == knobs.every - 1

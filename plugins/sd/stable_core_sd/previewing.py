@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from stable_core_sd.checkpoint import Checkpoint
+from stable_core_sd.denoiser import Denoiser
 from stable_core_sd.outcome import Outcome
 from stable_core_sd.params import PreviewParams
 from stable_core_sd.preview import preview_image, preview_sheet
@@ -17,8 +18,12 @@ Show = Callable[[torch.Tensor], Image.Image]
 """Makes a small picture of guesses of shape (batch, channels, height / 8, width / 8)."""
 
 
-def preview_of(checkpoint: Checkpoint, knobs: PreviewParams, outcome: Outcome) -> Show:
-    """Return what makes the previews of a run; a note is left where the weights of the wanted kind are not there."""
+def preview_of(checkpoint: Checkpoint, knobs: PreviewParams, outcome: Outcome, asked: Callable[[], Denoiser]) -> Show:
+    """Return what makes the previews of a run; a note is left where the weights of the wanted kind are not there.
+
+    Args:
+        asked: returns the denoiser in use, for what one of the prompts alone would lead to.
+    """
     decode: DecodeLatents | None = checkpoint.decode if knobs.method == "Full" else None
     if knobs.method in NAMES:
         decode = find_decoder(knobs.method, checkpoint.kind, checkpoint.device)
@@ -26,6 +31,9 @@ def preview_of(checkpoint: Checkpoint, knobs: PreviewParams, outcome: Outcome) -
             outcome.note(f"There are no weights for {knobs.method} in models/vae_approx: previews are approximate.")
 
     def show(denoised: torch.Tensor) -> Image.Image:
+        if knobs.content != "Combined":
+            alone = asked().latest_guess(of_negative=knobs.content == "Negative prompt")
+            denoised = denoised if alone is None else alone
         shown = denoised if knobs.whole_batch else denoised[:1]
         if decode is None:
             return preview_image(shown, checkpoint.rgb_factors, checkpoint.factor)

@@ -54,6 +54,34 @@ def test_only_the_first_picture_is_shown_on_demand() -> None:
     assert previews()[0][0].size == (128, 64)
 
 
+def first_preview(content: str, **knobs: Any) -> Any:
+    progress = Recorded()
+    draw("a red circle", progress=progress, previews={"content": content}, negative_prompt="a blue star", **knobs)
+    return pixels(progress.previews[0])
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "DDIM", "DDIM CFG++", "Restart"])
+def test_one_of_the_prompts_alone_can_be_shown(sampler: str) -> None:
+    alone = Recorded(), Recorded()
+    for progress, prompt in zip(alone, ("a red circle", "a blue star"), strict=True):
+        draw(prompt, progress=progress, cfg_scale=1, sampler="Euler")
+    shown = [first_preview(content, sampler=sampler) for content in ("Prompt", "Negative prompt", "Combined")]
+    if sampler == "Euler":
+        expected = [pixels(one.previews[0]) for one in alone]
+        assert np.array_equal(expected, shown[:2])
+    assert np.abs(shown[0] - shown[1]).max() > 0
+    assert np.abs(shown[0] - shown[2]).max() > 0
+
+
+def test_where_the_negative_prompt_is_left_out_what_there_is_is_shown() -> None:
+    assert np.array_equal(first_preview("Negative prompt", cfg_scale=1), first_preview("Combined", cfg_scale=1))
+
+
+def test_the_prompt_of_a_refiner_is_shown_too() -> None:
+    shown = [first_preview("Prompt", refiner={"checkpoint": name, "switch_at": 0.01}) for name in ("", "tiny_file")]
+    assert np.array_equal(*shown)
+
+
 @pytest.mark.parametrize("method", ["TAESD", "Approx NN"])
 def test_without_weights_previews_are_approximate_and_a_note_says_so(method: str) -> None:
     shown, notes = previews(method=method)
