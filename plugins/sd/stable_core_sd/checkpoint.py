@@ -46,6 +46,8 @@ class Checkpoint:
     prediction_type: str
     device: torch.device
     kind: Kind = SD1
+    vae_config: dict[str, Any] = field(default_factory=dict)
+    """Describes the VAE inside the checkpoint."""
     vae_path: Path | None = None
     """The file that the VAE comes from, or None for the one inside the checkpoint."""
     encodings: Recent[Any] = field(default_factory=lambda: Recent(16))
@@ -59,7 +61,7 @@ class Checkpoint:
         return self.path.name if self.path.is_dir() else self.path.stem
 
     def __post_init__(self) -> None:
-        """Keep the VAE that came with the checkpoint, so that another can stand in for it."""
+        """Keep the VAE that came with the checkpoint, if one did, so that another can stand in for it."""
         self.baked_vae = self.vae
         self.plan = MemoryPlan()
         self.hooks = Hooks()
@@ -183,7 +185,8 @@ class Checkpoint:
             self.vae.to(self.device)
 
     def _move(self, target: torch.device) -> None:
-        for model in (self.unet, self.vae, self.baked_vae, *(encoder.model for encoder in self.text_encoders)):
+        models = (self.unet, self.vae, self.baked_vae, *(encoder.model for encoder in self.text_encoders))
+        for model in filter(None, models):
             if next(model.parameters()).device != target:
                 model.to(target)
 
@@ -214,12 +217,13 @@ def load_checkpoint(
         lambda: model_classes.UNet2DConditionModel.from_config(parts["unet"].config), parts["unet"], place, dtype
     )
     resize_after_upsampling(unet)
-    vae = fill_vae(parts["vae"], place, dtype)
+    vae = None if parts["vae"].is_absent else fill_vae(parts["vae"], place, dtype)
     texts = [(rule, parts[rule.part]) for rule in kind.texts]
     checkpoint = Checkpoint(
         path=path,
         unet=unet,
         vae=vae,
+        vae_config=parts["vae"].config,
         text_encoders=tuple(TextEncoder(fill_text_model(part, place, dtype), rule) for rule, part in texts),
         tokenizer=ClipTokenizer(path / "tokenizer") if (path / "tokenizer").is_dir() else bundled_tokenizer(),
         sigma_table=read_sigma_table(scheduler),

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from stable_core.sdk import InvalidParams
 from stable_core_sd import device
 from stable_core_sd.checkpoint import Checkpoint, load_checkpoint, load_vae
 from stable_core_sd.checkpoint_list import AUTOMATIC, find_checkpoint, find_vae
@@ -100,7 +101,7 @@ def get_checkpoint(path: Path, settings: SdSettings | None = None, vae: str = AU
     _kept.move_to_end(key)
     checkpoint = _kept[key]
     checkpoint.unpark()
-    _choose_vae(checkpoint, find_vae(vae, path), form)
+    _choose_vae(checkpoint, find_vae(settings.default_vae if vae == AUTOMATIC else vae, path), form)
     has_fp8 = form.storage == "fp8" or (form.storage == "fp8 for XL" and checkpoint.kind.size_numbers > 0)
     apply_plan(checkpoint, replace(plan, fp8=has_fp8))
     checkpoint.retries = settings.retry_with_less
@@ -132,13 +133,15 @@ def _park() -> None:
 
 
 def _choose_vae(checkpoint: Checkpoint, path: Path | None, form: Format) -> None:
+    if path is None and checkpoint.baked_vae is None:
+        raise InvalidParams(f"{checkpoint.path.name} holds no VAE.", "Choose one of models/vae/ with the param vae.")
     if path is None:
         checkpoint.use_vae(checkpoint.baked_vae, None)
         return
     key = (path, form, checkpoint.kind, *_stamps(path))
     if key not in _vaes:
         _vaes.clear()
-        config = {**checkpoint.baked_vae.config, "force_upcast": checkpoint.kind.size_numbers > 0}
+        config = {**checkpoint.vae_config, "force_upcast": checkpoint.kind.size_numbers > 0}
         _vaes[key] = load_vae(path, config, form.device, form.dtype)
     checkpoint.use_vae(_vaes[key], path)
 

@@ -47,7 +47,7 @@ def generate(
 
 
 def _from_text(prompt: str, params: Txt2ImgParams, progress: Progress, settings: SdSettings) -> Iterator[Image.Image]:
-    prompt, params, notes = finish_prompts(prompt, params)
+    prompt, params, notes = finish_prompts(prompt, params, settings.hypernetwork)
     second = hires.second_params(params) if params.hires.enabled else None
     report, outcome = StepReport(progress, params.total_steps), Outcome(notes)
     one = Pass(load(params, report, settings), params, report, outcome)
@@ -129,7 +129,7 @@ def open_repaint(given: Picture, params: Img2ImgParams, report: StepReport, sett
     Raises:
         As `generate`.
     """
-    prompt, params, notes = finish_prompts(given.prompt, params)
+    prompt, params, notes = finish_prompts(given.prompt, params, settings.hypernetwork)
     one = Pass(load(params, report, settings), params, report, Outcome(notes))
     size = img2img.run_size(given, params, one.checkpoint.native_size)
     source = prepare_source(given, params, size, upscaler(params.upscaler))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from PIL import Image
 
+from stable_core.sdk import InvalidParams
 from stable_core_sd.checkpoint import Checkpoint
 from stable_core_sd.denoiser import Denoiser
 from stable_core_sd.outcome import Outcome
@@ -19,16 +20,20 @@ Show = Callable[[torch.Tensor], Image.Image]
 
 
 def preview_of(checkpoint: Checkpoint, knobs: PreviewParams, outcome: Outcome, asked: Callable[[], Denoiser]) -> Show:
-    """Return what makes the previews of a run; a note is left where the weights of the wanted kind are not there.
+    """Return what makes the previews of a run; a note is left where the weights of the wanted kind cannot be used.
 
     Args:
         asked: returns the denoiser in use, for what one of the prompts alone would lead to.
     """
     decode: DecodeLatents | None = checkpoint.decode if knobs.method == "Full" else None
     if knobs.method in NAMES:
-        decode = find_decoder(knobs.method, checkpoint.kind, checkpoint.device)
+        try:
+            decode = find_decoder(knobs.method, checkpoint.kind, checkpoint.device)
+            why = f"There are no weights for {knobs.method} in models/vae_approx"
+        except InvalidParams as error:
+            why = error.message.rstrip(".")
         if decode is None:
-            outcome.note(f"There are no weights for {knobs.method} in models/vae_approx: previews are approximate.")
+            outcome.note(f"{why}: previews are approximate.")
 
     def show(denoised: torch.Tensor) -> Image.Image:
         if knobs.content != "Combined":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from stable_core.sdk import Field, Params
+from stable_core.sdk import Field, ModelFile, Params
 
 Offload = Literal["nothing", "models", "layers"]
 Attention = Literal["SDPA", "xformers", "Sliced", "Sub-quadratic"]
@@ -39,6 +39,14 @@ class SdSettings(Params):
     )
     storage: Storage = Field(
         default="full", description="fp8 keeps the UNet in half the memory of fp16 and changes pictures a little"
+    )
+    default_vae: Annotated[str, ModelFile("vae")] = Field(
+        default="Automatic",
+        title="Default VAE",
+        description="VAE of the runs that leave theirs at Automatic; Automatic takes a file named like the checkpoint",
+    )
+    hypernetwork: Annotated[str, ModelFile("hypernetworks")] = Field(
+        default="None", description="Hypernetwork that is added to every prompt"
     )
     retry_with_less: bool = Field(
         default=True, description="When memory runs out, run again in a way that needs less instead of failing"

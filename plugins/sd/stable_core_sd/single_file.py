@@ -50,7 +50,8 @@ _STEPS_OF_SD2_BASE = "875000"
 def read_single_file(path: Path) -> tuple[Kind, dict[str, Part], dict[str, Any]]:
     """Return the kind of a file, its parts `unet`, `vae`, `text_encoder` (and `_2`), and its scheduler's config.
 
-    The scheduler's `prediction_type` is None where nothing in or beside the file tells it.
+    The VAE may be absent, because another can be chosen. The scheduler's `prediction_type` is None where nothing in or
+    beside the file tells it.
 
     Raises:
         InvalidParams: it is of another kind, unsafe or cut off; the message says which.
@@ -68,7 +69,8 @@ def read_single_file(path: Path) -> tuple[Kind, dict[str, Part], dict[str, Any]]
         config = read_json(configs / name / "config.json")
         if name == "unet":
             config["in_channels"] = tensors.shape(FIRST_WEIGHT)[1]
-        parts[name] = Part(config, tensors, _stored_name(partial(key, config=config), tensors))
+        is_absent = name == "vae" and not any(stored.startswith(ldm_keys.VAE) for stored in tensors)
+        parts[name] = Part(config, tensors, _stored_name(partial(key, config=config), tensors), is_absent)
     scheduler = read_json(configs / "scheduler" / "scheduler_config.json")
     scheduler["prediction_type"] = find_prediction_type(path, kind, tensors)
     return kind, parts, scheduler
@@ -78,7 +80,7 @@ def find_kind(file_name: str, tensors: TensorFiles) -> Kind:
     """Return the kind of a whole checkpoint.
 
     Raises:
-        InvalidParams: it is none; the message says what it is, or which part is missing.
+        InvalidParams: it is none; the message says what it is, or that its text encoder is missing.
     """
     names = list(tensors)
     if FIRST_WEIGHT not in tensors or any(name.startswith("model.diffusion_model.joint_blocks.") for name in names):
@@ -88,13 +90,10 @@ def find_kind(file_name: str, tensors: TensorFiles) -> Kind:
         )
     kinds = (kind for start, kind in _KIND_OF_TEXT_ENCODER.items() if any(name.startswith(start) for name in names))
     kind = next(kinds, None)
-    for start, what in ((ldm_keys.VAE, "VAE"), *((one, "text encoder") for one in _TEXT_STARTS.get(kind or SD1, ()))):
-        if kind is None or not any(name.startswith(start) for name in names):
-            missing = "text encoder" if kind is None else what
-            raise InvalidParams(
-                f"{file_name} holds no {missing}.", "Choose a full checkpoint, not one cut down to its UNet."
-            )
-    assert kind is not None
+    if kind is None or not all(any(name.startswith(start) for name in names) for start in _TEXT_STARTS[kind]):
+        raise InvalidParams(
+            f"{file_name} holds no text encoder.", "Choose a full checkpoint, not one cut down to its UNet."
+        )
     extra = tensors.shape(FIRST_WEIGHT)[1] - 4
     if extra not in TASKS:
         raise InvalidParams(

@@ -9,6 +9,7 @@ from typing import TypeVar
 from stable_core_sd.params import HiresParams, RunParams
 from stable_core_sd.prompt.comments import strip_comments
 from stable_core_sd.prompt.composition import ends_in_weight, split_parts
+from stable_core_sd.prompt.extra_networks import take_networks
 from stable_core_sd.prompt.styles import Style, apply_styles
 from stable_core_sd.style_files import find_styles
 
@@ -21,10 +22,14 @@ class Finish:
 
     styles: Sequence[Style]
     strips_comments: bool
+    hypernetwork: str = ""
 
     def prompt(self, text: str) -> str:
-        """Return a prompt with its styles and without its comments."""
-        return self._strip(apply_styles(text, [style.prompt for style in self.styles]))
+        """Return a prompt with its styles and the hypernetwork of all prompts, and without its comments."""
+        text = self._strip(apply_styles(text, [style.prompt for style in self.styles]))
+        named = [call.positional[:1] for call in take_networks(text)[1] if call.kind == "hypernet"]
+        is_missing = self.hypernetwork not in ("", "None") and (self.hypernetwork,) not in named
+        return f"{text}<hypernet:{self.hypernetwork}:1>" if is_missing else text
 
     def negative_prompt(self, text: str) -> str:
         """Return a negative prompt with its styles and without its comments."""
@@ -34,14 +39,17 @@ class Finish:
         return strip_comments(text) if self.strips_comments else text
 
 
-def finish_prompts(prompt: str, params: SomeParams) -> tuple[str, SomeParams, list[str]]:
+def finish_prompts(prompt: str, params: SomeParams, hypernetwork: str = "") -> tuple[str, SomeParams, list[str]]:
     """Return the prompt and the params with the finished prompts of all passes, and notes for who typed them.
+
+    Args:
+        hypernetwork: name of one that is added to every prompt that does not name it; empty or `None` is none.
 
     Raises:
         InvalidParams: a file of styles cannot be read.
     """
     styles, unknown = find_styles(params.styles)
-    finish = Finish(styles, params.text.comments)
+    finish = Finish(styles, params.text.comments, hypernetwork)
     each = params.each.model_copy(
         update={
             "prompts": [finish.prompt(one) for one in params.each.prompts],
@@ -57,7 +65,8 @@ def finish_prompts(prompt: str, params: SomeParams) -> tuple[str, SomeParams, li
         }
         changes["hires"] = hires.model_copy(update=second)
     prompt = finish.prompt(prompt)
-    return prompt, params.model_copy(update=changes), [*style_notes(unknown), *weight_notes(prompt)]
+    notes = [*style_notes(unknown), *weight_notes(take_networks(prompt)[0])]
+    return prompt, params.model_copy(update=changes), notes
 
 
 def style_notes(unknown: Sequence[str]) -> list[str]:

@@ -29,6 +29,8 @@ class Part:
     tensors: TensorFiles
     key: Callable[[str], str]
     """The name in the file; with `#0`, `#1` or `#2` at its end a third of a tensor, as in `ldm_keys.open_clip_key`."""
+    is_absent: bool = False
+    """The file holds none of its weights."""
 
     def read(self, name: str, shape: torch.Size) -> torch.Tensor:
         """Return the weight that the model calls `name`, on the CPU and of the type that is stored.

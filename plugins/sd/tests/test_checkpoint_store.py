@@ -92,6 +92,43 @@ def test_a_vae_file_stands_in_for_the_baked_one(checkpoints: Path, layout: str) 
     assert (a.vae_name, a.vae_hash) == (None, None)
 
 
+@torch.inference_mode()
+def test_a_checkpoint_without_a_vae_runs_with_another(checkpoints: Path) -> None:
+    (checkpoints.parent / "vae").mkdir()
+    save_file(vae_tensors(checkpoints / "b.safetensors"), checkpoints.parent / "vae" / "sharp.safetensors")
+    whole = load_file(checkpoints / "a.safetensors")
+    parts = {name: value for name, value in whole.items() if not name.startswith("first_stage_model.")}
+    save_file(parts, checkpoints / "bare.safetensors")
+    for vae in ("Automatic", "None"):
+        with pytest.raises(InvalidParams, match=r"bare\.safetensors holds no VAE"):
+            open_checkpoint("bare", vae, SdSettings())
+    latents = torch.randn(1, 4, 4, 4)
+    made = open_checkpoint("bare", "sharp", SdSettings()).decode(latents)
+    assert torch.equal(made, open_checkpoint("b", "None", SdSettings()).decode(latents))
+    assert torch.equal(made, open_checkpoint("bare", "Automatic", SdSettings(default_vae="sharp")).decode(latents))
+    with pytest.raises(InvalidParams, match="holds no VAE"):
+        open_checkpoint("bare", "None", SdSettings(default_vae="sharp"))
+
+
+@pytest.mark.parametrize(
+    ("vae", "default", "used"),
+    [
+        ("Automatic", "Automatic", "a.vae.safetensors"),
+        ("Automatic", "None", None),
+        ("Automatic", "sharp", "sharp.safetensors"),
+        ("None", "sharp", None),
+        ("a.vae", "sharp", "a.vae.safetensors"),
+    ],
+)
+def test_the_settings_choose_the_vae_of_runs_that_choose_none(
+    checkpoints: Path, vae: str, default: str, used: str | None
+) -> None:
+    (checkpoints.parent / "vae").mkdir()
+    for name in ("sharp", "a.vae"):
+        save_file(vae_tensors(checkpoints / "b.safetensors"), checkpoints.parent / "vae" / f"{name}.safetensors")
+    assert open_checkpoint("a", vae, SdSettings(default_vae=default)).vae_name == used
+
+
 def test_what_is_no_vae_is_refused(checkpoints: Path) -> None:
     folder = checkpoints.parent / "vae"
     folder.mkdir()

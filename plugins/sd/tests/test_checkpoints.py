@@ -137,14 +137,13 @@ def test_a_checkpoint_for_something_else_is_refused(single: Path, tmp_path: Path
         load(with_channels(tmp_path / "depth.safetensors", single, 5))
 
 
-@pytest.mark.parametrize(("start", "what"), [(ldm_keys.VAE, "VAE"), (ldm_keys.TEXT_ENCODER, "text encoder")])
-def test_a_checkpoint_without_a_part_says_which(single: Path, tmp_path: Path, start: str, what: str) -> None:
+def test_a_checkpoint_without_a_text_encoder_says_so(single: Path, tmp_path: Path) -> None:
     path = rewritten(
         tmp_path / "part.safetensors",
         single,
-        lambda tensors: {name: t for name, t in tensors.items() if not name.startswith(start)},
+        lambda tensors: {name: t for name, t in tensors.items() if not name.startswith(ldm_keys.TEXT_ENCODER)},
     )
-    with pytest.raises(InvalidParams, match=f"holds no {what}"):
+    with pytest.raises(InvalidParams, match="holds no text encoder"):
         load(path)
 
 

@@ -20,7 +20,7 @@ from stable_core_sd.networks.hypernetwork import HypernetworkModule, Structure
 from stable_core_sd.networks.hypernetwork_file import Hypernetwork, write_hypernetwork
 from stable_core_sd.params import Txt2ImgParams
 from stable_core_sd.passes import Pass, draw
-from stable_core_sd.plugin import txt2img
+from stable_core_sd.plugin import plugin, txt2img
 from stable_core_sd.report import StepReport
 from stable_core_sd.settings import SdSettings
 
@@ -59,6 +59,14 @@ def test_a_network_changes_the_picture_of_its_run_only(call: str) -> None:
     before = pixels(make("a circle"))
     assert np.abs(pixels(make(f"a circle {call}")) - before).max() > 0
     assert np.array_equal(pixels(make("a circle")), before)
+
+
+def test_the_settings_add_a_hypernetwork_to_every_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = make("a circle<hypernet:mood:1>")
+    monkeypatch.setattr(plugin, "settings", SdSettings(hypernetwork="mood"))
+    made = make("a circle")
+    assert np.array_equal(pixels(made), pixels(expected))
+    assert made.info["parameters"] == expected.info["parameters"]
 
 
 @pytest.mark.parametrize("call", ["<lora:shape:0>", "<lora:word:0><hypernet:mood:0>", "<lora:word:te=0:unet=1>"])

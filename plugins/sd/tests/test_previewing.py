@@ -128,6 +128,17 @@ def test_other_weights_are_refused(tiny_models: Path) -> None:
         find_decoder("TAESD", SD1, CPU)
 
 
+@pytest.mark.parametrize("how", ["cut off", "another network"])
+def test_a_run_with_broken_weights_for_previews_goes_on_and_says_so(tiny_models: Path, how: str) -> None:
+    path = write(tiny_models / "vae_approx", "taesd_decoder", ApproximateDecoder())
+    if how == "cut off":
+        path.write_bytes(path.read_bytes()[:-40])
+    shown, [note] = previews(method="TAESD")
+    assert np.array_equal(pixels(shown[0]), pixels(previews()[0][0]))
+    assert "taesd_decoder.safetensors" in note
+    assert note.endswith(": previews are approximate.")
+
+
 def test_a_sheet_is_never_made_larger_than_it_may_be() -> None:
     sheet = preview_sheet(approximate_pixels(torch.zeros(3, 4, 4, 6), torch.zeros(5, 3)), largest=2)
     assert sheet.size == (24, 16)

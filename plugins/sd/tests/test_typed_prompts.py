@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stable_core_sd.params import HiresParams, TextParams, Txt2ImgParams
+from stable_core_sd.params import EachParams, HiresParams, TextParams, Txt2ImgParams
 from stable_core_sd.typed_prompts import finish_prompts
 
 STYLES = "name,prompt,negative_prompt\nInk,{prompt} in ink,colour\nBest,masterpiece,\n"
@@ -47,3 +47,18 @@ def test_the_person_is_told_what_may_surprise() -> None:
         "There is no style 'Ink '",
         "The number at the end is read as a weight of 9 for the whole prompt",
     ]
+
+
+def test_the_hypernetwork_of_all_prompts_is_added_to_those_that_do_not_name_it() -> None:
+    params = Txt2ImgParams(
+        styles=["Ink"],
+        negative_prompt="bad",
+        hires=HiresParams(prompt="a dog <hypernet:mood:0.5>"),
+        each=EachParams(prompts=["a <hypernet:other:1>", "b"]),
+    )
+    prompt, finished, _ = finish_prompts("a cat", params, "mood")
+    assert (prompt, finished.negative_prompt) == ("a cat in ink<hypernet:mood:1>", "bad, colour")
+    assert finished.hires.prompt == "a dog <hypernet:mood:0.5> in ink"
+    assert finished.each.prompts == ["a <hypernet:other:1> in ink<hypernet:mood:1>", "b in ink<hypernet:mood:1>"]
+    assert finish_prompts("a cat", Txt2ImgParams(), "None")[0] == "a cat"
+    assert finish_prompts("ratio 16:9", Txt2ImgParams(), "mood")[2] != []
