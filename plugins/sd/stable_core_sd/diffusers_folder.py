@@ -36,7 +36,7 @@ def read_folder(folder: Path) -> tuple[Kind, dict[str, Part], dict[str, Any]]:
         kind = SDXL if (folder / "text_encoder").is_dir() else REFINER
     else:
         kind = SD2 if read_json(folder / "text_encoder" / "config.json").get("hidden_act") == "gelu" else SD1
-    parts = {name: _read_part(folder / name) for name in ("unet", "vae", *(rule.part for rule in kind.texts))}
+    parts = {name: read_part(folder / name) for name in ("unet", "vae", *(rule.part for rule in kind.texts))}
     extra = parts["unet"].config["in_channels"] - parts["vae"].config["latent_channels"]
     if extra not in TASKS:
         raise InvalidParams(
@@ -61,7 +61,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return read
 
 
-def _read_part(folder: Path) -> Part:
+def read_part(folder: Path) -> Part:
+    """Return one model of a diffusers folder.
+
+    Raises:
+        InvalidParams: files are missing, unsafe or cut off.
+    """
     tensors = TensorFiles(weight_files(folder))
     return Part(read_json(folder / "config.json"), tensors, current_name(tensors))
 

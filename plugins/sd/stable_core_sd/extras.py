@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -24,16 +25,18 @@ def upscale_picture(image: Image.Image, params: UpscaleParams, progress: Progres
     """
     opaque = image.convert("RGB")
     factor = scale_of(opaque.size, params)
-    made = enlarge_with(params.upscaler, opaque, factor, params, progress)
-    if params.second_upscaler != NONE and params.second_visibility > 0:
-        second = enlarge_with(params.second_upscaler, opaque, factor, params, progress)
+    has_second = params.second_upscaler != NONE and params.second_visibility > 0
+    percents = 100 * (1 + has_second)
+    made = enlarge_with(params.upscaler, opaque, factor, params, _counted(progress, 0, percents))
+    if has_second:
+        second = enlarge_with(params.second_upscaler, opaque, factor, params, _counted(progress, 100, percents))
         made = Image.blend(made, second.resize(made.size, Image.Resampling.LANCZOS), params.second_visibility)
     if "A" in image.getbands() or "transparency" in image.info:
         alpha = image.convert("RGBA").getchannel("A")
         made.putalpha(alpha.resize(made.size, Image.Resampling.LANCZOS))
     if params.width and params.height and params.crop:
         made = centre_crop(made, (params.width, params.height))
-    progress(1, 1)
+    progress(percents, percents)
     made.info["parameters"] = write_infotext("", "", pairs(params))
     return made
 
@@ -48,14 +51,26 @@ def scale_of(size: tuple[int, int], params: UpscaleParams) -> float:
 
 
 def enlarge_with(
-    name: str, image: Image.Image, factor: float, params: UpscaleParams, progress: Progress
+    name: str, image: Image.Image, factor: float, params: UpscaleParams, report: Callable[[int, int, str], None]
 ) -> Image.Image:
-    """Return the picture enlarged by one upscaler; progress counts the tiles of a network."""
+    """Return the picture enlarged by one upscaler; the tiles of a network are reported, or the steps of LDSR."""
 
     def on_tile(index: int, count: int) -> None:
-        progress(index, count, f"Upscaling with {name}")
+        report(index, count, f"Upscaling with {name}")
 
-    return upscaler(name, params.tile, params.tile_overlap, on_tile)(image, factor)
+    return upscaler(name, params.tile, params.tile_overlap, on_tile, params.ldsr_steps)(image, factor)
+
+
+def _counted(progress: Progress, start: int, total: int) -> Callable[[int, int, str], None]:
+    """Return what reports one upscaler as the hundred steps from `start`; a second turn of it changes nothing."""
+    reached = start
+
+    def report(index: int, count: int, message: str) -> None:
+        nonlocal reached
+        reached = max(reached, start + 100 * index // count)
+        progress(reached, total, message)
+
+    return report
 
 
 def centre_crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -60,7 +60,7 @@ def unet_key(name: str, config: Mapping[str, Any]) -> str:
         if part == "downsamplers":
             return f"{UNET}input_blocks.{(block + 1) * (layers + 1)}.0.op.{rest.removeprefix('conv.')}"
         if part == "upsamplers":
-            has_attention = "CrossAttn" in config["up_block_types"][block]
+            has_attention = "Attn" in config["up_block_types"][block]
             return f"{UNET}output_blocks.{block * (layers + 1) + layers}.{2 if has_attention else 1}.{rest}"
         place = block * (layers + 1) + index + (side == "down")
         return f"{UNET}{'input' if side == 'down' else 'output'}_blocks.{place}.{_unet_layer(part, rest)}"

@@ -221,7 +221,8 @@ class RunParams(Params):
 
 
 UpscalerName = Annotated[str, ModelFile("upscale_models")]
-UPSCALERS_WITHOUT_FILE = ["None", "Lanczos", "Nearest"]
+UPSCALERS_WITHOUT_FILE = ["None", "Lanczos", "Nearest", "LDSR"]
+"""Those that are no file among the upscale models."""
 
 LATENT_UPSCALERS = (
     "Latent",

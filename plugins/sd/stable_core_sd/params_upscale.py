@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pydantic
+
 from stable_core.sdk import Field, Params
 from stable_core_sd.params import UPSCALERS_WITHOUT_FILE, UpscalerName
 
@@ -9,10 +11,12 @@ from stable_core_sd.params import UPSCALERS_WITHOUT_FILE, UpscalerName
 class UpscaleParams(Params):
     """The knobs of enlarging a finished picture."""
 
+    model_config = pydantic.ConfigDict(json_schema_extra={"x-models": ["LDSR"]})
+
     upscaler: UpscalerName = Field(
         default="Lanczos",
         examples=UPSCALERS_WITHOUT_FILE,
-        description="What enlarges: Lanczos and Nearest come along, others are model files",
+        description="What enlarges: Lanczos and Nearest come along, LDSR lies in models/LDSR, others are model files",
     )
     scale: float = Field(default=2, gt=0, le=16, component="slider", description="How many times larger")
     width: int = Field(default=0, ge=0, le=16384, unit="px", description="Width to reach instead; 0 follows the scale")
@@ -33,3 +37,6 @@ class UpscaleParams(Params):
         default=192, ge=0, le=4096, unit="px", advanced=True, description="What a network sees at once; 0 is everything"
     )
     tile_overlap: int = Field(default=8, ge=0, le=256, unit="px", advanced=True, description="Shared by two tiles")
+    ldsr_steps: int = Field(
+        default=100, ge=2, le=200, title="LDSR steps", advanced=True, description="Steps of LDSR; fewer are faster"
+    )

@@ -37,6 +37,7 @@ HOLD_MODELS = (
     "checkpoint_store",
     "pipelines",
     "upscale_models",
+    "ldsr",
     "interrogation.pretrained",
     "interrogation.deepdanbooru",
 )

@@ -24,6 +24,8 @@ KIND = "upscale_models"
 """The kind of model files, a folder below each models folder."""
 NONE = "None"
 """The upscaler that leaves a picture as it is."""
+LDSR, LDSR_STEPS = "LDSR", 100
+"""The upscaler that works by diffusion, and its steps. Source: A1111 1.10."""
 TILE, OVERLAP = 192, 8
 """Pixels that a network sees at once, and those that two tiles share. Source: A1111 1.10, ESRGAN."""
 
@@ -144,9 +146,15 @@ def unload() -> None:
 
 
 def upscaler(
-    name: str, tile: int = TILE, overlap: int = OVERLAP, on_tile: OnTile = lambda index, count: None
+    name: str,
+    tile: int = TILE,
+    overlap: int = OVERLAP,
+    on_tile: OnTile = lambda index, count: None,
+    ldsr_steps: int = LDSR_STEPS,
 ) -> Upscale:
     """Return what enlarges a picture by a factor: a resampling, a network, or nothing for "None".
+
+    What is done in steps and not tile by tile calls `on_tile` for each step.
 
     Raises:
         InvalidParams: there is none of that name, or it cannot be used.
@@ -155,6 +163,15 @@ def upscaler(
         return lambda image, factor: image
     if name in RESAMPLINGS:
         return find_upscaler(name)
+    if name == LDSR:
+        from stable_core_sd import ldsr
+
+        diffusion = ldsr.open_ldsr()
+        return lambda image, factor: enlarge(
+            image,
+            factor,
+            lambda picture: diffusion.enlarge_by(picture, factor, ldsr_steps, tile, overlap, on_tile),
+        )
     model = load_model(name)
     return lambda image, factor: enlarge(
         image, factor, lambda picture: model.enlarge_once(picture, tile, overlap, on_tile)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from runs import Recorded
 from stable_core.sdk import InvalidParams, JobCancelled, Progress
 from stable_core_sd import upscale_models
 from stable_core_sd.params_upscale import UpscaleParams
@@ -71,11 +72,20 @@ def test_a_run_can_be_cancelled_between_tiles(folder: Path) -> None:
 
     class Impatient(Progress):
         def report(self, step: int, total: int, message: str, preview: Image.Image | None) -> None:
-            if "small" in message and step == 1:
+            if "small" in message and step > 0:
                 self.cancel()
 
     with pytest.raises(JobCancelled):
         make(sampled_picture(96, 80), Impatient(), upscaler="small", tile=32)
+
+
+def test_progress_rises_over_both_upscalers_and_all_their_turns(folder: Path) -> None:
+    save_file(esrgan(2), folder / "small.safetensors")
+    progress = Recorded()
+    knobs = {"second_upscaler": "small", "second_visibility": 0.5, "scale": 4}
+    make(sampled_picture(96, 80), progress, upscaler="small", tile=48, **knobs)
+    assert progress.steps[1:] == sorted(progress.steps[1:])
+    assert progress.steps[-1] == (200, 200)
 
 
 @pytest.mark.parametrize(
