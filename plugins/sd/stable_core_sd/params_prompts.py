@@ -1,8 +1,10 @@
-"""The knobs of the jobs about prompts: counting tokens, keeping styles. It imports no torch and computes nothing."""
+"""The knobs of the jobs about prompts: tokens, styles, a random artist. It imports no torch and computes nothing."""
 
 from __future__ import annotations
 
-from stable_core.sdk import Field, Params
+import pydantic
+
+from stable_core.sdk import Field, Params, Seed
 from stable_core_sd.params import TextParams
 
 
@@ -35,3 +37,15 @@ class StyleNameParams(Params):
     """A style to forget."""
 
     name: str = Field(min_length=1, max_length=200, description="Its name")
+
+
+class RandomArtistParams(Params):
+    """Which artist is added to a prompt."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra={"x-models": ["artists.csv", "artists.txt", "../artists.csv", "../artists.txt"]}
+    )
+
+    categories: list[str] = Field(default=[], description="Categories of the list that count; empty is all")
+    words: str = Field(default="by {artist}", description="What is added behind a comma; {artist} stands for the name")
+    seed: Seed = Field(default=-1, description="The same seed chooses the same artist again; -1 takes any")

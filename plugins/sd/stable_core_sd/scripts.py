@@ -10,11 +10,13 @@ from collections.abc import Iterator
 
 from stable_core.sdk import Data, File, Image, InvalidInput, Job, Mask, Params, Progress, Text
 from stable_core_sd import style_files
+from stable_core_sd.artists import with_artist
 from stable_core_sd.invocations.cells import one_picture
 from stable_core_sd.invocations.matrices import plan_matrix
 from stable_core_sd.invocations.plots import plan_plot
 from stable_core_sd.invocations.prompt_lists import plan_prompts
 from stable_core_sd.params import Img2ImgParams, Txt2ImgParams
+from stable_core_sd.params_prompts import RandomArtistParams
 from stable_core_sd.params_scripts import (
     CellParams,
     DrawPlotParams,
@@ -56,6 +58,13 @@ def prompt_of_tags(tags: Data, params: TagParams, progress: Progress) -> Text:
         raise InvalidInput("These are no tags with their probabilities.", 'Give {"tag": 0.9, …}.')
     progress(1, 1)
     return prompt_as_asked(found, params)
+
+
+@plugin.job
+def random_artist(prompt: Text, params: RandomArtistParams, progress: Progress) -> Text:
+    """Add an artist at random to a prompt, from your list of artists or a short one of painters who died long ago."""
+    progress(1, 1)
+    return with_artist(prompt, params.categories, params.words, params.seed)
 
 
 @plugin.job
