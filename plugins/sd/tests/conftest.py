@@ -80,6 +80,14 @@ def tiny_models(models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     return tmp_path
 
 
+@pytest.fixture
+def loras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty folder where prompts look for LoRAs."""
+    monkeypatch.setenv("STABLE_CORE_MODELS", str(tmp_path))
+    (tmp_path / "loras").mkdir()
+    return tmp_path / "loras"
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Any:
     """Keep the suite on one thread, so that it is as fast on a busy machine."""

@@ -93,7 +93,9 @@ def apply_loras(checkpoint: Any, calls: Sequence[LoraCall], patch: WeightPatch) 
             target is None or not _change_layer(layers[target.part][target.name], tensors[stem], call, target, patch)
             for stem, target in targets.items()
         )
-        if left_out and left_out == len(tensors):
+        if not tensors and not lora.embeddings():
+            applied.notes.append(f"{call.name} has no effect: it holds nothing that is known")
+        elif left_out and left_out == len(tensors):
             applied.notes.append(f"{call.name} has no effect: it was made for another kind of model")
         elif left_out:
             applied.notes.append(f"{call.name}: {left_out} of {len(tensors)} layers do not fit this model")

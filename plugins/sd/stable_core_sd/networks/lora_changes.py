@@ -6,6 +6,9 @@ Every kind is a function from a layer's tensors to what is added to its weight, 
 |---|---|
 | LoRA | Hu et al. 2021, https://arxiv.org/abs/2106.09685 |
 | LoCon, LoHa, LoKr, IA3, full, norm | Yeh et al. 2023, https://arxiv.org/abs/2309.14859, and the LyCORIS file format |
+| GLoRA | Chavan et al. 2023, https://arxiv.org/abs/2306.07967 |
+| OFT | Qiu et al. 2023, https://arxiv.org/abs/2306.07280 |
+| BOFT | Liu et al. 2023, https://arxiv.org/abs/2311.06243 |
 | DoRA | Liu et al. 2024, https://arxiv.org/abs/2402.09353 |
 """
 
@@ -68,6 +71,8 @@ def _scale(tensors: Tensors) -> float:
     """Return the file's own strength: `scale`, else alpha divided by the rank, else 1."""
     if "scale" in tensors:
         return float(tensors["scale"])
+    if "alpha" in tensors and "a1" in tensors:
+        return float(tensors["alpha"]) / min(tensors["a1"].shape[:2])
     first_of_rank = next((name for name in _HOLD_THE_RANK if name in tensors), None)
     if "alpha" not in tensors or first_of_rank is None:
         return 1.0
@@ -98,7 +103,7 @@ def _loha(tensors: Tensors, weight: Tensor, rank_limit: int | None) -> Tensor:
 
 def _lokr(tensors: Tensors, weight: Tensor, rank_limit: int | None) -> Tensor:
     first, second = _lokr_factor(tensors, "1"), _lokr_factor(tensors, "2")
-    return torch.kron(first.reshape(*first.shape, *[1] * (second.ndim - 2)), second)
+    return torch.kron(first.reshape(*first.shape, *[1] * (second.ndim - 2)), second.contiguous())
 
 
 def _lokr_factor(tensors: Tensors, one: str) -> Tensor:
@@ -129,6 +134,61 @@ def _ia3(tensors: Tensors, weight: Tensor, rank_limit: int | None) -> Tensor:
     return weight * factors.reshape(shape)
 
 
+def _glora(tensors: Tensors, weight: Tensor, rank_limit: int | None) -> Tensor:
+    """Return W A + B with A and B of low rank. The two factors of each stood the other way round until LyCORIS 2."""
+    a1, a2, b1, b2 = (tensors[name].flatten(1) for name in ("a1", "a2", "b1", "b2"))
+    if a1.shape[0] != weight.shape[1]:
+        a1, a2, b1, b2 = a2, a1, b2, b1
+    return torch.einsum("oi...,ir,rj->oj...", weight, a1, a2) + (b1 @ b2).reshape(weight.shape)
+
+
+def _oft(tensors: Tensors, weight: Tensor, rank_limit: int | None) -> Tensor:
+    """Return what rotating the outputs adds, each block of them by its own matrix, then making each longer or shorter.
+
+    The blocks have the shape (blocks, size, size), or (stages, blocks, size, size) for BOFT. Files of LyCORIS before 2
+    hold the rotations themselves.
+    """
+    rotated = weight
+    if "oft_diag" in tensors:
+        rotated = _turn(tensors["oft_diag"].transpose(1, 2), weight)
+    else:
+        rotations = _rotations(tensors["oft_blocks"], float(tensors.get("alpha", 0)) * weight.shape[0])
+        if rotations.ndim == 3:
+            rotated = _turn(rotations.transpose(1, 2), weight)
+        else:
+            for stage, blocks in enumerate(rotations):
+                rotated = _turn_butterfly(blocks, rotated, 2**stage)
+    if "rescale" in tensors:
+        rotated = rotated * tensors["rescale"].reshape(-1, *[1] * (weight.ndim - 1))
+    return rotated - weight
+
+
+def _rotations(blocks: Tensor, longest: float) -> Tensor:
+    """Return orthogonal matrices by Cayley's transform of what is skew in `blocks`; 0 for `longest` is no limit."""
+    skew = blocks - blocks.transpose(-1, -2)
+    if longest > 0:
+        skew = skew * (longest / torch.linalg.vector_norm(skew).clamp_min(longest))
+    one = torch.eye(blocks.shape[-1], device=blocks.device)
+    return torch.linalg.solve(one - skew, one + skew)
+
+
+def _turn(rotations: Tensor, weight: Tensor) -> Tensor:
+    """Return a weight whose outputs, taken in blocks, are mixed by the rows of one matrix each."""
+    blocks = weight.unflatten(0, (len(rotations), -1))
+    return torch.einsum("kmn,kn...->km...", rotations, blocks).flatten(0, 1)
+
+
+def _turn_butterfly(rotations: Tensor, weight: Tensor, distance: int) -> Tensor:
+    """Return a weight turned as by `_turn`, where each block takes its halves from places `distance` half blocks apart.
+
+    Two neighbours in a block, such as its first two outputs, stand that far from each other in the weight.
+    """
+    apart = distance * (rotations.shape[-1] // 2)
+    mixed = weight.unflatten(0, (-1, 2, apart)).transpose(1, 2)
+    turned = _turn(rotations, mixed.flatten(0, 2))
+    return turned.unflatten(0, (-1, apart, 2)).transpose(1, 2).flatten(0, 2)
+
+
 def _decomposed(added: Tensor, weight: Tensor, tensors: Tensors) -> Tensor:
     """Return what DoRA adds: the direction of the changed weight with a magnitude of its own.
 
@@ -149,6 +209,9 @@ _KINDS: dict[frozenset[str], Callable[[Tensors, Tensor, int | None], Tensor]] = 
     frozenset({"lokr_w1", "lokr_w2_a", "lokr_w2_b"}): _lokr,
     frozenset({"lokr_w1_a", "lokr_w1_b", "lokr_w2"}): _lokr,
     frozenset({"lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b"}): _lokr,
+    frozenset({"a1", "a2", "b1", "b2"}): _glora,
+    frozenset({"oft_blocks"}): _oft,
+    frozenset({"oft_diag"}): _oft,
     frozenset({"diff"}): _full,
     frozenset({"w_norm"}): _norm,
 }

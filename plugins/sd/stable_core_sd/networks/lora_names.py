@@ -4,6 +4,7 @@
 |---|---|
 | kohya, LyCORIS | `lora_unet_down_blocks_0_attentions_0_proj_in.lora_up.weight` |
 | the same in the layout of single files | `lora_unet_input_blocks_1_1_proj_in.lora_up.weight` |
+| kohya's OFT | `oft_unet_down_blocks_0_attentions_0_proj_in.oft_blocks` |
 | diffusers with peft | `unet.down_blocks.0.attentions.0.proj_in.lora_B.weight` |
 | diffusers before peft | `unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_q_lora.up.weight` |
 
@@ -32,6 +33,7 @@ _PARTS = {
     "lora_te2_": "text_encoder_2",
     "lora_te_": "text_encoder",
     "lycoris_": "unet",
+    "oft_unet_": "unet",
     "unet.": "unet",
     "text_encoder_2.": "text_encoder_2",
     "text_encoder.": "text_encoder",
@@ -69,6 +71,8 @@ _ENDINGS = {
     "on_input": "on_input",
     **{f"hada_{name}": f"hada_{name}" for name in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")},
     **{f"lokr_{name}": f"lokr_{name}" for name in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")},
+    **{f"{name}.weight": name for name in ("a1", "a2", "b1", "b2")},
+    **{name: name for name in ("oft_blocks", "oft_diag", "rescale")},
     "weight": "weight",
 }
 """What a name ends with, and the name that the tensor has here."""
@@ -85,7 +89,7 @@ def split_name(name: str) -> tuple[str, str] | None:
     """
     if found := _PROCESSOR_NAME.fullmatch(name):
         return _without_processor(found[1]), found[2]
-    if name.startswith(("lora_", "lycoris_")):
+    if name.startswith(("lora_", "lycoris_", "oft_")):
         stem, _, ending = name.partition(".")
         return (stem, _ENDINGS[ending]) if ending in _ENDINGS else None
     found = _DOTTED_NAME.fullmatch(name)
