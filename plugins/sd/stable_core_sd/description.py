@@ -77,6 +77,7 @@ def describe_picture(params: RunParams, facts: PictureFacts) -> str:
         resize_from=(params.variation.resize_from_width, params.variation.resize_from_height),
         image_cfg_scale=start.image_cfg_scale if start and facts.task == "instruct-pix2pix" else None,
         mask_weight=start.inpaint.mask_weight if start and facts.task == "inpainting" else None,
+        face_restoration=params.faces.model if params.restore_faces else None,
         clip_skip=params.text.clip_skip,
         ensd=params.noise.seed_delta if has_own_seeds else 0,
         token_merging=params.token_merging_ratio,

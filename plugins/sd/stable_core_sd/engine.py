@@ -16,6 +16,8 @@ from stable_core_sd.checkpoint import Checkpoint
 from stable_core_sd.checkpoint_list import find_checkpoint
 from stable_core_sd.checkpoint_store import open_checkpoint
 from stable_core_sd.description import PictureFacts, describe_picture
+from stable_core_sd.faces.files import check_files
+from stable_core_sd.faces.restoration import NO_FACE, restore_faces
 from stable_core_sd.images.grids import with_sheet
 from stable_core_sd.images.source import Source, prepare_source
 from stable_core_sd.latents import decode_latents
@@ -142,20 +144,24 @@ def load(params: RunParams, report: StepReport, settings: SdSettings) -> Checkpo
     """Return the checkpoint of a run.
 
     Raises:
-        InvalidParams: there is none of that name, or it cannot be used; or there is no such refiner.
+        InvalidParams: there is none of that name, or it cannot be used; or there is no such refiner, or no network
+            that restores faces though that is asked for.
     """
     if params.refiner.checkpoint:
         find_checkpoint(params.refiner.checkpoint)
+    if params.restore_faces:
+        check_files(params.faces.model)
     report.say(f"Loading {params.checkpoint}")
     storage = STORAGES.get(params.fp8, settings.storage)
     return open_checkpoint(params.checkpoint, params.vae, settings.model_copy(update={"storage": storage}))
 
 
 def decoded(one: Pass, latents: torch.Tensor) -> Iterator[Image.Image]:
-    """Yield the pictures of clean latents of shape (pictures, channels, height / 8, width / 8)."""
+    """Yield the pictures of clean latents of shape (pictures, channels, height / 8, width / 8), faces restored."""
     for index, latent in enumerate(latents):
         one.report.say(f"Decoding picture {index + 1} of {len(latents)}")
-        yield decoded_picture(one, latent)
+        picture = decoded_picture(one, latent)
+        yield with_faces(one, picture) if one.params.restore_faces else picture
 
 
 @with_retries
@@ -163,6 +169,15 @@ def decoded_picture(one: Pass, latent: torch.Tensor) -> Image.Image:
     """Return the picture of one clean latent of shape (channels, height / 8, width / 8)."""
     with one.tiled():
         return decode_latents(one.checkpoint, latent)
+
+
+def with_faces(one: Pass, picture: Image.Image) -> Image.Image:
+    """Return a picture with its faces restored as the run asks for."""
+    knobs = one.params.faces
+    made = restore_faces(picture, knobs.model, knobs.weight, one.report.say)
+    if made is None:
+        one.outcome.note(NO_FACE)
+    return made or picture
 
 
 def with_infotext(

@@ -13,6 +13,7 @@ from pydantic import model_validator
 
 from stable_core.sdk import Field, ModelFile, Params, Seed
 from stable_core_sd.labels import OwnSamplerName, OwnSchedulerName, SamplerName, SchedulerName, with_labels
+from stable_core_sd.params_faces import FACE_FOLDERS, FaceParams
 from stable_core_sd.params_sampling import (
     GuidanceParams,
     NoiseParams,
@@ -88,7 +89,7 @@ class EachParams(Params):
 class RunParams(Params):
     """The knobs that every run has, from text or from a picture."""
 
-    model_config = pydantic.ConfigDict(json_schema_extra={"x-models": [*NAMED_IN_PROMPTS]})
+    model_config = pydantic.ConfigDict(json_schema_extra={"x-models": [*NAMED_IN_PROMPTS, *FACE_FOLDERS]})
 
     negative_prompt: str = Field(
         default="", component="textarea", group="Prompt", description="What the picture should not show"
@@ -175,6 +176,12 @@ class RunParams(Params):
     )
     tiling: bool = Field(
         default=False, group="Sampling", description="Make a picture whose edges fit each other, like a texture"
+    )
+    restore_faces: bool = Field(
+        default=False, group="Output", description="Find faces in the finished picture and draw them anew, more clearly"
+    )
+    faces: FaceParams = Field(
+        default=FaceParams(), depends={"restore_faces": True}, description="How faces are restored"
     )
     token_merging_ratio: float = Field(
         default=0,

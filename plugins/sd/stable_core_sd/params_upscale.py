@@ -6,12 +6,13 @@ import pydantic
 
 from stable_core.sdk import Field, Params
 from stable_core_sd.params import UPSCALERS_WITHOUT_FILE, UpscalerName
+from stable_core_sd.params_faces import FACE_FOLDERS, FinishedFaceParams
 
 
 class UpscaleParams(Params):
     """The knobs of enlarging a finished picture."""
 
-    model_config = pydantic.ConfigDict(json_schema_extra={"x-models": ["LDSR"]})
+    model_config = pydantic.ConfigDict(json_schema_extra={"x-models": ["LDSR", *FACE_FOLDERS]})
 
     upscaler: UpscalerName = Field(
         default="Lanczos",
@@ -29,6 +30,9 @@ class UpscaleParams(Params):
     )
     second_visibility: float = Field(
         default=0, ge=0, le=1, component="slider", description="How much of the second upscaler's result is seen"
+    )
+    faces: FinishedFaceParams = Field(
+        default=FinishedFaceParams(), description="Draw the faces of the enlarged picture anew, more clearly"
     )
     max_side: int = Field(
         default=0, ge=0, le=16384, unit="px", advanced=True, description="Longest side of the result; 0 is no limit"

@@ -38,6 +38,7 @@ HOLD_MODELS = (
     "pipelines",
     "upscale_models",
     "ldsr",
+    "faces.loading",
     "interrogation.pretrained",
     "interrogation.deepdanbooru",
 )

@@ -41,6 +41,7 @@ PLACES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "CFG scale": ("cfg_scale", float),
     "Image CFG scale": ("image_cfg_scale", float),
     "Seed": ("seed", int),
+    "Face restoration": ("faces.model", str),
     "Size-1": ("width", int),
     "Size-2": ("height", int),
     "Model": ("checkpoint", str),
@@ -209,6 +210,8 @@ def _wanted(written: Json, complete: Json) -> tuple[Json, list[str]]:
             notes.append(f"{key}: {value} is not understood")
     if "Mask blur" in pairs:
         wanted["inpaint.mask_blur_y"] = wanted.get("inpaint.mask_blur_x", 4)
+    if pairs.get("Face restoration"):
+        wanted["restore_faces"] = True
     if pairs.get("Mask mode") == "Inpaint not masked":
         wanted["inpaint.invert"] = True
     return wanted, notes

@@ -34,6 +34,9 @@ SAFETENSORS_DTYPES = {
 
 _LARGEST_HEADER = 100_000_000
 
+_GROUPS = ("state_dict", "model", "params_ema", "params")
+"""Where pickled files keep their weights, the first that is there; the last two are BasicSR's."""
+
 
 class TensorFiles(Mapping[str, torch.Tensor]):
     """The tensors of one or several files by name, each read when it is asked for."""
@@ -179,8 +182,8 @@ class PickledFile:
             InvalidParams: it is refused as unsafe, cut off, or no such file.
         """
         content = read_pickle(path)
-        inner = [content.get("state_dict"), content.get("model"), content] if isinstance(content, dict) else []
-        weights = next((one for one in inner if isinstance(one, dict)), {})
+        groups = [content.get(name) for name in _GROUPS] if isinstance(content, dict) else []
+        weights = next((one for one in [*groups, content] if isinstance(one, dict)), {})
         self._tensors = {str(name): value for name, value in weights.items() if isinstance(value, torch.Tensor)}
         facts = content.items() if isinstance(content, dict) else ()
         self.metadata = {str(name): str(value) for name, value in facts if isinstance(value, (int, float, str))}

@@ -6,7 +6,7 @@ Source of the names and labels: A1111 1.10, X/Y/Z plot.
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal, Union, get_args, get_origin
@@ -24,6 +24,7 @@ from stable_core_sd.invocations.axis_values import (
     reorder_prompt,
     replace_prompt,
 )
+from stable_core_sd.params_faces import FaceParams
 from stable_core_sd.params_scripts import AnyRunParams
 
 Show = Literal["named", "bare", "file"]
@@ -96,6 +97,7 @@ AXES = (
     Axis("Cond. Image Mask Weight", "float", "inpaint.mask_weight", "image"),
     Axis("VAE", "str", "vae", cost=0.7),
     Axis("UniPC Order", "int", "unipc.order", cost=0.5),
+    Axis("Face restore", "str", show="bare"),
     Axis("Token merging ratio", "float", "token_merging_ratio"),
     Axis("Token merging ratio high-res", "float", "hires.token_merging_ratio", "text"),
     Axis("Refiner checkpoint", "str", "refiner.checkpoint", show="file"),
@@ -179,18 +181,47 @@ def apply_value(run: Run, axis: Axis, value: Value, values: list[Value], from_im
             return Run(reorder_prompt(run.prompt, value), run.negative_prompt, run.knobs)
     except ValueError as error:
         raise InvalidParams(f"{error}.", "The first value must be part of the prompt.") from None
-    if axis.name == "Denoising":
-        return run.but(denoising_strength=value) if from_image else run.but(hires__denoising_strength=value)
-    if axis.name == "Styles":
-        return run.but(styles=[*run.knobs["styles"], *filter(None, map(str.strip, str(value).split(",")))])
-    if axis.name == "Size":
-        size = read_size(str(value))
-        if size is None:
-            raise InvalidParams(f"{value!r} is no size.", "Write sizes as 512x768.")
-        return run.but(width=size[0], height=size[1])
+    if axis.name in RULES:
+        return RULES[axis.name](run, value, from_image)
     if _knob_type(axis.knob) is bool:
         value = TRUTHS.get(str(value).lower(), value)
     return Run(run.prompt, run.negative_prompt, {**run.knobs, axis.knob: value})
+
+
+def _with_denoising(run: Run, value: Value, from_image: bool) -> Run:
+    return run.but(denoising_strength=value) if from_image else run.but(hires__denoising_strength=value)
+
+
+def _with_styles(run: Run, value: Value, from_image: bool) -> Run:
+    return run.but(styles=[*run.knobs["styles"], *filter(None, map(str.strip, str(value).split(",")))])
+
+
+def _with_size(run: Run, value: Value, from_image: bool) -> Run:
+    size = read_size(str(value))
+    if size is None:
+        raise InvalidParams(f"{value!r} is no size.", "Write sizes as 512x768.")
+    return run.but(width=size[0], height=size[1])
+
+
+def _with_faces(run: Run, value: Value, from_image: bool) -> Run:
+    """Return the run with faces restored by the network of a name, or as the run itself says, or not at all."""
+    named = {name.lower(): name for name in get_args(FaceParams.model_fields["model"].annotation)}
+    wanted = str(value).strip().lower()
+    if wanted in named:
+        return run.but(restore_faces=True, faces__model=named[wanted])
+    switches = {**TRUTHS, "y": True, "n": False, "none": False}
+    if wanted not in switches:
+        raise InvalidParams(f"{value!r} restores no faces.", f"Values are {', '.join(named.values())}, true and false.")
+    return run.but(restore_faces=switches[wanted])
+
+
+RULES: Mapping[str, Callable[[Run, Value, bool], Run]] = {
+    "Denoising": _with_denoising,
+    "Styles": _with_styles,
+    "Size": _with_size,
+    "Face restore": _with_faces,
+}
+"""What the axes do that set no single knob, with a value, in a run from a picture or not; they raise InvalidParams."""
 
 
 def params_of(run: Run, label: str) -> AnyRunParams:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from stable_core.sdk import InvalidParams, find_model_file
 from stable_core.sdk.params import MAX_SEED
 from stable_core_sd.checkpoint_list import find_checkpoint, find_vae
+from stable_core_sd.faces.files import check_files
 from stable_core_sd.invocations.axes import (
     Axis,
     Run,
@@ -133,6 +134,8 @@ def plan_plot(prompt: str, params: PlotParams, from_image: bool) -> Plot:
         cell = params_of(run, ", ".join(filter(None, label)) or "The plot")
         cells.append(Cell(place, run.prompt, _vary_seed(cell, place, counts, params)))
     _check_models(axes, values)
+    for model in {cell.params.faces.model for cell in cells if cell.params.restore_faces}:
+        check_files(model)
     _check_size(cells, counts)
     return Plot(axes, values, cells, from_image)  # type: ignore[arg-type]
 

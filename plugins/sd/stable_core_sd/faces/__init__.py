@@ -1,0 +1,1 @@
+"""Finding faces in a finished picture and restoring them. It draws no pictures and knows no prompts."""
