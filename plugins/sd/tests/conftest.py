@@ -12,6 +12,9 @@ import pytest
 
 from stable_core.sdk import File
 from stable_core.sdk.jobs import JobSignature
+from stable_core_sd import announcement
+
+__all__ = ["announcement"]  # imported first: jobs are announced in the order in which modules are imported
 
 _EXAMPLES: dict[str, dict[str, Any]] = {
     "join_tiles": {"width": 96, "columns": [0, 32]},
