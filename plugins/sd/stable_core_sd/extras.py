@@ -124,14 +124,14 @@ def centre_crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def pairs(params: UpscaleParams) -> dict[str, object]:
-    """Return the generation data of an enlarged picture, under A1111's names."""
+    """Return the generation data of a picture worked on, under A1111's names."""
     to_size = f"{params.width}x{params.height}" if params.width or params.height else None
-    faces = params.faces
+    faces, is_enlarged = params.faces, params.upscaler != NONE
     return {
-        "Postprocess upscale to": to_size,
-        "Postprocess upscale by": None if to_size else params.scale,
+        "Postprocess upscale to": to_size if is_enlarged else None,
+        "Postprocess upscale by": params.scale if is_enlarged and not to_size else None,
         "Postprocess crop to": to_size if params.crop and params.width and params.height else None,
-        "Postprocess upscaler": params.upscaler,
+        "Postprocess upscaler": params.upscaler if is_enlarged else None,
         "Postprocess upscaler 2": params.second_upscaler if params.second_visibility > 0 else None,
         "GFPGAN visibility": round(faces.gfpgan_visibility, 3) or None,
         "CodeFormer visibility": round(faces.codeformer_visibility, 3) or None,
