@@ -93,6 +93,16 @@ class TagParams(Params):
     left_out: str = Field(default="", description="Tags that are not wanted, separated by commas")
 
 
+class CustomCodeParams(Params):
+    """What to run."""
+
+    code: str = Field(
+        default="",
+        component="textarea",
+        description="Python such as: return txt2img(prompt, steps=10); display(picture) shows one before the end",
+    )
+
+
 class PromptMatrixParams(AnyRunParams):
     """The knobs of a prompt matrix."""
 

@@ -1,4 +1,4 @@
-"""What jobs take on their wires where it is more than three things. What they are set to is in params."""
+"""What jobs take or give on their wires where it is more than one class tells. What they are set to is in params."""
 
 from __future__ import annotations
 
@@ -22,3 +22,11 @@ class Picture:
     mask: Mask | None = None
     latent_mask: Mask | None = None
     colours: Image | None = None
+
+
+@dataclass(frozen=True)
+class CodeResult:
+    """What code of a person made."""
+
+    pictures: list[Image]
+    text: Text

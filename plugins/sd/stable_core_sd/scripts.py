@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 
-from stable_core.sdk import Data, File, Image, InvalidInput, Job, Mask, Params, Progress, Text
+from stable_core.sdk import Data, File, Image, InvalidInput, InvalidParams, Job, Mask, Params, Progress, Text
 from stable_core_sd import style_files
 from stable_core_sd.artists import with_artist
 from stable_core_sd.invocations.cells import one_picture
@@ -19,6 +19,7 @@ from stable_core_sd.params import Img2ImgParams, Txt2ImgParams
 from stable_core_sd.params_prompts import RandomArtistParams
 from stable_core_sd.params_scripts import (
     CellParams,
+    CustomCodeParams,
     DrawPlotParams,
     PlotParams,
     PromptMatrixParams,
@@ -28,7 +29,7 @@ from stable_core_sd.params_scripts import (
 )
 from stable_core_sd.picture_files import texts_in
 from stable_core_sd.plugin import img2img, plugin, txt2img
-from stable_core_sd.ports import Picture
+from stable_core_sd.ports import CodeResult, Picture
 from stable_core_sd.restoring import restore_run, with_models_here
 from stable_core_sd.tags import prompt_as_asked
 
@@ -65,6 +66,27 @@ def random_artist(prompt: Text, params: RandomArtistParams, progress: Progress) 
     """Add an artist at random to a prompt, from your list of artists or a short one of painters who died long ago."""
     progress(1, 1)
     return with_artist(prompt, params.categories, params.words, params.seed)
+
+
+@plugin.job(cached=False)
+def custom_code(prompt: Text | None, image: Image | None, params: CustomCodeParams, progress: Progress) -> CodeResult:
+    """Run Python of your own, if the setting `allow_code` of the plugin is on.
+
+    The jobs of the plugin are functions in it, `txt2img("a red circle", steps=10, hires={"enabled": True})`; `prompt`,
+    `image` and `progress` are there too. Pictures that it returns or displays are the result, and what it prints.
+    """
+    progress(0, 1)
+    if not plugin.settings.allow_code:
+        raise InvalidParams(
+            "Code is not run here: the setting allow_code of the plugin sd is off.",
+            "Turn it on in the plugin's settings, if everyone who has the token may do anything on this machine.",
+        )
+    engine = importlib.import_module("stable_core_sd.custom_code")
+    signatures = [one for one in plugin.signatures.values() if one.name != "custom_code"]
+    names = {**engine.job_functions(signatures, progress), "prompt": prompt, "image": image, "progress": progress}
+    made: CodeResult = engine.run_code(params.code, names)
+    progress(1, 1)
+    return made
 
 
 @plugin.job

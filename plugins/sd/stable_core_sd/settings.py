@@ -51,3 +51,7 @@ class SdSettings(Params):
     retry_with_less: bool = Field(
         default=True, description="When memory runs out, run again in a way that needs less instead of failing"
     )
+    allow_code: bool = Field(
+        default=False,
+        description="Run Python that clients send (sd.custom_code), with all rights of the account the server runs as",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 from pathlib import Path
@@ -22,6 +23,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "save_style": {"name": "example"},
     "delete_style": {"name": "example"},
     "train_embedding": {"name": "example", "steps": 2, "words": {"templates": "[name]"}},
+    "custom_code": {"code": "print('one')\nreturn image"},
     "train_hypernetwork": {"name": "example", "steps": 2, "words": {"templates": "[name]"}},
 }
 """Params for the jobs that do nothing useful with their defaults."""
@@ -36,6 +38,10 @@ def pytest_stable_core_example(signature: JobSignature) -> dict[str, Any]:
     if signature.name == "batch_folder":
         PIL.Image.new("RGB", (64, 64)).save(folder / "picture.png")
         params = {"folder": str(folder)}
+    if signature.name == "custom_code":
+        from stable_core_sd.plugin import plugin
+
+        plugin.configure({"allow_code": True})
     if signature.name in ("interrogate", "deepdanbooru"):
         write_tiny_interrogators(folder)
     inputs = {"file": File(Path(__file__))} if signature.name == "read_parameters" else {}
@@ -55,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give the whole suite a models folder that jobs may write to."""
     folder = tempfile.TemporaryDirectory(prefix="sd-models-")
     os.environ["STABLE_CORE_MODELS"] = folder.name
+    importlib.import_module("stable_core_sd.announcement")  # first, so that all jobs are announced in their usual order
     config.add_cleanup(folder.cleanup)
 
 
