@@ -77,10 +77,8 @@ def _parse(line: bytes) -> Message:
         message = json.loads(line)
         message["type"]
     except (ValueError, TypeError, KeyError):
-        raise ProtocolMismatch(
-            f"The worker sent something that is no message: {line[:200]!r}",
-            "Plugins must not write to the protocol's pipe.",
-        ) from None
+        hint = "Plugins must not write to the protocol's pipe."
+        raise ProtocolMismatch(f"The worker sent something that is no message: {line[:200]!r}", hint) from None
     return message  # type: ignore[no-any-return]
 
 

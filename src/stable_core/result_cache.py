@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +49,22 @@ class ResultCache:
 
     def _model_stamps(self, models: list[tuple[str, str]]) -> list[list[Any]]:
         """Return path, size and time of each file of some models: a replaced file is another input."""
-        stamps, roots = [], self._registry.model_roots(self._config.model_roots())
+        roots = self._registry.model_roots(self._config.model_roots())
+        stamps: list[list[Any]] = []
         for kind, name in models:
             try:
-                paths = [find_model_file(kind, name, roots)]
-            except InvalidParams:  # the plugin may know it by another name, so all files of the kind count
+                paths = [find_model_file(kind, name, [] if name == "*" else roots)]
+            except InvalidParams:  # any may be meant, or the plugin knows it by another name, so all of the kind count
                 paths = [root / folder for root in roots for folder in KIND_FOLDERS.get(kind, (kind,))]
-            with contextlib.suppress(OSError):  # a file goes away meanwhile: then this is not the job from before
-                for path in paths:
-                    files = [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))
-                    stamps += [[str(file), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in files]
+            stamps += sorted(stamp for path in paths for stamp in _stamps(path))
         return stamps
+
+
+def _stamps(path: Path | os.DirEntry[str], levels: int = 4) -> Iterator[list[Any]]:
+    """Yield path, size and time of a file, or of those in a folder; it follows links, so its depth has a limit."""
+    with contextlib.suppress(OSError):  # it is not there, or goes away meanwhile: then this is not the job from before
+        if not path.is_dir():
+            yield [os.fspath(path), (stat := path.stat()).st_size, stat.st_mtime_ns]
+        elif levels:
+            for entry in os.scandir(path):
+                yield from _stamps(entry, levels - 1)

@@ -37,10 +37,8 @@ def check_bind(host: str, token: str) -> None:
         ConfigError: `host` is not loopback and `token` is empty.
     """
     if not token and not is_loopback(host):
-        raise ConfigError(
-            f"{host} can be reached from other machines, and no token is set.",
-            "Set one with STABLE_CORE_TOKEN or in the settings, or use --host 127.0.0.1.",
-        )
+        hint = "Set one with STABLE_CORE_TOKEN or in the settings, or use --host 127.0.0.1."
+        raise ConfigError(f"{host} can be reached from other machines, and no token is set.", hint)
 
 
 def refusal(status: int, code: str, message: str, hint: str, headers: Mapping[str, str] | None = None) -> Response:

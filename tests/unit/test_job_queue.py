@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -534,17 +535,34 @@ async def test_a_model_that_goes_away_while_it_is_looked_at_fails_no_job(
     model = core.home / "models" / "loras" / "half_written.new"
     model.parent.mkdir(parents=True, exist_ok=True)
     model.write_bytes(b"one")
-    is_file = Path.is_file
+    scandir = os.scandir
 
-    def then_gone(path: Path) -> bool:
-        found = is_file(path)
-        if path.name == model.name:
-            path.unlink(missing_ok=True)
-        return found
+    def then_gone(path: Any) -> Any:
+        with scandir(path) as found:
+            entries = list(found)
+        if Path(path) == model.parent:
+            model.unlink(missing_ok=True)
+        return entries
 
-    monkeypatch.setattr(Path, "is_file", then_gone)
+    monkeypatch.setattr(os, "scandir", then_gone)
     assert lab.texts(core, await lab.run(core, "read_words", inputs={"text": "still here"})) == ["still here"]
-    assert not is_file(model)
+    assert not model.exists()
+
+
+async def test_a_folder_may_be_a_link_and_links_in_circles_do_no_harm(core: Core, lab: Any, tmp_path: Path) -> None:
+    tally, loras, elsewhere = lab.tally(), core.home / "models" / "loras", tmp_path / "elsewhere"
+    for folder in (loras, elsewhere):
+        folder.mkdir(parents=True, exist_ok=True)
+    links = [loras / "linked", loras / "itself", loras / "gone"]
+    for link, target in zip(links, (elsewhere, loras, tmp_path / "nothing"), strict=True):
+        link.symlink_to(target)
+    for count, content in enumerate((b"one", b"another"), 1):
+        (elsewhere / "ink.safetensors").write_bytes(content)
+        for _ in range(2):
+            await lab.run(core, "read_words", inputs={"text": "<lora:ink:1>"}, params={"tally": str(tally)})
+        assert runs(tally) == count
+    for link in links:
+        link.unlink()
 
 
 async def test_a_model_may_be_known_by_a_name_that_the_core_does_not_know(core: Core, lab: Any) -> None:

@@ -140,10 +140,8 @@ def find_model_file(kind: str, name: str, roots: list[Path] | None = None) -> Pa
     found = model_files(kind, roots)
     path = found.get(name) or next((path for path in found.values() if path.name == name), None)
     if path is None:
-        known = ", ".join(sorted(found)) or "none yet"
-        raise InvalidParams(
-            f"There is no model {name!r} among the {kind}.", f"Known: {known}. New files go to models/{kind}/."
-        )
+        hint = f"Known: {', '.join(sorted(found)) or 'none yet'}. New files go to models/{kind}/."
+        raise InvalidParams(f"There is no model {name!r} among the {kind}.", hint)
     return path
 
 
@@ -156,9 +154,8 @@ def check_params(cls: type[Params], values: dict[str, Any]) -> Params:
     try:
         return cls.model_validate(values)
     except ValidationError as error:
-        raise InvalidParams(
-            describe_validation(error), f"Params are: {', '.join(cls.model_fields) or 'none'}."
-        ) from None
+        hint = f"Params are: {', '.join(cls.model_fields) or 'none'}."
+        raise InvalidParams(describe_validation(error), hint) from None
 
 
 def describe_validation(error: ValidationError) -> str:
