@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import math
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -28,7 +29,7 @@ from stable_core.store import Row, Store, new_id
 from stable_core.uploads import receive
 from stable_core.worker_log import clean_logs, log_path
 
-LEASE_TURN_SECONDS = 20.0
+IDLE_TURN_SECONDS = 20.0
 UPKEEP_TURN_SECONDS = 3600.0
 CANCEL_BATCH = 200
 LOCAL_OWNER = "local"
@@ -71,7 +72,7 @@ class Core:
         except BaseException:
             self._lock.close()
             raise
-        self._upkeep = [asyncio.create_task(self._keep_alive()), asyncio.create_task(self._keep_clean())]
+        self._upkeep = [asyncio.create_task(self._stop_idle_workers()), asyncio.create_task(self._keep_clean())]
 
     async def _open(self) -> None:
         for folder in ("plugins", "models/checkpoints"):
@@ -103,15 +104,11 @@ class Core:
     async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
-    async def _keep_alive(self) -> None:
+    async def _stop_idle_workers(self) -> None:
         while True:
-            idle_seconds = self.config.settings.worker_idle_seconds
-            turn = max(idle_seconds / 4, 0.1) if idle_seconds else LEASE_TURN_SECONDS
-            await asyncio.sleep(min(LEASE_TURN_SECONDS, turn))
-            with contextlib.suppress(StorageFull):
-                self._queue.extend_leases()
-            if idle_seconds:
-                await self._queue.pool.stop_idle(idle_seconds=idle_seconds)
+            idle_seconds = self.config.settings.worker_idle_seconds or math.inf
+            await asyncio.sleep(min(max(idle_seconds / 4, 0.1), IDLE_TURN_SECONDS))
+            await self._queue.pool.stop_idle(idle_seconds)
 
     async def _keep_clean(self) -> None:
         while True:

@@ -21,15 +21,14 @@ from stable_core.ready_jobs import ReadyJobs
 from stable_core.result_cache import ResultCache
 from stable_core.saving import save_output
 from stable_core.sdk.jobs import JobState
-from stable_core.store import Row, Store, new_id
+from stable_core.store import Row, Store
 from stable_core.worker_pool import WorkerPool
 from stable_core.worker_process import WorkerProcess
 
 MAX_SKIPS = 8
 """How often jobs of loaded plugins may overtake a job whose plugin waits for room on the device."""
-LOST_LEASES = 3
+LOST_SERVERS = 3
 """How often a job is tried once more because the server itself was killed, beyond the setting max_attempts."""
-LEASE_SECONDS = 60.0
 STALL_SECONDS = 1.0
 
 
@@ -62,7 +61,6 @@ class JobQueue:
         self.notes: dict[str, str] = {}
         """By plugin, what the start of its worker is doing; shown as the progress of its queued jobs."""
         self._skips: Counter[str] = Counter()
-        self._lease_owner = new_id()
         self._side_work: set[asyncio.Task[Any]] = set()
         self._is_stopping = False
         self._is_stalled = False
@@ -78,7 +76,7 @@ class JobQueue:
             if job_id in self.runs:
                 continue
             row = self._store.job(job_id)
-            if row["attempt"] >= self._config.settings.max_attempts + LOST_LEASES:
+            if row["attempt"] >= self._config.settings.max_attempts + LOST_SERVERS:
                 hint = "Retry it once you know why."
                 self.states.fail(row, WorkerDied("The server was killed each time it ran this job", hint))
             else:
@@ -170,9 +168,8 @@ class JobQueue:
         message = {"type": "run", "job": row["id"], "name": row["job"].partition(".")[2], "inputs": inputs}
         message |= {"params": row["params"], "settings": settings}
         facts = {"attempt": row["attempt"] + 1, "host": self.pool.host.name, "plugin_version": plugin.version}
-        lease = {"lease_owner": self._lease_owner, "lease_until": time.time() + LEASE_SECONDS}
         row |= facts
-        changes = {**facts, **lease, "started": time.time(), "cache_key": row["cache_key"]}
+        changes = {**facts, "started": time.time(), "cache_key": row["cache_key"]}
         self._store.update_job(row["id"], JobState.RUNNING, **changes)
         self.states.tell(row, "job.running", {"attempt": row["attempt"]})
         run = self.runs[row["id"]] = Run(row, worker, {port["name"]: [] for port in signature["outputs"]})
@@ -365,11 +362,6 @@ class JobQueue:
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
-    def extend_leases(self) -> None:
-        """Renew the leases of the jobs in hand."""
-        if self.runs:
-            self._store.extend_leases(self._lease_owner, time.time() + LEASE_SECONDS)
-
     def stall(self) -> None:
         """Start nothing until something can be stored again: the disk is full, or the database is locked."""
         if not self._is_stalled:
@@ -399,7 +391,7 @@ class JobQueue:
         self._is_stopping = True
         await asyncio.gather(*self._side_work, return_exceptions=True)
         for run in list(self.runs.values()):
-            if self._store.update_job(run.row["id"], JobState.QUEUED, lease_owner=None, attempt=run.row["attempt"] - 1):
+            if self._store.update_job(run.row["id"], JobState.QUEUED, attempt=run.row["attempt"] - 1):
                 self.states.tell(run.row, "job.queued", {"job": run.row["job"]})
         self.runs.clear()
         await self.pool.stop()

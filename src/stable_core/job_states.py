@@ -52,7 +52,7 @@ class JobStates:
             raise InvalidInput(f"Invocations are nested more than {MAX_DEPTH} deep", "Does one of them return itself?")
         ids = {key: new_id() for key in requests}
         expanded = {"results": [ids[key] for key in (requests if results is None else results)]}
-        self._store.update_job(row["id"], JobState.WAITING, expanded=expanded, lease_owner=None)
+        self._store.update_job(row["id"], JobState.WAITING, expanded=expanded)
         self.tell(row, "job.waiting", {"jobs": list(ids.values())})
         shared = {name: row[name] for name in ("owner", "priority", "graph", "timeout")}
         shared["options"] = {**row["options"], "map": "zip"}
@@ -91,7 +91,7 @@ class JobStates:
     def requeue(self, row: Row, error: StableCoreError | None = None) -> None:
         """Put a running job back, after its worker or the server died."""
         data = {"job": row["job"], "attempt": row["attempt"], "error": error.to_dict() if error else None}
-        if self._store.update_job(row["id"], JobState.QUEUED, lease_owner=None, outputs={}):
+        if self._store.update_job(row["id"], JobState.QUEUED, outputs={}):
             self.tell(row, "job.queued", data)
             self._admit({**row, "state": JobState.QUEUED})
 
@@ -109,7 +109,7 @@ class JobStates:
         job_id = row["id"]
         self._forget(job_id)
         outputs = columns.get("outputs") or {}
-        if not self._store.update_job(job_id, state, finished=time.time(), lease_owner=None, **columns):
+        if not self._store.update_job(job_id, state, finished=time.time(), **columns):
             return
         for artifact in (artifact for made in outputs.values() for artifact in made):
             self._store.use_artifact(artifact["id"], job_id)

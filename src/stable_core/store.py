@@ -34,8 +34,7 @@ CREATE TABLE jobs (
     owner TEXT NOT NULL, priority INTEGER NOT NULL, graph TEXT, key TEXT, parent TEXT, options TEXT NOT NULL,
     inputs TEXT NOT NULL, params TEXT NOT NULL, outputs TEXT NOT NULL, error TEXT, progress TEXT, expanded TEXT,
     attempt INTEGER NOT NULL, cached INTEGER NOT NULL, cache_key TEXT, timeout REAL,
-    created REAL NOT NULL, started REAL, finished REAL, plugin_version TEXT NOT NULL, host TEXT NOT NULL,
-    lease_owner TEXT, lease_until REAL);
+    created REAL NOT NULL, started REAL, finished REAL, plugin_version TEXT NOT NULL, host TEXT NOT NULL);
 CREATE INDEX jobs_state ON jobs (state, number);
 CREATE INDEX jobs_job ON jobs (job, number);
 CREATE INDEX jobs_graph ON jobs (graph, number) WHERE graph IS NOT NULL;
@@ -67,8 +66,8 @@ FILTERS = {
 """What narrows a list of jobs beside the values of columns. The ids of jobs tell when they were submitted."""
 JSON_COLUMNS = frozenset({"options", "inputs", "params", "outputs", "error", "progress", "expanded"})
 NEW_JOB: Row = {
-    **dict.fromkeys(("graph", "key", "parent", "error", "progress", "expanded", "cache_key", "timeout", "started")),
-    **dict.fromkeys(("finished", "lease_owner", "lease_until")),
+    **dict.fromkeys(("graph", "key", "parent", "error", "progress", "expanded", "cache_key", "timeout")),
+    **dict.fromkeys(("started", "finished")),
     **{"priority": 0, "outputs": {}, "attempt": 0, "cached": 0, "plugin_version": "", "host": ""},
 }
 """What the columns hold that a new job does not name."""
@@ -294,10 +293,6 @@ class Store:
         sql = "SELECT * FROM jobs WHERE cache_key = ? AND state = 'succeeded' ORDER BY number DESC LIMIT 1"
         row = self._db.execute(sql, (cache_key,)).fetchone()
         return None if row is None else _read(row)
-
-    def extend_leases(self, owner: str, until: float) -> None:
-        """Say that the running jobs of this core are still watched."""
-        self._execute("UPDATE jobs SET lease_until = ? WHERE state = 'running' AND lease_owner = ?", (until, owner))
 
     # -- what waits for what -------------------------------------------------------------------------------------------
 

@@ -398,7 +398,7 @@ def as_if_killed(home: Path, job_id: str, attempt: int) -> None:
     """Leave a row as a killed server leaves it."""
     database = sqlite3.connect(home / "stable-core.db")
     with database:
-        database.execute("UPDATE jobs SET state='running', attempt=?, lease_owner='x' WHERE id=?", (attempt, job_id))
+        database.execute("UPDATE jobs SET state='running', attempt=? WHERE id=?", (attempt, job_id))
     database.close()
 
 
