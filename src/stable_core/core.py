@@ -164,7 +164,7 @@ class Core:
         """Store checked requests and return the id of their graph, or of the one job; the same key does it once."""
         await self._refresh_for([request["job"] for request in requests.values()])
         digest = hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest() if idempotency_key else ""
-        made = self._store.remembered(owner, idempotency_key, digest)
+        made = self._store.remembered(owner, idempotency_key, digest) if idempotency_key else None
         if made is None:
             ids = {key: new_id() for key in requests}
             made = graph or ids[""]

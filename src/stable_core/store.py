@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 import secrets
 import sqlite3
@@ -27,7 +28,10 @@ Event = dict[str, Any]
 
 SCHEMA_VERSION = 1
 CHECKPOINT_COMMITS = 500
-ROWS_IN_MEMORY = 1000
+COMMIT_TURNS = 3
+"""For how many turns of the event loop a transaction stays open, so that what a submission sets off, such as the start
+of its job, and what other clients do at the time share its commit."""
+ROWS_IN_MEMORY = 4000
 SCHEMA = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, job TEXT NOT NULL, plugin TEXT NOT NULL, state TEXT NOT NULL,
@@ -112,6 +116,8 @@ class Store:
         self._pending_events: list[Event] = []
         self._active: dict[str, Row] = {}
         """Jobs on their way, which are looked at several times; as many as there is room for, the oldest ones."""
+        self._ended: list[list[str]] = [[], []]
+        """Those of them that ended in the last transaction and in this one; who waits for it reads them once more."""
         self._committed: asyncio.Future[None] | None = None
         self._fault = ""
         """Why the open transaction can only be undone."""
@@ -142,14 +148,18 @@ class Store:
                 return self._db.execute(sql, tuple(values))
         except sqlite3.OperationalError as error:
             self._fault = str(error)
+            self._flush_after(0)  # undone at once: until then, nothing that anyone says can be stored
         raise _not_stored(self._fault)
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         self._committed = loop.create_future()
-        # One turn later, so that what a submission sets off, such as the start of its job, shares its commit.
-        loop.call_soon(loop.call_soon, self._flush)
+        self._flush_after(COMMIT_TURNS)
         self._db.execute("BEGIN IMMEDIATE")
+
+    def _flush_after(self, turns: int) -> None:
+        step = functools.partial(self._flush_after, turns - 1) if turns else self._flush
+        asyncio.get_running_loop().call_soon(step)
 
     def _flush(self) -> None:
         future, events, fault = self._committed, self._pending_events, self._fault
@@ -170,6 +180,9 @@ class Store:
             self.on_failure()
             return
         future.set_result(None)
+        for job_id in self._ended[0]:
+            self._active.pop(job_id, None)
+        self._ended = [self._ended[1], []]
         self._on_commit(events)
         self._commits += 1
         if self._commits % CHECKPOINT_COMMITS == 0:
@@ -242,7 +255,7 @@ class Store:
         if is_changed and job_id in self._active:
             self._active[job_id] |= columns
             if state is not None and state.is_final:
-                del self._active[job_id]
+                self._ended[1].append(job_id)
         return is_changed
 
     def job(self, job_id: str) -> Row:
@@ -324,8 +337,8 @@ class Store:
 
     # -- idempotency ---------------------------------------------------------------------------------------------------
 
-    def remembered(self, owner: str, key: str | None, request: str) -> str | None:
-        """Return what the same key gave before; None remembers nothing.
+    def remembered(self, owner: str, key: str, request: str) -> str | None:
+        """Return what the same key gave before.
 
         Raises:
             Conflict: the key was used for another request.
