@@ -397,6 +397,15 @@ class Core:
         await self._registry.refresh(wait_for=[name])
         return self._registry.signature(name)
 
+    async def check_params(self, name: str, params: Row) -> Row:
+        """Return the complete params of a job, with a random seed in place of -1; nothing is stored or run.
+
+        Raises:
+            As signature, and InvalidParams: naming every wrong one.
+        """
+        await self.signature(name)
+        return self._registry.params_schema(name)(graphs.check_request({"job": name, "params": params})["params"])
+
     async def plugins(self) -> list[Row]:
         """Return every plugin, the broken ones with their error."""
         await self._registry.refresh()

@@ -47,6 +47,7 @@ LOG_FILE = "server.log"
 LOG_CHARACTERS = 100_000
 
 Event = dict[str, Any]
+Values = dict[str, Any]
 
 OPERATIONS: list[Operation] = []
 """They are tried in this order, so what is asked for most often comes first."""
@@ -164,6 +165,7 @@ operation("GET", "/v1/plugins", list[shapes.Plugin])(Core.plugins)
 operation("POST", "/v1/plugins/{name}/restart", list[shapes.Host], errors=(404,))(Core.restart)
 operation("GET", "/v1/signatures", list[shapes.Signature])(Core.signatures)
 operation("GET", "/v1/signatures/{name}", shapes.Signature, errors=(404,))(Core.signature)
+operation("POST", "/v1/signatures/{name}/check", Values, body=Values, errors=(404, 413, 422))(Core.check_params)
 
 
 @operation("GET", "/v1/models/{kind}", list[str], errors=(404,))
@@ -177,7 +179,6 @@ def list_models(core: Core, kind: str) -> list[str]:
 # -- settings, hosts, numbers ------------------------------------------------------------------------------------------
 
 PLUGIN_SETTINGS = "/v1/plugins/{name}/settings"
-Values = dict[str, Any]
 operation("GET", "/v1/settings", shapes.Settings)(Core.settings)
 operation("PUT", "/v1/settings", shapes.Settings, body=Values, errors=(413, 422))(Core.update_settings)
 operation("GET", PLUGIN_SETTINGS, shapes.Settings, errors=(404,))(Core.plugin_settings)

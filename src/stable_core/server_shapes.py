@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from stable_core.graphs import Document, JobName, JobRequest, Priority
 from stable_core.sdk.jobs import JobState
@@ -91,6 +91,7 @@ class Job(Struct):
     owner: str
     graph: str | None
     parent: str | None
+    key: str | None
     priority: int
     created: Unix
     started: Unix | None
@@ -123,6 +124,7 @@ class Port(Struct):
     type: str
     list: bool
     optional: bool
+    ui: Annotated[dict[str, Any], Meta(description="how a form shows it")] = field(default={}, name="x-ui")
 
 
 class Signature(Struct):

@@ -12,6 +12,7 @@ import pydantic
 from pydantic import model_validator
 
 from stable_core.sdk import Field, ModelFile, Params, Seed
+from stable_core_sd.counted import NegativePrompt, Prompt
 from stable_core_sd.labels import OwnSamplerName, OwnSchedulerName, SamplerName, SchedulerName, with_labels
 from stable_core_sd.params_faces import FACE_FOLDERS, FaceParams
 from stable_core_sd.params_sampling import (
@@ -91,9 +92,7 @@ class RunParams(Params):
 
     model_config = pydantic.ConfigDict(json_schema_extra={"x-models": [*NAMED_IN_PROMPTS, *FACE_FOLDERS]})
 
-    negative_prompt: str = Field(
-        default="", component="textarea", group="Prompt", description="What the picture should not show"
-    )
+    negative_prompt: NegativePrompt = Field(default="", group="Prompt", description="What the picture should not show")
     styles: list[str] = Field(
         default=[], group="Prompt", description="Names of styles that are added to both prompts; sd.styles lists them"
     )
@@ -274,12 +273,9 @@ class HiresParams(Params):
     token_merging_ratio: float = Field(
         default=0, ge=0, le=0.9, advanced=True, description="That of the second pass; 0 is the first's"
     )
-    prompt: str = Field(
-        default="", component="textarea", advanced=True, description="Prompt of the second pass; empty is the first's"
-    )
-    negative_prompt: str = Field(
+    prompt: Prompt = Field(default="", advanced=True, description="Prompt of the second pass; empty is the first's")
+    negative_prompt: NegativePrompt = Field(
         default="",
-        component="textarea",
         advanced=True,
         description="Negative prompt of the second pass; empty is the first's",
     )

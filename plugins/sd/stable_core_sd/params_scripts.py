@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypeVar
 
 from stable_core.sdk import Field, Params
+from stable_core_sd.counted import NegativePrompt, Prompt
 from stable_core_sd.labels import SamplerName
 from stable_core_sd.params import UPSCALERS_WITHOUT_FILE, Img2ImgParams, Txt2ImgParams, UpscalerName
 
@@ -298,11 +299,11 @@ class AlternativeParams(Img2ImgParams):
     denoising_strength: float = Field(
         default=1, ge=0, le=1, component="slider", group="Sampling", description="1 begins with all of its noise"
     )
-    original_prompt: str = Field(
-        default="", component="textarea", group="Original", description="A prompt that says what the picture shows"
+    original_prompt: Prompt = Field(
+        default="", group="Original", description="A prompt that says what the picture shows"
     )
-    original_negative_prompt: str = Field(
-        default="", component="textarea", group="Original", description="What the picture does not show"
+    original_negative_prompt: NegativePrompt = Field(
+        default="", group="Original", description="What the picture does not show"
     )
     decode_steps: int = Field(
         default=50, ge=1, le=150, component="slider", group="Original", description="Steps for finding the noise"

@@ -11,6 +11,7 @@ from pathlib import Path
 from stable_core.sdk import Data, File, Image, Plugin, Progress, Text
 from stable_core_sd import style_files
 from stable_core_sd.checkpoint_list import list_models
+from stable_core_sd.counted import Prompt
 from stable_core_sd.late_imports import torch_module as _module
 from stable_core_sd.params import Img2ImgParams, Txt2ImgParams
 from stable_core_sd.params_models import (
@@ -48,7 +49,7 @@ plugin = Plugin("sd", settings=SdSettings, models=Path(__file__).parent / "model
 
 
 @plugin.job
-def txt2img(prompt: Text, params: Txt2ImgParams, progress: Progress) -> Iterator[Image]:
+def txt2img(prompt: Prompt, params: Txt2ImgParams, progress: Progress) -> Iterator[Image]:
     """Make pictures from a text prompt."""
     progress(0, params.total_steps, "Starting PyTorch")
     yield from _module("engine").generate(prompt, params, progress, plugin.settings)

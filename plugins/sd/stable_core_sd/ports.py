@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stable_core.sdk import Image, Mask, Text
+from stable_core.sdk import Image, Mask
+from stable_core_sd.counted import Prompt
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Picture:
     """
 
     image: Image
-    prompt: Text
+    prompt: Prompt
     mask: Mask | None = None
     latent_mask: Mask | None = None
     colours: Image | None = None

@@ -3,12 +3,13 @@
 from stable_core.errors import InvalidInput, InvalidParams, JobCancelled
 from stable_core.sdk.artifacts import Audio, Data, File, Image, Mask, Text, Video
 from stable_core.sdk.jobs import Job, JobSignature, JobState
-from stable_core.sdk.params import Field, ModelFile, Params, Secret, Seed, find_model_file, model_files
+from stable_core.sdk.params import Counted, Field, ModelFile, Params, Secret, Seed, find_model_file, model_files
 from stable_core.sdk.plugin import Plugin
 from stable_core.sdk.progress import Progress
 
 __all__ = [
     "Audio",
+    "Counted",
     "Data",
     "Field",
     "File",

@@ -73,11 +73,11 @@ _PYDANTIC_OPTIONS = inspect.signature(pydantic.Field).parameters.keys()
 class _Hints:
     """Adds `x-ui` hints to the JSON Schema of an annotated type."""
 
-    def __init__(self, component: Component, **more: str) -> None:
-        self._ui = {"component": component, **more}
+    def __init__(self, component: Component, **more: Any) -> None:
+        self.ui = {"component": component, **more}
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        return {**handler(schema), "x-ui": self._ui}
+        return {**handler(schema), "x-ui": self.ui}
 
 
 class ModelFile(_Hints):
@@ -88,6 +88,17 @@ class ModelFile(_Hints):
 
     def __init__(self, kind: str) -> None:
         super().__init__("model", kind=kind)
+
+
+class Counted(_Hints):
+    """Mark a text, param or port, as counted while it is typed: `Annotated[Text, Counted("sd.tokenize")]`.
+
+    `job` takes the text and `params`, and knobs of its own that are called as knobs beside the text take their values.
+    It answers data: `tokens`, and if it likes `limit`, `cut` (the text that is too much) and `notes` (sentences).
+    """
+
+    def __init__(self, job: str, **params: Any) -> None:
+        super().__init__("textarea", counter={"job": job, "params": params})
 
 
 Seed = Annotated[int, pydantic.Field(ge=-1, le=MAX_SEED), _Hints("seed")]

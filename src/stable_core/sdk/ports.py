@@ -5,10 +5,11 @@ from __future__ import annotations
 import types
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from stable_core.errors import BadAnnouncement
 from stable_core.sdk.artifacts import ARTIFACT_TYPES
+from stable_core.sdk.params import Counted
 
 LISTS = (list, Iterator, Iterable, Generator)
 """The generic types that stand for several values of a port."""
@@ -22,10 +23,13 @@ class Port:
     type: str
     is_list: bool = False
     is_optional: bool = False
+    ui: dict[str, Any] | None = None
+    """How a form shows it, as the `x-ui` hints of a param."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the port as the announcement shows it."""
-        return {"name": self.name, "type": self.type, "list": self.is_list, "optional": self.is_optional}
+        shown = {"x-ui": self.ui} if self.ui else {}
+        return {"name": self.name, "type": self.type, "list": self.is_list, "optional": self.is_optional, **shown}
 
 
 def is_ports_class(declared: Any) -> bool:
@@ -61,10 +65,12 @@ def _port(name: str, hint: Any, job: str) -> Port:
     rest = [arg for arg in args if arg is not types.NoneType]
     bare = rest[0] if len(rest) == 1 else hint
     is_list = get_origin(bare) in LISTS
-    item = get_args(bare)[0] if is_list else bare
+    item, ui = get_args(bare)[0] if is_list else bare, None
+    if get_origin(item) is Annotated and isinstance(item.__metadata__[-1], Counted):
+        item, ui = item.__origin__, item.__metadata__[-1].ui
     for type_name, cls in ARTIFACT_TYPES.items():
         if item == cls:
-            return Port(name or type_name, type_name, is_list, is_optional=len(rest) < len(args))
+            return Port(name or type_name, type_name, is_list, is_optional=len(rest) < len(args), ui=ui)
     what = f"input {name!r}" if name else "the output"
     known = ", ".join(sorted(type_name.capitalize() for type_name in ARTIFACT_TYPES))
     raise BadAnnouncement(

@@ -11,8 +11,21 @@ import pydantic
 import pytest
 
 from stable_core.errors import InvalidParams
-from stable_core.sdk import Field, ModelFile, Params, Plugin, Secret, Seed, find_model_file, model_files
+from stable_core.sdk import (
+    Counted,
+    Field,
+    Mask,
+    ModelFile,
+    Params,
+    Plugin,
+    Secret,
+    Seed,
+    Text,
+    find_model_file,
+    model_files,
+)
 from stable_core.sdk.params import MAX_SEED, check_params
+from stable_core.sdk.ports import ports_of
 
 
 class Fit(enum.StrEnum):
@@ -209,3 +222,28 @@ class TestModelFiles:
         put(models / "secret.safetensors")
         with pytest.raises(InvalidParams):
             find_model_file("checkpoints", name)
+
+
+COUNTED: Any = Annotated[Text, Counted("probe.count")]
+
+
+class TestCounted:
+    class Texts(Params):
+        text: Annotated[str, Counted("probe.count", negative=True)] = Field(default="", group="Prompt")
+
+    def test_the_job_that_counts_a_text_is_a_hint_beside_the_others(self) -> None:
+        assert self.Texts.model_json_schema()["properties"]["text"]["x-ui"] == {
+            "component": "textarea",
+            "counter": {"job": "probe.count", "params": {"negative": True}},
+            "group": "Prompt",
+        }
+
+    @pytest.mark.parametrize("declared", [COUNTED, COUNTED | None])
+    def test_ports_have_it_too(self, declared: Any) -> None:
+        [port] = ports_of({"prompt": declared}, "draw")
+        assert port.type == "text"
+        assert port.to_dict()["x-ui"]["counter"] == {"job": "probe.count", "params": {}}
+
+    def test_other_ports_have_no_hints(self) -> None:
+        [port] = ports_of({"mask": Mask}, "draw")
+        assert "x-ui" not in port.to_dict()
