@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from stable_core.server import WEB_FOLDER
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))  # for running_server
+sys.path += [str(Path(__file__).parents[1] / "e2e"), str(Path(__file__).parent)]  # for running_server and graphs
 from running_server import RunningServer
 
 PATIENCE_MS = 90_000

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -64,34 +62,6 @@ def test_a_result_is_found_looked_at_and_sent_on(page: Page, server: RunningServ
     page.get_by_role("menuitem", name="invert.invert").click()
     card = run(page)
     expect(card).to_have_attribute("aria-label", "invert.invert, succeeded")
-
-
-def test_a_graph_runs_twice_the_second_time_from_the_cache(page: Page, server: RunningServer, tmp_path: Path) -> None:
-    graph = {
-        "version": 1,
-        "jobs": {
-            "base": {"job": "sd.txt2img", "inputs": {"prompt": "a blue square"}, "params": {"seed": 3, "steps": 6}},
-            "big": {"job": "image.resize", "inputs": {"image": {"job": "base"}}, "params": {"width": 256}},
-            "inverse": {"job": "invert.invert", "inputs": {"image": {"job": "big"}}, "params": {}},
-        },
-        "ui": {},
-    }
-    file = tmp_path / "graph.json"
-    file.write_text(json.dumps(graph), "utf-8")
-    page.goto(f"{server.url}/#/graph")
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Open a file").click()
-    chooser.value.set_files(file)
-    expect(page.locator(".react-flow__node")).to_have_count(3)
-    page.get_by_role("button", name="Run all").click()
-    expect(page.locator(".react-flow__node").get_by_text("succeeded")).to_have_count(3)
-    page.get_by_role("button", name="Run all").click()
-    expect(page.locator(".react-flow__node").get_by_text("cached")).to_have_count(3)
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Save as a file").click()
-    saved = json.loads(Path(download.value.path()).read_text("utf-8"))
-    assert saved["jobs"]["big"]["inputs"] == {"image": {"job": "base"}}
-    assert set(saved["ui"]["positions"]) == set(graph["jobs"])
 
 
 def test_a_dropped_picture_brings_its_knobs_back(page: Page, server: RunningServer) -> None:

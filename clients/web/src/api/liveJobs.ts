@@ -68,7 +68,7 @@ export class LiveJobs {
     if (!event.job) return;
     const job = this.jobs.get(event.job);
     if (!job) {
-      if (event.type !== "job.progress" && event.type !== "job.preview") this.want(event.job);
+      if (event.type !== "job.progress" && event.type !== "job.preview") this.need(event.job);
       return;
     }
     this.jobs.set(event.job, afterEvent(job, event));
@@ -84,8 +84,9 @@ export class LiveJobs {
     }
   }
 
-  private want(id: string): void {
-    if (this.wanted.has(id)) return;
+  /** Fetch a job that is not among the newest, or of which only an event is known. */
+  need(id: string): void {
+    if (this.jobs.has(id) || this.wanted.has(id)) return;
     this.wanted.add(id);
     fetchJob(id)
       .then((job) => this.add(job))

@@ -11,6 +11,10 @@ export const useSignatures = () =>
 export const useModels = (kind: string) =>
   useQuery({ queryKey: ["models", kind], queryFn: () => request<string[]>("GET", `/v1/models/${kind}`) });
 
+/** Ask what the server says of params; nothing runs. */
+export const checkParams = (job: string, params: Record<string, unknown>) =>
+  request<Record<string, unknown>>("POST", `/v1/signatures/${job}/check`, params);
+
 export const useSubmit = () =>
   useMutation({ mutationFn: (body: JobRequest) => request<Job>("POST", "/v1/jobs", body) });
 

@@ -6,8 +6,11 @@ type Schemas = components["schemas"];
 
 export type Job = Schemas["Job"];
 export type JobState = Job["state"];
-export type Signature = Schemas["Signature"];
-export type Port = Schemas["Port"];
+export type Signature = Omit<Schemas["Signature"], "inputs" | "outputs"> & {
+  inputs: Port[];
+  outputs: Port[];
+};
+export type Port = Omit<Schemas["Port"], "x-ui"> & { "x-ui"?: Hints };
 export type Artifact = Schemas["Artifact"] & {
   value?: unknown;
   width?: number;
@@ -32,6 +35,8 @@ export interface Hints {
   advanced?: boolean;
   unit?: string;
   depends?: Record<string, unknown>;
+  /** The job that tells how long a text is while it is typed, and what it is to be told beside the text. */
+  counter?: { job: string; params: Record<string, unknown> };
 }
 
 export interface KnobSchema {

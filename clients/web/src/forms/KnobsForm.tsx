@@ -201,6 +201,7 @@ function SweepInput({ id, knob, each, onChange, onClose }: SweepProps) {
       <TagsInput
         id={id}
         flex={1}
+        miw={0}
         data={knob.enum?.map(String) ?? (types.includes("boolean") ? ["true", "false"] : [])}
         value={each.map(String)}
         onChange={(texts) =>
@@ -282,7 +283,7 @@ function Section({ heading, children }: { heading?: string; children: ReactNode 
           {heading}
         </Text>
       )}
-      <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="md" verticalSpacing="sm">
+      <SimpleGrid type="container" cols={{ base: 1, "400px": 2 }} spacing="md" verticalSpacing="sm">
         {children}
       </SimpleGrid>
     </Box>

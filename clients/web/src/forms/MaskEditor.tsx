@@ -18,7 +18,7 @@ interface Props {
 
 type Point = [number, number];
 
-export function MaskEditor({ picture, mask, onDone, onClose }: Props) {
+export default function MaskEditor({ picture, mask, onDone, onClose }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const past = useRef<ImageData[]>([]);
   const last = useRef<Point | null>(null);

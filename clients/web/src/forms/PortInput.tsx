@@ -13,15 +13,17 @@ import {
   UnstyledButton,
 } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { IconBrush, IconFile, IconUpload, IconX } from "@tabler/icons-react";
-import { type ClipboardEvent, type DragEvent, useState } from "react";
+import { IconBrush, IconFile, IconPhotoSearch, IconUpload, IconX } from "@tabler/icons-react";
+import { type ClipboardEvent, type DragEvent, Suspense, lazy, useState } from "react";
 
 import { ApiError } from "../api/http";
 import { artifactUrl, upload } from "../api/queries";
 import type { Port } from "../api/types";
-import { MaskEditor } from "./MaskEditor";
 import { PromptInput } from "./PromptInput";
 import { titleOf } from "./schema";
+
+const GalleryPicker = lazy(() => import("./GalleryPicker"));
+const MaskEditor = lazy(() => import("./MaskEditor"));
 
 export interface FileValue {
   artifact: string;
@@ -52,8 +54,8 @@ export function PortInput({ port, value, onChange, problem, picture }: Props) {
         value={typeof value === "string" ? value : ""}
         onChange={onChange}
         error={problem}
-        size="md"
-        placeholder={port.optional ? undefined : "What do you want to see?"}
+        styles={{ input: { fontSize: "var(--mantine-font-size-md)" } }}
+        counter={port["x-ui"]?.counter}
       />
     );
   }
@@ -91,18 +93,22 @@ export function PortInput({ port, value, onChange, problem, picture }: Props) {
 
 function FilesInput({ label, port, value, onChange, problem, picture }: Props & { label: string }) {
   const [isPainting, setPainting] = useState(false);
+  const [isPicking, setPicking] = useState(false);
   const [isOver, setOver] = useState(false);
   const [isBusy, setBusy] = useState(false);
   const files = [value ?? []].flat() as FileValue[];
 
+  const add = (ids: readonly string[]) => {
+    const added = ids.map((id) => ({ artifact: id }));
+    const all = port.list ? [...files, ...added] : added;
+    onChange(all.length === 1 && !port.list ? all[0] : all);
+  };
   const take = async (chosen: readonly File[]) => {
     if (!chosen.length) return;
     setBusy(true);
     try {
       const stored = await Promise.all(chosen.map(upload));
-      const added = stored.map(({ id }) => ({ artifact: id }));
-      const all = port.list ? [...files, ...added] : added;
-      onChange(all.length === 1 && !port.list ? all[0] : all);
+      add(stored.map(({ id }) => id));
     } catch (error) {
       const told = error instanceof ApiError ? error : new ApiError(0, "", String(error), "");
       notifications.show({ color: "red", title: told.message, message: told.hint });
@@ -115,7 +121,7 @@ function FilesInput({ label, port, value, onChange, problem, picture }: Props & 
     event.stopPropagation();
     setOver(false);
     const id = event.dataTransfer.getData("application/x-stable-core-artifact");
-    if (id) onChange(port.list ? [...files, { artifact: id }] : { artifact: id });
+    if (id) add([id]);
     else void take([...event.dataTransfer.files]);
   };
   const remove = (index: number) => {
@@ -125,7 +131,11 @@ function FilesInput({ label, port, value, onChange, problem, picture }: Props & 
 
   return (
     <Box
-      onPaste={(event: ClipboardEvent) => void take([...event.clipboardData.files])}
+      onPaste={(event: ClipboardEvent) => {
+        if (!event.clipboardData.files.length) return;
+        event.preventDefault();
+        void take([...event.clipboardData.files]);
+      }}
       onDragOver={(event: DragEvent) => {
         event.preventDefault();
         setOver(true);
@@ -177,29 +187,51 @@ function FilesInput({ label, port, value, onChange, problem, picture }: Props & 
           </FileButton>
         )}
       </Stack>
-      {port.type === "mask" && picture && (
+      <Group gap="xs" mt="xs">
+        {port.type === "mask" && picture && (
+          <Button
+            size="xs"
+            variant="light"
+            leftSection={<IconBrush size={16} />}
+            onClick={() => setPainting(true)}
+            aria-label={`Paint ${port.name}`}
+          >
+            {files.length ? "Paint on" : "Paint a mask"}
+          </Button>
+        )}
         <Button
-          mt="xs"
           size="xs"
-          variant="light"
-          leftSection={<IconBrush size={16} />}
-          onClick={() => setPainting(true)}
-          aria-label={`Paint ${port.name}`}
+          variant="subtle"
+          leftSection={<IconPhotoSearch size={16} />}
+          onClick={() => setPicking(true)}
+          aria-label={`Pick ${port.name} from the gallery`}
         >
-          {files.length ? "Paint on" : "Paint a mask"}
+          From the gallery
         </Button>
-      )}
-      {isPainting && picture && (
-        <MaskEditor
-          picture={artifactUrl(picture)}
-          mask={files[0] && artifactUrl(files[0].artifact)}
-          onDone={(mask) => {
-            setPainting(false);
-            void take([mask]);
-          }}
-          onClose={() => setPainting(false)}
-        />
-      )}
+      </Group>
+      <Suspense>
+        {isPicking && (
+          <GalleryPicker
+            port={port}
+            onPick={(id) => {
+              setPicking(false);
+              add([id]);
+            }}
+            onClose={() => setPicking(false)}
+          />
+        )}
+        {isPainting && picture && (
+          <MaskEditor
+            picture={artifactUrl(picture)}
+            mask={files[0] && artifactUrl(files[0].artifact)}
+            onDone={(mask) => {
+              setPainting(false);
+              void take([mask]);
+            }}
+            onClose={() => setPainting(false)}
+          />
+        )}
+      </Suspense>
       {problem && (
         <Text size="xs" c="red" role="alert" mt={4}>
           {problem}

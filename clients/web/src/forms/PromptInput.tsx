@@ -1,17 +1,22 @@
-// A text field for prompts: grows with the text; Ctrl+↑ and Ctrl+↓ change the weight of what is selected.
+// A text field for prompts: grows with the text, tells its length; Ctrl+↑ and Ctrl+↓ change the weight of what is selected.
 
 import { Textarea, type TextareaProps } from "@mantine/core";
-import { type KeyboardEvent, useRef } from "react";
+import { type KeyboardEvent, useId, useRef } from "react";
 
+import type { Hints } from "../api/types";
 import { changeAttention } from "./attention";
+import { TextCount } from "./TextCount";
 
 interface Props extends Omit<TextareaProps, "onChange" | "value"> {
   value: string;
   onChange: (value: string) => void;
+  /** The job that tells how long the text is. */
+  counter?: Hints["counter"];
 }
 
-export function PromptInput({ value, onChange, ...props }: Props) {
+export function PromptInput({ value, onChange, counter, ...props }: Props) {
   const field = useRef<HTMLTextAreaElement>(null);
+  const countId = useId();
 
   const onKeyDown = (event: KeyboardEvent<HTMLTextAreaElement>) => {
     if (!(event.ctrlKey || event.metaKey) || (event.key !== "ArrowUp" && event.key !== "ArrowDown")) return;
@@ -22,9 +27,12 @@ export function PromptInput({ value, onChange, ...props }: Props) {
     requestAnimationFrame(() => field.current?.setSelectionRange(changed.start, changed.end));
   };
 
-  return (
+  const input = (
     <Textarea
       {...props}
+      aria-describedby={
+        [props["aria-describedby"], counter && countId].filter(Boolean).join(" ") || undefined
+      }
       ref={field}
       value={value}
       onChange={(event) => onChange(event.currentTarget.value)}
@@ -33,5 +41,12 @@ export function PromptInput({ value, onChange, ...props }: Props) {
       minRows={2}
       maxRows={12}
     />
+  );
+  if (!counter) return input;
+  return (
+    <div>
+      {input}
+      <TextCount id={countId} counter={counter} text={value} />
+    </div>
   );
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { KnobSchema } from "../api/types";
-import { arrange, changed, inlined, isShown } from "./schema";
+import { arrange, canonical, changed, inlined, isShown } from "./schema";
 
 const schema: KnobSchema = {
   $defs: { Hires: { type: "object", properties: { scale: { type: "number", default: 2 } } } },
@@ -45,5 +45,12 @@ describe("schema", () => {
     const width = inlined(schema).properties?.["width"] ?? {};
     expect(isShown(width, {}, schema)).toBe(false);
     expect(isShown(width, { steps: 5 }, schema)).toBe(true);
+  });
+});
+
+describe("canonical", () => {
+  it("is the same whatever the order of the names", () => {
+    expect(canonical({ b: [{ d: 1, c: 2 }], a: null })).toBe(canonical({ a: null, b: [{ c: 2, d: 1 }] }));
+    expect(canonical([1, 2])).not.toBe(canonical([2, 1]));
   });
 });

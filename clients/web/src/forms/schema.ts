@@ -84,6 +84,13 @@ export function changed(values: Record<string, unknown>, schema: KnobSchema): Re
   return kept;
 }
 
+/** Return JSON that is the same for equal values, whatever the order of their names. */
+export function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    isRecord(inner) ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1))) : inner,
+  );
+}
+
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 

@@ -208,9 +208,10 @@ function TagsWidget({ id, schema, value, onChange, describedBy }: WidgetProps) {
   );
 }
 
-function TextareaWidget({ id, value, onChange, describedBy }: WidgetProps) {
+function TextareaWidget({ id, schema, value, onChange, describedBy }: WidgetProps) {
   return (
     <PromptInput
+      counter={hintsOf(schema).counter}
       id={id}
       {...described(describedBy)}
       value={typeof value === "string" ? value : ""}

@@ -1,31 +1,35 @@
-// A job on the canvas: its ports as coloured handles, how it is doing, and a small picture of what it made.
+// A job on the canvas: its ports as coloured handles, how it is doing, how often it runs, and what it made.
 
-import { Badge, Box, Group, Image, Progress, Text } from "@mantine/core";
-import { Handle, type NodeProps, Position } from "@xyflow/react";
+import { Badge, Box, Group, Image, Progress, Text, Tooltip } from "@mantine/core";
+import { Handle, type NodeProps, Position, useConnection } from "@xyflow/react";
 import { createContext, use } from "react";
 
 import type { LiveJob } from "../api/liveJobs";
 import { artifactUrl } from "../api/queries";
-import type { Artifact, Port, Signature } from "../api/types";
+import type { Artifact, Port } from "../api/types";
+import { fits } from "../forms/fits";
 import type { JobNode as Node } from "./document";
+import type { Side, Signatures } from "./editing";
+import type { Times } from "./fanOut";
+import { PORT_COLORS } from "./portColors";
+import type { Run } from "./useRuns";
 
 export interface CanvasState {
-  signatures: ReadonlyMap<string, Signature>;
-  /** The jobs of the last run, by node. */
-  runs: ReadonlyMap<string, LiveJob>;
+  signatures: Signatures;
+  /** The last runs, by node. */
+  runs: ReadonlyMap<string, Run>;
+  /** How often each node will run. */
+  times: ReadonlyMap<string, Times>;
+  /** Give a frame another name. */
+  onTitle: (frame: string, title: string) => void;
 }
 
-export const Canvas = createContext<CanvasState>({ signatures: new Map(), runs: new Map() });
-
-export const PORT_COLORS: Record<string, string> = {
-  text: "#40c057",
-  image: "#4dabf7",
-  mask: "#adb5bd",
-  audio: "#f59f00",
-  video: "#e64980",
-  data: "#be4bdb",
-  file: "#868e96",
-};
+export const Canvas = createContext<CanvasState>({
+  signatures: new Map(),
+  runs: new Map(),
+  times: new Map(),
+  onTitle: () => undefined,
+});
 
 const STATE_COLORS: Record<string, string> = {
   running: "violet",
@@ -35,13 +39,9 @@ const STATE_COLORS: Record<string, string> = {
 };
 
 export function JobNode({ id, data, selected }: NodeProps<Node>) {
-  const { signatures, runs } = use(Canvas);
+  const { signatures, runs, times } = use(Canvas);
   const signature = signatures.get(data.job);
   const run = runs.get(id);
-  const picture = (Object.values(run?.outputs ?? {}).flat() as Artifact[]).find(
-    ({ type }) => type === "image" || type === "mask",
-  );
-  const shown = run?.preview ?? (picture && artifactUrl(picture.id));
   return (
     <Box
       bg="var(--mantine-color-body)"
@@ -56,11 +56,10 @@ export function JobNode({ id, data, selected }: NodeProps<Node>) {
         <Text size="sm" fw={600} truncate title={data.job}>
           {id}
         </Text>
-        {run && (
-          <Badge size="xs" variant="light" color={run.cached ? "gray" : (STATE_COLORS[run.state] ?? "gray")}>
-            {run.cached ? "cached" : run.state}
-          </Badge>
-        )}
+        <Group gap={4} wrap="nowrap">
+          <TimesBadge times={times.get(id)} />
+          {run && <StateBadge run={run} />}
+        </Group>
       </Group>
       {!signature && (
         <Text size="xs" c="red" px="sm" pb={6}>
@@ -68,53 +67,127 @@ export function JobNode({ id, data, selected }: NodeProps<Node>) {
         </Text>
       )}
       <Group align="start" justify="space-between" gap={0} pb={8} wrap="nowrap">
-        <Ports ports={signature?.inputs ?? []} side="target" />
-        <Ports ports={signature?.outputs ?? []} side="source" />
+        <Ports node={id} ports={signature?.inputs ?? []} side="target" />
+        <Ports node={id} ports={signature?.outputs ?? []} side="source" />
       </Group>
-      {run?.state === "running" && (
+      {run && <Outcome name={id} job={run.job} isOld={run.isOld} />}
+    </Box>
+  );
+}
+
+function TimesBadge({ times }: { times: Times | undefined }) {
+  if (times === undefined || times === 1) return null;
+  const told = times === null ? "Runs once for each of what comes in" : `Runs ${times} times`;
+  return (
+    <Tooltip label={told}>
+      <Badge size="sm" variant="outline" color="gray" tt="none" aria-label={told} style={{ flexShrink: 0 }}>
+        ×{times ?? "n"}
+      </Badge>
+    </Tooltip>
+  );
+}
+
+function StateBadge({ run: { job, isOld } }: { run: Run }) {
+  if (isOld && job.state === "succeeded") {
+    return (
+      <Badge size="sm" variant="outline" color="orange" style={{ flexShrink: 0 }}>
+        changed
+      </Badge>
+    );
+  }
+  return (
+    <Badge
+      size="sm"
+      variant="light"
+      color={job.cached ? "gray" : (STATE_COLORS[job.state] ?? "gray")}
+      style={{ flexShrink: 0 }}
+    >
+      {job.cached ? "cached" : job.state}
+    </Badge>
+  );
+}
+
+/** How far a run is and what it made: a picture, the first words of a text, or what went wrong. */
+function Outcome({ name, job, isOld }: { name: string; job: LiveJob; isOld: boolean }) {
+  const made = Object.values(job.outputs).flat() as Artifact[];
+  const pictures = made.filter(({ type }) => type === "image" || type === "mask");
+  const shown = job.preview ?? (pictures[0] && artifactUrl(pictures[0].id));
+  const text = made.find(({ value }) => value !== undefined)?.value;
+  const { step = 0, total = 0 } = job.progress ?? {};
+  return (
+    <Box style={{ opacity: isOld ? 0.55 : 1 }}>
+      {job.state === "running" && (
         <Progress
           size="xs"
           radius={0}
-          value={run.progress?.total ? (100 * run.progress.step) / run.progress.total : 100}
-          animated={!run.progress?.total}
-          aria-label="Progress"
+          value={total ? (100 * step) / total : 100}
+          animated={!total}
+          aria-label={`Progress of ${name}`}
         />
       )}
-      {run?.state === "failed" && (
-        <Text size="xs" c="red" px="sm" pb={6} lineClamp={3}>
-          {run.error?.message}
-        </Text>
+      {job.state === "failed" && (
+        <Box px="sm" pb={6}>
+          <Text size="xs" c="red" lineClamp={3}>
+            {job.error?.message}
+          </Text>
+        </Box>
       )}
       {shown && (
-        <Image
-          src={shown}
-          alt={`Result of ${id}`}
-          h={120}
-          fit="contain"
-          className="checkered"
-          style={{ borderRadius: "0 0 7px 7px" }}
-        />
+        <Box pos="relative">
+          <Image
+            src={shown}
+            alt={job.preview ? `Preview of ${name}` : `Result of ${name}`}
+            h={130}
+            fit="contain"
+            className="checkered"
+            draggable={false}
+            style={{ borderRadius: "0 0 7px 7px" }}
+          />
+          {pictures.length > 1 && (
+            <Badge pos="absolute" bottom={6} right={6} size="sm" color="dark" tt="none">
+              {pictures.length} pictures
+            </Badge>
+          )}
+        </Box>
+      )}
+      {!shown && text !== undefined && (
+        <Box px="sm" pb={8}>
+          <Text size="xs" c="dimmed" lineClamp={4} ff="monospace">
+            {typeof text === "string" ? text : JSON.stringify(text)}
+          </Text>
+        </Box>
       )}
     </Box>
   );
 }
 
-function Ports({ ports, side }: { ports: readonly Port[]; side: "source" | "target" }) {
+function Ports({ node, ports, side }: { node: string; ports: readonly Port[]; side: Side }) {
   const isSource = side === "source";
+  const { signatures } = use(Canvas);
+  // While a wire is pulled, ports that do not take it step back.
+  const pulled = useConnection(({ inProgress, fromHandle, fromNode }) => {
+    if (!inProgress) return "";
+    if (fromNode.id === node || fromHandle.type === side) return "nothing";
+    const job = String(fromNode.data["job"]);
+    const from = signatures.get(job)?.[isSource ? "inputs" : "outputs"];
+    return from?.find(({ name }) => name === fromHandle.id)?.type ?? "nothing";
+  });
+  const takes = (port: Port) => !pulled || (isSource ? fits(port.type, pulled) : fits(pulled, port.type));
   return (
     <Box style={{ minWidth: 0 }}>
       {ports.map((port) => (
-        <Box key={port.name} pos="relative" px="sm" h={24}>
+        <Box key={port.name} pos="relative" px="sm" h={24} style={{ opacity: takes(port) ? 1 : 0.25 }}>
           <Handle
             type={side}
             id={port.name}
             position={isSource ? Position.Right : Position.Left}
             title={`${port.name}: ${port.list ? "several of " : ""}${port.type}`}
             style={{
-              width: 11,
-              height: 11,
+              width: 13,
+              height: 13,
               background: PORT_COLORS[port.type],
               border: "2px solid var(--mantine-color-body)",
+              borderRadius: port.list ? 3 : "50%",
             }}
           />
           <Text size="xs" c="dimmed" ta={isSource ? "right" : "left"} truncate>

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { type GraphDocument, fits, freshKey, fromDocument, fromJobs, toDocument, upTo } from "./document";
+import type { Job } from "../api/types";
+import { type GraphDocument, fromDocument, fromJobs, toDocument, upTo } from "./document";
 
 const document: GraphDocument = {
   version: 1,
@@ -9,13 +10,21 @@ const document: GraphDocument = {
     big: { job: "image.resize", inputs: { image: { job: "base", output: "image" } }, params: { width: 512 } },
     other: { job: "invert.invert", inputs: { image: { artifact: "0" } }, params: {} },
   },
-  ui: { positions: { base: { x: 0, y: 0 }, big: { x: 300, y: 0 }, other: { x: 0, y: 200 } } },
+  ui: {
+    positions: { base: { x: 0, y: 0 }, big: { x: 300, y: 0 }, other: { x: 0, y: 200 } },
+    frames: { frame: { title: "Pictures", x: -20, y: -60, width: 560, height: 500 } },
+  },
 };
 
 describe("graph documents", () => {
   it("come back from the canvas as they were", () => {
     const { nodes, edges } = fromDocument(document);
     expect(toDocument(nodes, edges)).toEqual(document);
+  });
+  it("keep what the canvas does not show", () => {
+    const jobs = { base: { ...document.jobs["base"], map: "product", priority: 3 } };
+    const { nodes, edges } = fromDocument({ version: 1, jobs });
+    expect(toDocument(nodes, edges).jobs["base"]).toEqual(jobs.base);
   });
   it("without places are laid out from left to right", () => {
     const { nodes } = fromDocument({ ...document, ui: {} });
@@ -27,34 +36,20 @@ describe("graph documents", () => {
   it("are refused with what is wrong", () => {
     expect(() => fromDocument({ jobs: {} })).toThrow("version 1");
   });
-  it("collect several wires of a port in a list", () => {
-    const grid = { job: "image.grid", inputs: { images: [{ job: "base" }, { job: "other" }] }, params: {} };
+  it("collect several wires of a port in a list, beside what is given there", () => {
+    const images = [{ artifact: "0" }, { job: "base" }, { job: "other" }];
+    const grid = { job: "image.grid", inputs: { images }, params: {} };
     const { nodes, edges } = fromDocument({ ...document, jobs: { ...document.jobs, grid } });
-    expect(toDocument(nodes, edges).jobs["grid"]?.inputs["images"]).toHaveLength(2);
+    expect(edges.filter(({ target }) => target === "grid")).toHaveLength(2);
+    expect(toDocument(nodes, edges).jobs["grid"]?.inputs["images"]).toEqual(images);
   });
   it("are found again from the jobs that ran", () => {
     const jobs = [
       { id: "1", key: "base", parent: null, job: "sd.txt2img", inputs: { prompt: "x" }, params: {} },
       { id: "2", key: "big", parent: null, job: "image.resize", inputs: { image: { job: "1" } }, params: {} },
-    ] as unknown as Parameters<typeof fromJobs>[0];
+      { id: "3", key: null, parent: "1", job: "sd.txt2img", inputs: { prompt: "x" }, params: {} },
+    ] as unknown as Job[];
+    expect(Object.keys(fromJobs(jobs).jobs)).toEqual(["base", "big"]);
     expect(fromJobs(jobs).jobs["big"]?.inputs).toEqual({ image: { job: "base" } });
-  });
-});
-
-describe("ports", () => {
-  it("take what is of their type", () => {
-    expect([
-      fits("image", "image"),
-      fits("text", "image"),
-      fits("image", "mask"),
-      fits(undefined, "image"),
-    ]).toEqual([true, false, true, false]);
-  });
-});
-
-describe("keys", () => {
-  it("are short and unique", () => {
-    expect(freshKey("sd.txt2img", new Set())).toBe("txt2img");
-    expect(freshKey("sd.txt2img", new Set(["txt2img", "txt2img_2"]))).toBe("txt2img_3");
   });
 });

@@ -2,23 +2,54 @@
 
 import type { Edge, Node } from "@xyflow/react";
 
-import type { Job, Signature } from "../api/types";
-import { isRecord } from "../forms/schema";
+import type { Job } from "../api/types";
 import type { Values } from "../forms/KnobsForm";
+import { isRecord } from "../forms/schema";
+import { laidOut } from "./layout";
 
 export interface JobData extends Record<string, unknown> {
   job: string;
   /** What is typed or dropped into ports that no wire ends in. */
   inputs: Values;
   params: Values;
+  /** What else the document says of this job: priority, map and so on. */
+  options?: Values;
+}
+
+export interface FrameData extends Record<string, unknown> {
+  title: string;
 }
 
 export type JobNode = Node<JobData, "job">;
+/** A frame around some nodes: it has a name and takes along what lies in it. Jobs and the server do not know it. */
+export type FrameNode = Node<FrameData, "frame">;
+export type CanvasNode = JobNode | FrameNode;
+
+export const isJob = (node: CanvasNode): node is JobNode => node.type === "job";
+export const isFrame = (node: CanvasNode): node is FrameNode => node.type === "frame";
+
+interface Point {
+  x: number;
+  y: number;
+}
+
+export interface Box extends Point {
+  width: number;
+  height: number;
+}
 
 export interface GraphDocument {
   version: 1;
   jobs: Record<string, { job: string; inputs: Values; params: Values }>;
-  ui?: { positions?: Record<string, { x: number; y: number }> };
+  ui?: {
+    positions?: Record<string, Point>;
+    frames?: Record<string, Box & { title: string }>;
+  };
+}
+
+export interface Graph {
+  nodes: CanvasNode[];
+  edges: Edge[];
 }
 
 interface Reference {
@@ -26,55 +57,74 @@ interface Reference {
   output?: string;
 }
 
-const isReference = (value: unknown): value is Reference =>
+export const isReference = (value: unknown): value is Reference =>
   isRecord(value) && typeof value["job"] === "string";
 
 /** Return the document of nodes and wires; several wires into one port become a list. */
-export function toDocument(nodes: readonly JobNode[], edges: readonly Edge[]): GraphDocument {
-  const positions: Record<string, { x: number; y: number }> = {};
+export function toDocument(nodes: readonly CanvasNode[], edges: readonly Edge[]): GraphDocument {
+  const positions: Record<string, Point> = {};
   const document: GraphDocument = { version: 1, jobs: {}, ui: { positions } };
-  for (const { id, data, position } of nodes) {
-    const inputs: Values = { ...data.inputs };
-    for (const port of new Set(
-      edges.filter(({ target }) => target === id).map((edge) => edge.targetHandle ?? ""),
-    )) {
-      const wired = edges
-        .filter(({ target, targetHandle }) => target === id && targetHandle === port)
-        .map(({ source, sourceHandle }) => ({ job: source, output: sourceHandle ?? undefined }));
-      inputs[port] = wired.length === 1 ? wired[0] : wired;
-    }
-    document.jobs[id] = { job: data.job, inputs, params: data.params };
-    positions[id] = { x: Math.round(position.x), y: Math.round(position.y) };
+  for (const { id, data, position } of nodes.filter(isJob)) {
+    const { job, params, options } = data;
+    document.jobs[id] = { job, inputs: withWires(data.inputs, id, edges), params, ...options };
+    positions[id] = rounded(position);
+  }
+  const frames = nodes.filter(isFrame);
+  if (frames.length && document.ui) {
+    document.ui.frames = Object.fromEntries(
+      frames.map(({ id, data, position, width = 0, height = 0 }) => [
+        id,
+        { title: data.title, ...rounded(position), width: Math.round(width), height: Math.round(height) },
+      ]),
+    );
   }
   return document;
 }
 
+function withWires(typed: Values, id: string, edges: readonly Edge[]): Values {
+  const inputs = { ...typed };
+  const into = Map.groupBy(
+    edges.filter(({ target }) => target === id),
+    ({ targetHandle }) => targetHandle ?? "",
+  );
+  for (const [port, wires] of into) {
+    const wired = wires.map(({ source, sourceHandle }) => ({
+      job: source,
+      output: sourceHandle ?? undefined,
+    }));
+    const all = [...[typed[port] ?? []].flat(), ...wired];
+    inputs[port] = all.length === 1 ? all[0] : all;
+  }
+  return inputs;
+}
+
+const rounded = ({ x, y }: Point): Point => ({ x: Math.round(x), y: Math.round(y) });
+
 /** Return the nodes and wires of a document; those without a place are laid out. Throws an Error that says what is wrong. */
-export function fromDocument(document: unknown): { nodes: JobNode[]; edges: Edge[] } {
+export function fromDocument(document: unknown): Graph {
   if (!isRecord(document) || document["version"] !== 1 || !isRecord(document["jobs"])) {
     throw new Error("This is no graph document: it needs a version 1 and jobs.");
   }
   const { jobs, ui = {} } = document as unknown as GraphDocument;
-  const nodes: JobNode[] = [];
+  const nodes: CanvasNode[] = Object.entries(ui.frames ?? {}).map(([id, { title, ...box }]) =>
+    frame(id, title, box),
+  );
   const edges: Edge[] = [];
-  for (const [key, { job, inputs = {}, params = {} }] of Object.entries(jobs)) {
+  for (const [key, { job, inputs = {}, params = {}, ...options }] of Object.entries(jobs)) {
     const typed: Values = {};
     for (const [port, value] of Object.entries(inputs)) {
-      const references = [value].flat().filter(isReference);
-      for (const { job: source, output } of references) edges.push(wire(source, output ?? null, key, port));
-      if (!references.length) typed[port] = value;
+      const parts = [value].flat();
+      const wired = parts.filter(isReference);
+      for (const { job: source, output } of wired) edges.push(wire(source, output ?? null, key, port));
+      if (!wired.length) typed[port] = value;
+      else if (wired.length < parts.length) typed[port] = parts.filter((part) => !isReference(part));
     }
-    nodes.push({
-      id: key,
-      type: "job",
-      position: ui.positions?.[key] ?? { x: NaN, y: NaN },
-      data: { job, inputs: typed, params },
-    });
+    const data: JobData = { job, inputs: typed, params };
+    if (Object.keys(options).length) data.options = options;
+    nodes.push({ id: key, type: "job", position: ui.positions?.[key] ?? { x: NaN, y: NaN }, data });
   }
-  return {
-    nodes: nodes.some(({ position }) => Number.isNaN(position.x)) ? laidOut(nodes, edges) : nodes,
-    edges,
-  };
+  const isPlaced = nodes.every(({ position }) => Number.isFinite(position.x) && Number.isFinite(position.y));
+  return { nodes: isPlaced ? nodes : laidOut(nodes, edges), edges };
 }
 
 export const wire = (source: string, output: string | null, target: string, port: string): Edge => ({
@@ -83,6 +133,19 @@ export const wire = (source: string, output: string | null, target: string, port
   sourceHandle: output,
   target,
   targetHandle: port,
+});
+
+export const frame = (id: string, title: string, { x, y, width, height }: Box): FrameNode => ({
+  id,
+  type: "frame",
+  position: { x, y },
+  width,
+  height,
+  data: { title },
+  // Behind everything, also while it is chosen; only its name and its corners can be grasped.
+  zIndex: -2000,
+  dragHandle: ".frame-title",
+  style: { pointerEvents: "none" },
 });
 
 /** Return the part of a document that one job needs: the job itself and all before it. */
@@ -101,83 +164,18 @@ export function upTo(document: GraphDocument, key: string): GraphDocument {
   return { ...document, jobs: Object.fromEntries(jobs) };
 }
 
-/** Return the document of a graph that ran, from its jobs. */
-export function fromJobs(jobs: readonly (Job & { key?: string | null })[]): GraphDocument {
-  const keyed = jobs.filter((job) => job.key && job.parent === null);
-  const keys = new Map(keyed.map((job) => [job.id, job.key ?? job.id]));
+/** Return the document of a graph that ran, from its jobs; the parts that a job was split into are no nodes. */
+export function fromJobs(jobs: readonly Job[]): GraphDocument {
+  const whole = jobs.filter((job) => job.key && job.parent === null);
+  const keys = new Map(whole.map((job) => [job.id, job.key ?? job.id]));
   const named = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(named);
     return isReference(value) ? { ...value, job: keys.get(value.job) ?? value.job } : value;
   };
   const document: GraphDocument = { version: 1, jobs: {}, ui: {} };
-  for (const job of keyed) {
-    const inputs = Object.fromEntries(
-      Object.entries(job.inputs).map(([port, value]) => [port, named(value)]),
-    );
-    document.jobs[job.key ?? job.id] = { job: job.job, inputs, params: job.params };
+  for (const { id, key, job, inputs, params } of whole) {
+    const wired = Object.entries(inputs).map(([port, value]) => [port, named(value)]);
+    document.jobs[key ?? id] = { job, inputs: Object.fromEntries(wired) as Values, params };
   }
   return document;
 }
-
-/** Tell whether what comes out of one port may go into another. */
-export function fits(from: string | undefined, to: string | undefined): boolean {
-  if (!from || !to) return false;
-  return from === to || (from === "image" && to === "mask") || (from === "mask" && to === "image");
-}
-
-/** Return a key for a new node: the job's own name, with a number where that is taken. */
-export function freshKey(name: string, taken: ReadonlySet<string>): string {
-  const base = name.slice(name.lastIndexOf(".") + 1);
-  if (!taken.has(base)) return base;
-  let number = 2;
-  while (taken.has(`${base}_${number}`)) number++;
-  return `${base}_${number}`;
-}
-
-const COLUMN = 300;
-const ROW = 230;
-
-/** Return the nodes in columns: each one to the right of all it needs. */
-export function laidOut(nodes: readonly JobNode[], edges: readonly Edge[]): JobNode[] {
-  const depths = new Map<string, number>();
-  const depthOf = (id: string, before: ReadonlySet<string>): number => {
-    const known = depths.get(id);
-    if (known !== undefined) return known;
-    if (before.has(id)) return 0;
-    const sources = edges.filter(({ target }) => target === id).map(({ source }) => source);
-    const depth = sources.length
-      ? 1 + Math.max(...sources.map((source) => depthOf(source, new Set([...before, id]))))
-      : 0;
-    depths.set(id, depth);
-    return depth;
-  };
-  const filled = new Map<number, number>();
-  return nodes.map((node) => {
-    const column = depthOf(node.id, new Set());
-    const row = filled.get(column) ?? 0;
-    filled.set(column, row + 1);
-    return { ...node, position: { x: column * COLUMN, y: row * ROW } };
-  });
-}
-
-/** Return the command and the program that run a document. */
-export function snippets(document: GraphDocument, origin: string): { curl: string; python: string } {
-  const { jobs, version } = document;
-  const text = JSON.stringify({ version, jobs }, null, 2);
-  return {
-    curl: `curl -s ${origin}/v1/graphs -d '${text.replaceAll("'", "'\\''")}'`,
-    python: [
-      "import json",
-      "",
-      "from stable_core.client import Client",
-      "",
-      `graph = json.loads(${JSON.stringify(text)})`,
-      `client = Client(${JSON.stringify(origin)})`,
-      "print(client.graph(graph))",
-    ].join("\n"),
-  };
-}
-
-export const portType = (signature: Signature | undefined, side: "inputs" | "outputs", name: string | null) =>
-  signature?.[side].find((port) => port.name === name)?.type ??
-  (name ? undefined : signature?.[side][0]?.type);

@@ -4,28 +4,32 @@ import { useState } from "react";
 
 const KEPT = 100;
 
+interface Past<State> {
+  past: State[];
+  future: State[];
+  /** What the last change was, if more of the same belongs to it: letters typed into one knob. */
+  tag?: string;
+}
+
 export function useHistory<State>(restore: (state: State) => void) {
-  const [past, setPast] = useState<State[]>([]);
-  const [future, setFuture] = useState<State[]>([]);
+  const [{ past, future, tag }, setHistory] = useState<Past<State>>({ past: [], future: [] });
 
   return {
-    /** Remember the state before a change. */
-    remember: (now: State) => {
-      setPast([...past.slice(1 - KEPT), now]);
-      setFuture([]);
+    /** Remember the state before a change; one with the tag of the change before it belongs to that one. */
+    remember: (now: State, what?: string) => {
+      if (what !== undefined && what === tag) return;
+      setHistory({ past: [...past.slice(1 - KEPT), now], future: [], tag: what });
     },
     undo: (now: State) => {
       const before = past.at(-1);
       if (before === undefined) return;
-      setPast(past.slice(0, -1));
-      setFuture([...future, now]);
+      setHistory({ past: past.slice(0, -1), future: [...future, now] });
       restore(before);
     },
     redo: (now: State) => {
       const after = future.at(-1);
       if (after === undefined) return;
-      setFuture(future.slice(0, -1));
-      setPast([...past, now]);
+      setHistory({ past: [...past, now], future: future.slice(0, -1) });
       restore(after);
     },
     canUndo: past.length > 0,

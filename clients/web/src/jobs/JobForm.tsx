@@ -11,7 +11,11 @@ import { useSubmit } from "../api/queries";
 import type { Signature } from "../api/types";
 import { KnobsForm, type Values } from "../forms/KnobsForm";
 import { PortInput, pictureAmong } from "../forms/PortInput";
+import { Beside } from "../forms/Beside";
+import { problemsOf } from "../forms/problems";
 import { changed, inlined } from "../forms/schema";
+import { usePastedFiles } from "../forms/usePastedFiles";
+import { useProblems } from "../forms/useProblems";
 import { Problem } from "../ui/Problem";
 import { type Draft, EMPTY_DRAFT, draftKey } from "./drafts";
 
@@ -30,9 +34,15 @@ export function JobForm({ signature, children }: Props) {
   });
   const submit = useSubmit();
   const last = useLiveJobs().jobs.find((job) => job.job === signature.name);
-  const problems = submit.error instanceof ApiError ? problemsOf(submit.error) : {};
+  const typed = useProblems(signature.name, changed(draft.params, schema));
+  const told = submit.error instanceof ApiError ? problemsOf(submit.error) : {};
+  const problems = { ...inputsOnly(told, signature), ...typed };
   const ports = new Set(signature.inputs.map(({ name }) => name));
 
+  const setInput = (port: string, value: unknown) => {
+    submit.reset();
+    setDraft((now) => ({ ...now, inputs: { ...now.inputs, [port]: value } }));
+  };
   const run = () => {
     const given = Object.entries(draft.inputs).filter(
       ([name, value]) => ports.has(name) && value !== undefined,
@@ -47,66 +57,66 @@ export function JobForm({ signature, children }: Props) {
     );
   };
   useHotkeys([["mod+Enter", run]], []);
+  usePastedFiles(signature.inputs, draft.inputs, setInput);
 
   return (
-    <Stack gap="lg">
-      <Box>
-        <Title order={2} size="h3">
-          {signature.name}
-        </Title>
-        <Text c="dimmed" size="sm">
-          {signature.title}
-        </Text>
-      </Box>
-      {signature.inputs.map((port) => (
-        <PortInput
-          key={port.name}
-          port={port}
-          value={draft.inputs[port.name]}
-          onChange={(value) => setDraft((now) => ({ ...now, inputs: { ...now.inputs, [port.name]: value } }))}
-          problem={problems[port.name]}
-          picture={pictureAmong(signature.inputs, draft.inputs)}
+    <Beside value={draft.params}>
+      <Stack gap="lg">
+        <Box>
+          <Title order={2} size="h3">
+            {signature.name}
+          </Title>
+          <Text c="dimmed" size="sm">
+            {signature.title}
+          </Text>
+        </Box>
+        {signature.inputs.map((port) => (
+          <PortInput
+            key={port.name}
+            port={port}
+            value={draft.inputs[port.name]}
+            onChange={(value) => setInput(port.name, value)}
+            problem={problems[port.name]}
+            picture={pictureAmong(signature.inputs, draft.inputs)}
+          />
+        ))}
+        <Group justify="space-between">
+          <Button
+            size="md"
+            leftSection={<IconPlayerPlay size={18} />}
+            onClick={run}
+            loading={submit.isPending}
+            rightSection={<Kbd size="xs">Ctrl ↵</Kbd>}
+          >
+            Run
+          </Button>
+          <Button
+            variant="subtle"
+            color="gray"
+            size="compact-sm"
+            onClick={() => setDraft((now) => ({ ...now, params: {} }))}
+          >
+            Reset all
+          </Button>
+        </Group>
+        {submit.error && !Object.keys(told).length && <Problem error={submit.error} />}
+        {children}
+        <KnobsForm
+          schema={schema}
+          values={draft.params}
+          onChange={(params) => setDraft((now) => ({ ...now, params }))}
+          lastValues={last?.params}
+          problems={problems}
+          canSweep
         />
-      ))}
-      <Group justify="space-between">
-        <Button
-          size="md"
-          leftSection={<IconPlayerPlay size={18} />}
-          onClick={run}
-          loading={submit.isPending}
-          rightSection={<Kbd size="xs">Ctrl ↵</Kbd>}
-        >
-          Run
-        </Button>
-        <Button
-          variant="subtle"
-          color="gray"
-          size="compact-sm"
-          onClick={() => setDraft((now) => ({ ...now, params: {} }))}
-        >
-          Reset all
-        </Button>
-      </Group>
-      {submit.error && !Object.keys(problems).length && <Problem error={submit.error} />}
-      {children}
-      <KnobsForm
-        schema={schema}
-        values={draft.params}
-        onChange={(params) => setDraft((now) => ({ ...now, params }))}
-        lastValues={last?.params}
-        problems={problems}
-        canSweep
-      />
-    </Stack>
+      </Stack>
+    </Beside>
   );
 }
 
-/** Return what the server says is wrong by knob: its message is `steps: …; hires.scale: …`. */
-export function problemsOf({ status, message }: ApiError): Record<string, string> {
-  if (status !== 422) return {};
-  const found: Record<string, string> = {};
-  for (const [, path, text] of message.matchAll(/([a-z_][\w.]*): ([^;]+)/g)) {
-    if (path && text) found[path] = text.charAt(0).toUpperCase() + text.slice(1);
-  }
-  return found;
+/** Of what was wrong when the job was started, only what is about inputs: the knobs are checked as they are typed. */
+function inputsOnly(told: Record<string, string>, { inputs }: Signature): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(told).filter(([name]) => inputs.some((port) => port.name === name)),
+  );
 }

@@ -8,6 +8,7 @@ import { type DragEvent, useState } from "react";
 import { useLocation, useParams } from "wouter";
 
 import { useSignatures } from "../api/queries";
+import type { Signature } from "../api/types";
 import { Empty } from "../ui/Empty";
 import { Problem } from "../ui/Problem";
 import { JobForm } from "./JobForm";
@@ -17,6 +18,10 @@ import { provenanceOf } from "./provenance";
 import { Results } from "./Results";
 
 const LAST_JOB = "last-job";
+
+/** What a newcomer sees first: a job that makes a picture from a text alone. */
+const drawsFromText = ({ inputs, outputs }: Signature): boolean =>
+  outputs[0]?.type === "image" && inputs.length === 1 && inputs[0]?.type === "text";
 
 export function JobsPage() {
   const { data: signatures, error } = useSignatures();
@@ -55,7 +60,7 @@ export function JobsPage() {
     );
 
   const byName = new Map(signatures.map((signature) => [signature.name, signature]));
-  const name = asked ?? localStorage.getItem(LAST_JOB) ?? "sd.txt2img";
+  const name = asked ?? localStorage.getItem(LAST_JOB) ?? signatures.find(drawsFromText)?.name ?? "";
   const signature = byName.get(name) ?? (asked ? undefined : signatures[0]);
   if (signature) localStorage.setItem(LAST_JOB, signature.name);
   const list = (

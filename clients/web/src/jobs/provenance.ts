@@ -4,6 +4,8 @@ import { isRecord } from "../forms/schema";
 import type { Values } from "../forms/KnobsForm";
 
 export interface Provenance {
+  /** Of the job, on the server that ran it. */
+  id?: string;
   job: string;
   inputs: Values;
   params: Values;
@@ -19,8 +21,9 @@ export function provenanceOf(png: ArrayBuffer): Provenance | null {
   try {
     const read: unknown = JSON.parse(text);
     if (!isRecord(read) || typeof read["job"] !== "string") return null;
-    const { inputs, params } = read;
+    const { id, inputs, params } = read;
     return {
+      ...(typeof id === "string" ? { id } : {}),
       job: read["job"],
       inputs: isRecord(inputs) ? inputs : {},
       params: isRecord(params) ? params : {},

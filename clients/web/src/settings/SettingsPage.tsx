@@ -9,7 +9,7 @@ import { ApiError, request } from "../api/http";
 import type { KnobSchema } from "../api/types";
 import { KnobsForm, type Values } from "../forms/KnobsForm";
 import { inlined } from "../forms/schema";
-import { problemsOf } from "../jobs/JobForm";
+import { problemsOf } from "../forms/problems";
 import { Problem } from "../ui/Problem";
 
 interface Settings {

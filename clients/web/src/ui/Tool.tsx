@@ -13,7 +13,14 @@ interface Props {
 export function Tool({ label, icon: Picture, disabled, onClick }: Props) {
   return (
     <Tooltip label={label}>
-      <ActionIcon variant="subtle" color="gray" aria-label={label} disabled={disabled} onClick={onClick}>
+      <ActionIcon
+        variant="subtle"
+        color="gray"
+        aria-label={label}
+        disabled={disabled}
+        onClick={onClick}
+        style={disabled ? { background: "transparent" } : undefined}
+      >
         <Picture size={18} />
       </ActionIcon>
     </Tooltip>

@@ -1,0 +1,110 @@
+// The canvas itself: nodes, frames and wires as React Flow shows them, and what the mouse does with them.
+
+import "@xyflow/react/dist/style.css";
+
+import { useMediaQuery } from "@mantine/hooks";
+import { notifications } from "@mantine/notifications";
+import {
+  Background,
+  Controls,
+  type Edge,
+  type FinalConnectionState,
+  MiniMap,
+  ReactFlow,
+  SelectionMode,
+  useReactFlow,
+} from "@xyflow/react";
+
+import type { CanvasNode, Graph } from "./document";
+import { type LooseEnd, type Signatures, portType, whyNot, withWire } from "./editing";
+import { FrameNode } from "./FrameNode";
+import { JobNode } from "./JobNode";
+import { PORT_COLORS } from "./portColors";
+import type { useGraph } from "./useGraph";
+import type { Run } from "./useRuns";
+
+const nodeTypes = { job: JobNode, frame: FrameNode };
+export const FIT = {
+  maxZoom: 1,
+  padding: { top: "80px", bottom: "30px", left: "30px", right: "30px" },
+} as const;
+
+interface Props {
+  graph: Graph;
+  signatures: Signatures;
+  runs: ReadonlyMap<string, Run>;
+  isDark: boolean;
+  handlers: ReturnType<typeof useGraph>["handlers"];
+  edit: ReturnType<typeof useGraph>["edit"];
+  /** A wire was let go over the empty canvas. */
+  onLoose: (at: { x: number; y: number }, from: LooseEnd) => void;
+}
+
+export function Board({ graph, signatures, runs, isDark, handlers, edit, onLoose }: Props) {
+  const flow = useReactFlow();
+  const isNarrow = useMediaQuery("(max-width: 62em)", window.innerWidth < 992);
+
+  const onConnectEnd = (
+    event: MouseEvent | TouchEvent,
+    { fromHandle, toHandle, isValid }: FinalConnectionState,
+  ) => {
+    if (isValid || !fromHandle?.id) return;
+    if (toHandle) {
+      const [out, into] = fromHandle.type === "source" ? [fromHandle, toHandle] : [toHandle, fromHandle];
+      const why =
+        fromHandle.type === toHandle.type
+          ? "A wire leads from an output to an input."
+          : whyNot(graph, signatures, {
+              source: out.nodeId,
+              sourceHandle: out.id ?? null,
+              target: into.nodeId,
+              targetHandle: into.id ?? null,
+            });
+      if (why) notifications.show({ color: "orange", message: why });
+      return;
+    }
+    const point = "changedTouches" in event ? event.changedTouches[0] : event;
+    if (!point || (event.target as Element | null)?.closest(".react-flow__node-job")) return;
+    const at = flow.screenToFlowPosition({ x: point.clientX, y: point.clientY });
+    onLoose(at, { node: fromHandle.nodeId, port: fromHandle.id, side: fromHandle.type });
+  };
+  const drawn = (edge: Edge): Edge => {
+    const type = portType(graph, signatures, edge.source, "source", edge.sourceHandle);
+    return {
+      ...edge,
+      style: { stroke: PORT_COLORS[type ?? ""], strokeWidth: edge.selected ? 4 : 2 },
+      animated: runs.get(edge.source)?.job.state === "running",
+      ariaLabel: `Wire from ${edge.source} to ${edge.target}`,
+    };
+  };
+  return (
+    <ReactFlow<CanvasNode>
+      nodes={graph.nodes.map((node) => ({ ...node, ariaLabel: labelOf(node, runs) }))}
+      edges={graph.edges.map(drawn)}
+      nodeTypes={nodeTypes}
+      {...handlers}
+      onSelectionDragStart={handlers.onNodeDragStart}
+      onSelectionDragStop={handlers.onNodeDragStop}
+      onConnect={(wanted) => edit((now) => ({ ...now, edges: withWire(now, signatures, wanted) }))}
+      onConnectEnd={onConnectEnd}
+      isValidConnection={(wanted) => !whyNot(graph, signatures, wanted)}
+      colorMode={isDark ? "dark" : "light"}
+      deleteKeyCode={["Delete", "Backspace"]}
+      selectionMode={SelectionMode.Partial}
+      minZoom={0.2}
+      fitView
+      fitViewOptions={FIT}
+      proOptions={{ hideAttribution: true }}
+    >
+      <Background gap={20} />
+      <Controls showInteractive={false} fitViewOptions={FIT} />
+      {!isNarrow && <MiniMap pannable zoomable ariaLabel="Map of the graph" />}
+    </ReactFlow>
+  );
+}
+
+function labelOf(node: CanvasNode, runs: ReadonlyMap<string, Run>): string {
+  if (node.type === "frame") return `Group ${node.data.title}`;
+  const run = runs.get(node.id);
+  return [node.id, node.data["job"], run?.job.state].filter(Boolean).join(", ");
+}
