@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stable_core.sdk import Image, Mask
+from stable_core.sdk import Image, Mask, Text
 from stable_core_sd.counted import Prompt
 
 
