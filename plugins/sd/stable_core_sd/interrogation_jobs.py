@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stable_core.sdk import Image, Progress, Text
 from stable_core_sd.late_imports import torch_module
-from stable_core_sd.params_interrogation import DeepDanbooruParams, InterrogateParams
+from stable_core_sd.params_interrogation import DeepDanbooruParams, DescriptionParams, InterrogateParams
 from stable_core_sd.plugin import plugin
 from stable_core_sd.tags import prompt_as_asked
 
@@ -24,3 +24,13 @@ def deepdanbooru(image: Image, params: DeepDanbooruParams, progress: Progress) -
     tags = torch_module("interrogation.deepdanbooru").find_tags(image, params.model, plugin.settings)
     progress(1, 1)
     return prompt_as_asked(tags, params)
+
+
+@plugin.job
+def add_description(prompt: Text, image: Image, params: DescriptionParams, progress: Progress) -> Text:
+    """Add to a prompt what a picture shows, as `interrogate` or `deepdanbooru` say it."""
+    if params.by == "CLIP":
+        told = interrogate(image, InterrogateParams(), progress)
+    else:
+        told = deepdanbooru(image, DeepDanbooruParams(), progress)
+    return f"{prompt}, {told}" if prompt else told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import model_validator
@@ -51,4 +51,18 @@ class DeepDanbooruParams(TagParams):
 
     model: Annotated[str, ModelFile("torch_deepdanbooru")] = Field(
         default="", advanced=True, description="The model file; empty takes the first there is"
+    )
+
+
+class DescriptionParams(Params):
+    """Who says what a picture shows."""
+
+    model_config = pydantic.ConfigDict(
+        json_schema_extra={
+            "x-models": ["BLIP", "CLIP", "interrogate", "../interrogate", "torch_deepdanbooru", "DeepDanbooru"]
+        }
+    )
+
+    by: Literal["CLIP", "DeepBooru"] = Field(
+        default="CLIP", description="CLIP writes a caption and matches, DeepBooru tags"
     )

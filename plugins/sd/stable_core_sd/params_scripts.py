@@ -158,6 +158,11 @@ class LoopbackParams(Img2ImgParams):
     curve: Literal["Linear", "Aggressive", "Lazy"] = Field(
         default="Linear", group="Loop", description="Aggressive goes to the last strength early, Lazy late"
     )
+    append_interrogation: Literal["None", "CLIP", "DeepBooru"] = Field(
+        default="None",
+        group="Loop",
+        description="Add to the prompt of each pass what its picture shows: CLIP a caption and matches, DeepBooru tags",
+    )
     grid: bool = Field(default=True, group="Loop", description="Return all passes side by side too")
 
 

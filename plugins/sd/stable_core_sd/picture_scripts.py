@@ -11,12 +11,14 @@ from types import ModuleType
 from typing import Any
 
 from stable_core.sdk import File, Image, Job, Mask, Progress, Text
+from stable_core_sd.interrogation_jobs import add_description
 from stable_core_sd.invocations.folders import knobs_for, open_picture, plan_folder, save_results
 from stable_core_sd.invocations.loops import plan_loops, told_of_loops
 from stable_core_sd.invocations.outpainting import plan_outpainting
 from stable_core_sd.invocations.poor_outpainting import plan_poor_outpainting
 from stable_core_sd.invocations.tiles import NO_UPSCALER, plan_tiles
 from stable_core_sd.params import Img2ImgParams
+from stable_core_sd.params_interrogation import DescriptionParams
 from stable_core_sd.params_scripts import (
     BatchFolderParams,
     BatchItemParams,
@@ -45,7 +47,10 @@ def loopback(image: Image, prompt: Text, mask: Mask | None, params: LoopbackPara
         last: Image | Job[Image] = image
         made = []
         for run in passes:
-            last = img2img.signature.job(image=last, prompt=prompt, mask=mask, colours=image, params=run)
+            said: Text | Job[Text] = prompt
+            if params.append_interrogation != "None":
+                said = add_description.job(prompt, last, DescriptionParams(by=params.append_interrogation))
+            last = img2img.signature.job(image=last, prompt=said, mask=mask, colours=image, params=run)
             made.append(last)
         results += made
         grids.append(draw_plot.job(made, DrawPlotParams(columns=len(made), told=told_of_loops(prompt, passes))))

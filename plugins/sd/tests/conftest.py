@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import tempfile
 from pathlib import Path
@@ -42,7 +41,7 @@ def pytest_stable_core_example(signature: JobSignature) -> dict[str, Any]:
         from stable_core_sd.plugin import plugin
 
         plugin.configure({"allow_code": True})
-    if signature.name in ("interrogate", "deepdanbooru"):
+    if signature.name in ("interrogate", "deepdanbooru", "add_description"):
         write_tiny_interrogators(folder)
     inputs = {"file": File(Path(__file__))} if signature.name == "read_parameters" else {}
     return {"inputs": inputs, "params": params}
@@ -61,7 +60,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give the whole suite a models folder that jobs may write to."""
     folder = tempfile.TemporaryDirectory(prefix="sd-models-")
     os.environ["STABLE_CORE_MODELS"] = folder.name
-    importlib.import_module("stable_core_sd.announcement")  # first, so that all jobs are announced in their usual order
     config.add_cleanup(folder.cleanup)
 
 

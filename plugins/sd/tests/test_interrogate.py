@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import graphs
 import tiny_interrogation as tiny
 from runs import Recorded, noisy
 from stable_core.sdk import InvalidParams, JobCancelled, Progress
@@ -25,6 +26,8 @@ from stable_core_sd.interrogation.matching import BATCH, Matcher, best_matches
 from stable_core_sd.interrogation.pixels import middle_square
 from stable_core_sd.interrogation_jobs import interrogate
 from stable_core_sd.params_interrogation import InterrogateParams
+from stable_core_sd.params_scripts import LoopbackParams
+from stable_core_sd.picture_scripts import loopback
 from stable_core_sd.token_count import tokenizer
 
 CPU = Format(torch.device("cpu"), torch.float32)
@@ -243,3 +246,18 @@ def test_it_can_be_cancelled_while_the_caption_is_written(root: Path) -> None:
     assert progress.steps == sorted(progress.steps)
     batches = sum(-(-len(category.phrases) // BATCH) for category in read_categories())
     assert progress.steps[-1] == (12 + batches, 12 + batches)
+
+
+def test_each_pass_of_a_loop_adds_what_its_picture_shows(root: Path) -> None:
+    tiny.write_danbooru(root, ["one_ship", "fog"], torch.tensor([0.9, 0.2]))
+    tiny.write_blip(root / "BLIP" / "small", tiny.say_one_word(tiny.make_blip(), "dog"))
+    tiny.make_clip().save_pretrained(root / "CLIP" / "small")
+    knobs = {"steps": 2, "denoising_strength": 0.5, "loops": 2, "grid": False, "seed": 7}
+    tagged = graphs.run(
+        loopback(noisy(), "a red circle", None, LoopbackParams(append_interrogation="DeepBooru", **knobs))
+    )
+    assert [made.info["parameters"].splitlines()[0] for made in tagged] == ["a red circle, one ship"] * 2
+    described = loopback(noisy(), "", None, LoopbackParams(append_interrogation="CLIP", **knobs))
+    prompts = [graphs.run(job.inputs["prompt"])[0] for job in described]
+    assert all(prompt.startswith("dog dog") and prompt.count(", ") == 2 for prompt in prompts)
+    assert described[1].inputs["prompt"].inputs["image"] is described[0]
