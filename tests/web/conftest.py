@@ -13,8 +13,11 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from stable_core.server import WEB_FOLDER
 
-sys.path += [str(Path(__file__).parents[1] / "e2e"), str(Path(__file__).parent)]  # for running_server and graphs
-from running_server import RunningServer
+sys.path += [str(Path(__file__).parents[1] / "e2e"), str(Path(__file__).parent)]  # for running_server, gates, graphs
+from gates import Gate
+from running_server import RunningServer, until
+
+PROBE = Path(__file__).parents[1] / "unit" / "plugins" / "probe.py"
 
 PATIENCE_MS = 90_000
 """How long anything may take on a busy machine; a worker with torch has to start in it."""
@@ -42,6 +45,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def gate(server: RunningServer, tmp_path: Path) -> Iterator[Gate]:
+    """Return a gate; the server has the probe plugin from now on, and no unfinished job when the test has ended."""
+    (server.home / "plugins").mkdir(exist_ok=True)
+    shutil.copy(PROBE, server.home / "plugins")
+    made = Gate(tmp_path / "gate")
+    yield made
+    server.client.cancel_all()
+    until(lambda: not any(server.client.health()["jobs"].values()), "the end of all jobs")
+    made.close()
 
 
 @pytest.fixture

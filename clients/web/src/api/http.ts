@@ -13,6 +13,13 @@ export class ApiError extends Error {
 
 /** Ask the server and return its answer; `body` is sent as JSON unless it is a file. */
 export async function request<Answer>(method: string, path: string, body?: unknown): Promise<Answer> {
+  return (await (await send(method, path, body)).json()) as Answer;
+}
+
+/** Ask the server for a plain text. */
+export const requestText = async (path: string): Promise<string> => (await send("GET", path)).text();
+
+async function send(method: string, path: string, body?: unknown): Promise<Response> {
   const init: RequestInit = { method };
   if (body instanceof Blob) init.body = body;
   else if (body !== undefined) {
@@ -30,7 +37,7 @@ export async function request<Answer>(method: string, path: string, body?: unkno
       "Is it running? This page tries again.",
     );
   }
-  if (answer.ok) return (await answer.json()) as Answer;
+  if (answer.ok) return answer;
   throw await errorOf(answer);
 }
 

@@ -6,9 +6,11 @@ import { useSyncExternalStore } from "react";
 
 import { fetchJob } from "./queries";
 import { request } from "./http";
-import { type Artifact, type Job, type ServerEvent, isFinal } from "./types";
+import { type Artifact, type Job, type ServerEvent, UNFINISHED_STATES, isFinal } from "./types";
 
 const PAGE = 200;
+/** How many unfinished jobs of each state are known; the server may have more. */
+const UNFINISHED = 1000;
 
 export interface LiveJob extends Job {
   /** A data URL of the last preview, while the job runs. */
@@ -24,6 +26,7 @@ export interface Snapshot {
 export class LiveJobs {
   private readonly jobs = new Map<string, LiveJob>();
   private readonly listeners = new Set<() => void>();
+  private readonly followers = new Set<(event: ServerEvent) => void>();
   private readonly wanted = new Set<string>();
   private snapshot: Snapshot = { jobs: [], connection: "connecting" };
   private connection: Snapshot["connection"] = "connecting";
@@ -54,6 +57,12 @@ export class LiveJobs {
     return () => this.listeners.delete(listener);
   };
 
+  /** Call `follower` with every event of a job, whether the job is known here or not. */
+  readonly follow = (follower: (event: ServerEvent) => void): (() => void) => {
+    this.followers.add(follower);
+    return () => this.followers.delete(follower);
+  };
+
   readonly getSnapshot = (): Snapshot => this.snapshot;
 
   /** Take a job that the page itself submitted or fetched, before its first event. */
@@ -66,6 +75,7 @@ export class LiveJobs {
 
   apply(event: ServerEvent): void {
     if (!event.job) return;
+    for (const follower of this.followers) follower(event);
     const job = this.jobs.get(event.job);
     if (!job) {
       if (event.type !== "job.progress" && event.type !== "job.preview") this.need(event.job);
@@ -77,8 +87,16 @@ export class LiveJobs {
 
   private async load(): Promise<void> {
     try {
-      const jobs = await request<Job[]>("GET", `/v1/jobs?limit=${PAGE}`);
-      for (const job of jobs) this.add(job);
+      const queries = [
+        `limit=${PAGE}`,
+        ...UNFINISHED_STATES.map((state) => `state=${state}&limit=${UNFINISHED}`),
+      ];
+      const lists = await Promise.all(queries.map((query) => request<Job[]>("GET", `/v1/jobs?${query}`)));
+      const told = new Map(lists.flat().map((job) => [job.id, job]));
+      for (const job of told.values()) this.add(job);
+      // What ended while nothing was heard, and is too old to be among the newest.
+      const silent = [...this.jobs.values()].filter((job) => !isFinal(job) && !told.has(job.id));
+      await Promise.all(silent.map((job) => fetchJob(job.id).then((now) => this.add(now))));
     } catch {
       this.setConnection("lost");
     }
@@ -124,6 +142,10 @@ export function afterEvent(job: LiveJob, event: ServerEvent): LiveJob {
       const known = job.outputs[port] ?? [];
       return { ...job, outputs: { ...job.outputs, [port]: [...known, data["artifact"] as Artifact] } };
     }
+    case "job.outputs":
+      return { ...job, outputs: data["outputs"] as Job["outputs"] };
+    case "job.priority":
+      return { ...job, priority: Number(data["priority"]) };
     case "job.waiting":
     case "job.queued":
       return {

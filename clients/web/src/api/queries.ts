@@ -21,7 +21,11 @@ export const useSubmit = () =>
 export const cancelJob = (id: string) => request<Job>("POST", `/v1/jobs/${id}/cancel`, {});
 export const interruptJob = (id: string) => request<Job>("POST", `/v1/jobs/${id}/interrupt`, {});
 export const retryJob = (id: string) => request<Job>("POST", `/v1/jobs/${id}/retry`, {});
+export const cancelAll = () => request<{ cancelled: number }>("POST", "/v1/jobs/cancel", {});
+export const setPriorities = (priorities: Record<string, number>) =>
+  request<Job[]>("POST", "/v1/jobs/priorities", { priorities });
 export const fetchJob = (id: string) => request<Job>("GET", `/v1/jobs/${id}`);
+export const deleteArtifact = (id: string) => request<Artifact>("DELETE", `/v1/artifacts/${id}`);
 export const upload = (file: File) =>
   request<Artifact>("POST", `/v1/artifacts?filename=${encodeURIComponent(file.name)}`, file);
 

@@ -62,4 +62,5 @@ export interface KnobSchema {
 }
 
 export const ENDINGS: readonly JobState[] = ["succeeded", "failed", "cancelled"];
+export const UNFINISHED_STATES: readonly JobState[] = ["running", "queued", "waiting"];
 export const isFinal = (job: Job): boolean => ENDINGS.includes(job.state);

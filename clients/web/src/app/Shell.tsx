@@ -15,6 +15,7 @@ import {
   useMantineColorScheme,
 } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
+import { notifications } from "@mantine/notifications";
 import {
   IconMoon,
   IconPhoto,
@@ -25,7 +26,7 @@ import {
   IconStack2,
   IconSun,
 } from "@tabler/icons-react";
-import { type ComponentType, type LazyExoticComponent, Suspense, lazy } from "react";
+import { type ComponentType, type LazyExoticComponent, Suspense, lazy, useEffect, useRef } from "react";
 import { Link, Route, Switch, useLocation } from "wouter";
 
 import { useLiveJobs } from "../api/liveJobs";
@@ -162,6 +163,13 @@ function Unfinished() {
 
 function Connection() {
   const { connection } = useLiveJobs();
+  const wasLost = useRef(false);
+  useEffect(() => {
+    if (connection === "live" && wasLost.current) {
+      notifications.show({ color: "green", message: "Connected again. Everything is up to date." });
+    }
+    wasLost.current = connection === "lost";
+  }, [connection]);
   return (
     <Box role="status" aria-live="polite">
       {connection === "lost" && (

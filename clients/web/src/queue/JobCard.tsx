@@ -1,17 +1,18 @@
 // One job: what it is doing, what it made, and what can be done with it.
 
 import { Badge, Box, Card, Code, Group, Image, Progress, Spoiler, Stack, Text } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
-import { IconPlayerStop, IconRefresh, IconX } from "@tabler/icons-react";
+import { useDisclosure } from "@mantine/hooks";
+import { IconFileText, IconPlayerStop, IconRefresh, IconX } from "@tabler/icons-react";
 
 import type { LiveJob } from "../api/liveJobs";
 import { liveJobs } from "../api/liveJobs";
-import { ApiError } from "../api/http";
 import { artifactUrl, cancelJob, interruptJob, retryJob } from "../api/queries";
 import type { Artifact, Job } from "../api/types";
 import { isFinal } from "../api/types";
+import { LogWindow } from "../ui/LogWindow";
 import { Problem } from "../ui/Problem";
 import { Tool } from "../ui/Tool";
+import { told } from "../ui/told";
 
 const COLORS: Record<Job["state"], string> = {
   waiting: "gray",
@@ -72,7 +73,7 @@ function Running({ job }: { job: LiveJob }) {
         </Text>
         {left !== null && (
           <Text size="xs" c="dimmed">
-            about {left} s left
+            about {durationOf(left)} left
           </Text>
         )}
       </Group>
@@ -84,14 +85,8 @@ function Running({ job }: { job: LiveJob }) {
 }
 
 function Actions({ job }: { job: LiveJob }) {
-  const act = (action: (id: string) => Promise<Job>) => () => {
-    action(job.id)
-      .then((changed) => liveJobs.add(changed))
-      .catch((error: unknown) => {
-        const { message, hint } = error as ApiError;
-        notifications.show({ color: "red", title: message, message: hint });
-      });
-  };
+  const [isLogOpen, log] = useDisclosure();
+  const act = (action: (id: string) => Promise<Job>) => told(async () => liveJobs.add(await action(job.id)));
   if (!isFinal(job)) {
     return (
       <Group gap={2} wrap="nowrap">
@@ -102,8 +97,12 @@ function Actions({ job }: { job: LiveJob }) {
       </Group>
     );
   }
-  return job.state === "succeeded" ? null : (
-    <Tool label="Try again" icon={IconRefresh} onClick={act(retryJob)} />
+  return (
+    <Group gap={2} wrap="nowrap">
+      <Tool label="What it printed" icon={IconFileText} onClick={log.open} />
+      {job.state !== "succeeded" && <Tool label="Try again" icon={IconRefresh} onClick={act(retryJob)} />}
+      {isLogOpen && <LogWindow title={job.job} path={`/v1/jobs/${job.id}/log`} onClose={log.close} />}
+    </Group>
   );
 }
 
@@ -157,9 +156,18 @@ export function Result({ artifact, alt }: { artifact: Artifact; alt: string }) {
 
 /** Return the texts that a job was given: what people know it by. */
 export const promptOf = (job: Pick<Job, "inputs">): string => {
-  const texts = Object.values(job.inputs).filter((value) => typeof value === "string");
+  const texts = Object.values(job.inputs)
+    .flat()
+    .filter((value) => typeof value === "string");
   return texts.join(" · ");
 };
+
+/** Return seconds as people say them. */
+export function durationOf(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
+}
 
 /** Return how long a running job will still take at its present speed; null while nobody can know. */
 export function secondsLeft(job: LiveJob, now = Date.now() / 1000): number | null {

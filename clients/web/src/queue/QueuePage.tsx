@@ -1,60 +1,163 @@
-// Everything that waits, runs or has just ended, in one list that stays in step with the server.
+// Everything that waits, runs or has ended, in step with the server: what runs, what comes next, what went wrong.
 
-import { Box, Button, Group, SegmentedControl, Stack, Title } from "@mantine/core";
-import { useState } from "react";
+import { Badge, Box, Button, Group, SegmentedControl, Stack, Text, Title } from "@mantine/core";
+import { useLocalStorage } from "@mantine/hooks";
+import { type ReactNode, useMemo } from "react";
+import { useLocation, useParams } from "wouter";
 
-import { request } from "../api/http";
-import { useLiveJobs } from "../api/liveJobs";
+import { type LiveJob, liveJobs, useLiveJobs } from "../api/liveJobs";
+import { cancelAll, retryJob } from "../api/queries";
 import { isFinal } from "../api/types";
 import { Empty } from "../ui/Empty";
+import { More } from "../ui/More";
+import { told } from "../ui/told";
+import { queueOf } from "./groups";
 import { JobCard } from "./JobCard";
+import { NextJobs } from "./NextJobs";
+import { SplitJob } from "./SplitJob";
 
 const SHOWN = 100;
+const VIEWS = ["unfinished", "finished", "failed"] as const;
+type View = (typeof VIEWS)[number];
 
 export default function QueuePage() {
   const { jobs } = useLiveJobs();
-  const [which, setWhich] = useState("unfinished");
-  const unfinished = jobs.filter((job) => !isFinal(job));
-  const shown =
-    which === "unfinished" ? unfinished : jobs.filter((job) => which === "all" || job.state === which);
+  const [, navigate] = useLocation();
+  const asked = useParams()["*"];
+  const view: View = VIEWS.find((one) => one === asked) ?? "unfinished";
+  const [cleared, setCleared] = useLocalStorage({ key: "queue-cleared", defaultValue: 0 });
+  const ended = useMemo(
+    () => jobs.filter((job) => isFinal(job) && job.parent === null && (job.finished ?? 0) > cleared),
+    [jobs, cleared],
+  );
+  const failed = ended.filter(({ state }) => state === "failed");
+  const unfinished = jobs.filter((job) => !isFinal(job)).length;
+  const shown = view === "failed" ? failed : ended;
+  const labels: Record<View, ReactNode> = {
+    unfinished: <Counted label="Unfinished" count={unfinished} />,
+    finished: "Finished",
+    failed: <Counted label="Failed" count={failed.length} color="red" />,
+  };
   return (
     <Box p="md" maw={880} mx="auto">
-      <Group justify="space-between" mb="md">
-        <Title order={2} size="h3">
+      <Group justify="space-between" mb="md" gap="xs">
+        <Title order={2} size="h3" mr="auto">
           Queue
         </Title>
-        <Group gap="xs">
-          <SegmentedControl
-            size="xs"
-            value={which}
-            onChange={setWhich}
-            data={[
-              { value: "unfinished", label: "Unfinished" },
-              { value: "failed", label: "Failed" },
-              { value: "all", label: "All" },
-            ]}
-          />
+        <SegmentedControl
+          size="xs"
+          value={view}
+          onChange={(next) => navigate(`/queue/${next}`)}
+          data={VIEWS.map((value) => ({ value, label: labels[value] }))}
+          aria-label="Which jobs"
+        />
+        {view === "unfinished" && (
+          <Button size="xs" variant="default" disabled={!unfinished} onClick={told(() => cancelAll())}>
+            Cancel all
+          </Button>
+        )}
+        {view === "failed" && (
           <Button
             size="xs"
             variant="default"
-            disabled={!unfinished.length}
-            onClick={() => void request("POST", "/v1/jobs/cancel", {})}
+            disabled={!failed.length}
+            onClick={told(() => retryAll(failed))}
           >
-            Cancel all
+            Try all again
           </Button>
-        </Group>
+        )}
+        {view !== "unfinished" && (
+          <Button
+            size="xs"
+            variant="default"
+            disabled={!ended.length}
+            onClick={() => setCleared(Math.max(...ended.map(({ finished }) => finished ?? 0)))}
+          >
+            Clear finished
+          </Button>
+        )}
       </Group>
-      {shown.length ? (
+      {view === "unfinished" ? (
+        <Unfinished jobs={jobs} />
+      ) : shown.length ? (
         <Stack gap="sm">
           {shown.slice(0, SHOWN).map((job) => (
             <JobCard key={job.id} job={job} />
           ))}
+          {shown.length > SHOWN && <More>Older ones are in the gallery.</More>}
         </Stack>
       ) : (
-        <Empty title={which === "failed" ? "Nothing failed" : "Nothing to do"}>
-          Jobs appear here when they are started.
+        <Empty title={view === "failed" ? "Nothing failed" : "Nothing has ended yet"}>
+          {cleared
+            ? "What was cleared from this list is still in the gallery."
+            : "Jobs appear here when they end."}
         </Empty>
       )}
     </Box>
+  );
+}
+
+async function retryAll(failed: readonly LiveJob[]): Promise<void> {
+  for (const job of await Promise.all(failed.map(({ id }) => retryJob(id)))) liveJobs.add(job);
+}
+
+function Unfinished({ jobs }: { jobs: readonly LiveJob[] }) {
+  const { begun, next, waiting } = useMemo(() => queueOf(jobs), [jobs]);
+  if (!begun.length && !next.length && !waiting.length) {
+    return <Empty title="Nothing to do">Jobs appear here when they are started.</Empty>;
+  }
+  return (
+    <Stack gap="lg">
+      {begun.length > 0 && (
+        <Section title="Running">
+          {begun
+            .slice(0, SHOWN)
+            .map(({ job, parts }) =>
+              parts.length ? (
+                <SplitJob key={job.id} job={job} parts={parts} />
+              ) : (
+                <JobCard key={job.id} job={job} />
+              ),
+            )}
+        </Section>
+      )}
+      {next.length > 0 && (
+        <Section title="Next">
+          <NextJobs entries={next} />
+        </Section>
+      )}
+      {waiting.length > 0 && (
+        <Section title="Waiting for results of others">
+          {waiting.slice(0, SHOWN).map(({ job }) => (
+            <JobCard key={job.id} job={job} />
+          ))}
+          {waiting.length > SHOWN && <More>{`And ${waiting.length - SHOWN} more.`}</More>}
+        </Section>
+      )}
+    </Stack>
+  );
+}
+
+function Section({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <Stack gap="xs" component="section" aria-label={title}>
+      <Text size="xs" fw={700} tt="uppercase" c="dimmed">
+        {title}
+      </Text>
+      {children}
+    </Stack>
+  );
+}
+
+function Counted({ label, count, color = "violet" }: { label: string; count: number; color?: string }) {
+  return (
+    <Group gap={6} wrap="nowrap" justify="center">
+      {label}
+      {count > 0 && (
+        <Badge size="xs" variant="light" color={color}>
+          {count}
+        </Badge>
+      )}
+    </Group>
   );
 }
