@@ -14,7 +14,7 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,6 +51,8 @@ class _Unsafe(pickle.UnpicklingError):
 
 def read_pickle(path: Path) -> Any:
     """Return what PyTorch saved in a file: dicts, lists, numbers, texts and tensors on the CPU.
+
+    Of a TorchScript file it is a dict of all tensors by their dotted names.
 
     Raises:
         InvalidParams: reading it as usual could run code (none was run), it is no such file, or it is cut off.
@@ -98,7 +100,9 @@ def _read_zip(file: IO[bytes]) -> Any:
         return torch.frombuffer(content, dtype=dtype, count=count, offset=start)
 
     with archive.open(program) as opened:
-        return _Reader(opened, storage).load()
+        reader = _Reader(opened, storage)
+        content = reader.load()
+    return dict(_tensors_in(content)) if isinstance(content, reader.scripted) else content
 
 
 def _read_old(file: IO[bytes], size: int) -> Any:
@@ -128,6 +132,8 @@ class _Reader(pickle.Unpickler):
         super().__init__(file, encoding="latin-1")
         self._storage = storage
         self._allowed = _allowed()
+        self.scripted = _scripted()
+        """What stands in for the classes of a TorchScript file, whose code is not read."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a global name of the file.
@@ -135,6 +141,8 @@ class _Reader(pickle.Unpickler):
         Raises:
             _Unsafe: it is not one of the few that weights need.
         """
+        if module == "__torch__" or module.startswith("__torch__."):
+            return self.scripted
         if (module, name) not in self._allowed:
             raise _Unsafe(f"it asks for {module}.{name}, which weights do not need and which could run code")
         return self._allowed[module, name]
@@ -145,6 +153,25 @@ class _Reader(pickle.Unpickler):
         if kind != "storage" or not isinstance(dtype, torch.dtype):
             raise ValueError(f"it holds an unknown object {kind!r}")
         return self._storage(dtype, str(key), int(count)) if count else torch.empty(0, dtype=dtype)
+
+
+def _scripted() -> Any:
+    """Return a new class that keeps the parts of a module by name and does nothing else."""
+
+    class Scripted(dict[str, Any]):
+        def __setstate__(self, state: Any) -> None:
+            self.update(state)
+
+    return Scripted
+
+
+def _tensors_in(module: dict[str, Any], start: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors of modules in modules under dotted names."""
+    for name, value in module.items():
+        if isinstance(value, torch.Tensor):
+            yield start + name, value
+        elif isinstance(value, type(module)):
+            yield from _tensors_in(value, f"{start}{name}.")
 
 
 def _allowed() -> dict[tuple[str, str], Any]:
@@ -174,6 +201,9 @@ def _allowed() -> dict[tuple[str, str], Any]:
     def parameter(data: torch.Tensor, *_: Any) -> torch.Tensor:
         return data
 
+    def typed(value: Any, *_: Any) -> Any:
+        return value
+
     def encoded(text: str, encoding: str = "utf-8") -> bytes:
         return text.encode("latin-1" if encoding == "latin1" else "utf-8")
 
@@ -187,6 +217,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
         ("numpy.core.multiarray", "scalar"),
         ("numpy._core.multiarray", "scalar"),
     ]
+    tagged = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist", "restore_type_tag")
     return {
         ("collections", "OrderedDict"): OrderedDict,
         ("builtins", "set"): set,
@@ -201,5 +232,6 @@ def _allowed() -> dict[tuple[str, str], Any]:
         **{("torch", name): dtype for name, dtype in _DTYPES.items()},
         **{("torch.storage", name): dtype for name, dtype in _DTYPES.items()},
         **{("torch", name): getattr(torch, name) for name in dtypes},
+        **{("torch.jit._pickle", name): typed for name in tagged},
         **dict.fromkeys(training, Ignored),
     }

@@ -12,7 +12,7 @@ from stable_core.sdk import Data, File, Image, Plugin, Progress, Text
 from stable_core_sd import style_files
 from stable_core_sd.checkpoint_list import list_models
 from stable_core_sd.counted import Prompt
-from stable_core_sd.late_imports import torch_module as _module
+from stable_core_sd.late_imports import torch_module
 from stable_core_sd.params import Img2ImgParams, Txt2ImgParams
 from stable_core_sd.params_models import (
     CheckpointInfoParams,
@@ -52,14 +52,14 @@ plugin = Plugin("sd", settings=SdSettings, models=Path(__file__).parent / "model
 def txt2img(prompt: Prompt, params: Txt2ImgParams, progress: Progress) -> Iterator[Image]:
     """Make pictures from a text prompt."""
     progress(0, params.total_steps, "Starting PyTorch")
-    yield from _module("engine").generate(prompt, params, progress, plugin.settings)
+    yield from torch_module("engine").generate(prompt, params, progress, plugin.settings)
 
 
 @plugin.job
 def img2img(picture: Picture, params: Img2ImgParams, progress: Progress) -> Iterator[Image]:
     """Change a picture, or the part of it that is white in the mask, as a prompt says."""
     progress(0, params.total_steps, "Starting PyTorch")
-    yield from _module("engine").repaint(picture, params, progress, plugin.settings)
+    yield from torch_module("engine").repaint(picture, params, progress, plugin.settings)
 
 
 @plugin.job
@@ -69,14 +69,14 @@ def img2img_alternative(picture: Picture, params: AlternativeParams, progress: P
     Set `original_prompt` to what the picture shows, and the prompt to the same with a change.
     """
     progress(0, params.decode_steps + params.total_steps, "Starting PyTorch")
-    yield from _module("alternative").repaint_alternative(picture, params, progress, plugin.settings)
+    yield from torch_module("alternative").repaint_alternative(picture, params, progress, plugin.settings)
 
 
 @plugin.job
 def upscale(image: Image, params: UpscaleParams, progress: Progress) -> Image:
     """Enlarge a finished picture."""
     progress(0, 1, "Starting PyTorch")
-    made: Image = _module("extras").upscale_picture(image, params, progress)
+    made: Image = torch_module("extras").upscale_picture(image, params, progress)
     return made
 
 
@@ -90,7 +90,7 @@ def checkpoints(params: CheckpointsParams, progress: Progress) -> Data:
 def checkpoint_info(params: CheckpointInfoParams, progress: Progress) -> Data:
     """Tell the kind of one checkpoint, what it is for, its hashes and what its file says about itself."""
     progress(0, 1, "Starting PyTorch")
-    found = _module("checkpoint_facts").describe_checkpoint(params.checkpoint)
+    found = torch_module("checkpoint_facts").describe_checkpoint(params.checkpoint)
     progress(1, 1)
     return Data(found)
 
@@ -99,14 +99,14 @@ def checkpoint_info(params: CheckpointInfoParams, progress: Progress) -> Data:
 def diffusers(prompt: Text, params: DiffusersParams, progress: Progress) -> Iterator[Image]:
     """Make pictures with any text-to-image pipeline of diffusers."""
     progress(0, params.steps, "Starting PyTorch")
-    yield from _module("pipelines").make_pictures(prompt, params, progress, plugin.settings)
+    yield from torch_module("pipelines").make_pictures(prompt, params, progress, plugin.settings)
 
 
 @plugin.job(cached=False)
 def diffusers_schema(params: DiffusersSchemaParams, progress: Progress) -> Data:
     """Describe the arguments that a pipeline of diffusers takes, as a JSON Schema."""
     progress(0, 1, "Starting PyTorch")
-    found = _module("pipelines").describe_pipeline(params.model)
+    found = torch_module("pipelines").describe_pipeline(params.model)
     progress(1, 1)
     return Data(found)
 
@@ -115,7 +115,7 @@ def diffusers_schema(params: DiffusersSchemaParams, progress: Progress) -> Data:
 def merge(params: MergeParams, progress: Progress) -> Data:
     """Make a new checkpoint out of up to three."""
     progress(0, 1, "Starting PyTorch")
-    return Data(_module("merge_files").merge(params, progress))
+    return Data(torch_module("merge_files").merge(params, progress))
 
 
 @plugin.job(cached=False)
@@ -152,35 +152,35 @@ def delete_style(params: StyleNameParams, progress: Progress) -> Data:
 def train_embedding(pictures: TrainingPictures, params: TrainEmbeddingParams, progress: Progress) -> File:
     """Teach the text encoder a new word from a few pictures; one that was stopped goes on from where it was."""
     progress(0, params.steps, "Starting PyTorch")
-    return File(_module("networks.training.jobs").train_embedding(pictures, params, progress, plugin.settings))
+    return File(torch_module("networks.training.jobs").train_embedding(pictures, params, progress, plugin.settings))
 
 
 @plugin.job(cached=False)
 def train_hypernetwork(pictures: TrainingPictures, params: TrainHypernetworkParams, progress: Progress) -> File:
     """Teach small networks in front of attention from a few pictures; one that was stopped goes on."""
     progress(0, params.steps, "Starting PyTorch")
-    return File(_module("networks.training.jobs").train_hypernetwork(pictures, params, progress, plugin.settings))
+    return File(torch_module("networks.training.jobs").train_hypernetwork(pictures, params, progress, plugin.settings))
 
 
 @plugin.job(cached=False)
 def loras(params: NetworkListParams, progress: Progress) -> Data:
     """List the LoRAs that prompts can name as <lora:name:1>, with their hash, base model and most frequent tags."""
     progress(0, 1, "Starting PyTorch")
-    return Data(_module("networks.listing").list_loras(params.search, progress))
+    return Data(torch_module("networks.listing").list_loras(params.search, progress))
 
 
 @plugin.job(cached=False)
 def embeddings(params: NetworkListParams, progress: Progress) -> Data:
     """List the textual inversion embeddings that prompts can name, and which files are none and why."""
     progress(0, 1, "Starting PyTorch")
-    return Data(_module("networks.listing").list_embeddings(params.search, progress))
+    return Data(torch_module("networks.listing").list_embeddings(params.search, progress))
 
 
 @plugin.job(cached=False)
 def hypernetworks(params: NetworkListParams, progress: Progress) -> Data:
     """List the hypernetworks that prompts can name as <hypernet:name:1>."""
     progress(0, 1, "Starting PyTorch")
-    return Data(_module("networks.listing").list_hypernetworks(params.search, progress))
+    return Data(torch_module("networks.listing").list_hypernetworks(params.search, progress))
 
 
 @plugin.unload
@@ -188,4 +188,4 @@ def free_memory() -> None:
     """Give the memory of the loaded models back."""
     for name in HOLD_MODELS:
         if f"{__package__}.{name}" in sys.modules:
-            _module(name).unload()
+            torch_module(name).unload()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from stable_core_sd.interrogation import pretrained
 from stable_core_sd.interrogation.blip_file import pretrained_name
 from stable_core_sd.interrogation.caption import open_captioner
 from stable_core_sd.interrogation.categories import read_categories
-from stable_core_sd.interrogation.matching import BATCH, Matcher, best_matches
+from stable_core_sd.interrogation.matching import BATCH, Matcher, best_matches, open_matcher
 from stable_core_sd.interrogation.pixels import middle_square
 from stable_core_sd.interrogation_jobs import interrogate
 from stable_core_sd.params_interrogation import InterrogateParams
@@ -160,6 +161,70 @@ def test_the_file_of_the_authors_makes_the_same_caption_as_a_folder(root: Path) 
             open_captioner(name, CPU)(noisy(seed=seed), 1, 8, 14, lambda length: None) for name in ("small", file.stem)
         )
         assert first == second != ""
+
+
+def write_openai_clip(path: Path, model: Any) -> None:
+    """Write a CLIP as its authors do: a TorchScript file with weights under their names."""
+    swaps = {
+        "layer_norm1": "ln_1",
+        "layer_norm2": "ln_2",
+        "mlp.fc1": "mlp.c_fc",
+        "mlp.fc2": "mlp.c_proj",
+        "self_attn.out_proj": "attn.out_proj",
+        "vision_model.encoder.layers": "visual.transformer.resblocks",
+        "text_model.encoder.layers": "transformer.resblocks",
+        "vision_model.embeddings.class_embedding": "visual.class_embedding",
+        "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
+        "vision_model.embeddings.patch_embedding": "visual.conv1",
+        "vision_model.pre_layrnorm": "visual.ln_pre",
+        "vision_model.post_layernorm": "visual.ln_post",
+        "text_model.embeddings.token_embedding": "token_embedding",
+        "text_model.embeddings.position_embedding.weight": "positional_embedding",
+        "text_model.final_layer_norm": "ln_final",
+    }
+    weights = model.state_dict()
+    named = {"visual.proj": weights.pop("visual_projection.weight").T}
+    named["text_projection"] = weights.pop("text_projection.weight").T
+    for name in list(weights):
+        if ".q_proj." in name:
+            fused = [weights.pop(name.replace("q_proj", f"{letter}_proj")) for letter in "qkv"]
+            start, _, kind = name.partition(".self_attn.q_proj.")
+            weights[f"{start}.attn.in_proj_{kind}"] = torch.cat(fused)
+    for name, value in weights.items():
+        for new, old in swaps.items():
+            name = name.replace(new, old)
+        named[name] = value
+    for fact in ("input_resolution", "context_length", "vocab_size"):
+        named[fact] = torch.tensor(1)
+    root = torch.nn.Module()
+    for name, value in named.items():
+        *folders, last = name.split(".")
+        place = root
+        for folder in folders:
+            if not hasattr(place, folder):
+                place.add_module(folder, torch.nn.Module())
+            place = getattr(place, folder)
+        place.register_buffer(last, value.half().contiguous())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(root).save(str(path))
+
+
+def test_openais_file_of_clip_sees_the_same_as_a_folder(root: Path) -> None:
+    model = tiny.make_clip().half().float()  # OpenAI's is stored in 16 bits
+    model.save_pretrained(root / "CLIP" / "small")
+    write_openai_clip(root / "CLIP" / "ViT-L-14.pt", model)
+    folder, file = (open_matcher(name, CPU) for name in ("small", "ViT-L-14"))
+    for seed in range(2):
+        assert torch.allclose(
+            folder.picture_features(noisy(seed=seed)), file.picture_features(noisy(seed=seed)), atol=1e-5
+        )
+    phrases = ("a tall ship", "fog")
+    first, second = (one.phrase_features(phrases, lambda: None) for one in (folder, file))
+    assert torch.allclose(first, second, atol=1e-5)
+    torch.save({"visual.conv1.weight": torch.ones(1)}, root / "CLIP" / "other.pt")
+    with pytest.raises(InvalidParams, match=r"other\.pt is no CLIP of OpenAI"):
+        open_matcher("other", CPU)
 
 
 def test_lists_of_a_person_replace_ours_and_a1111s(root: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -98,6 +99,23 @@ def test_a_file_cannot_change_the_reader(tmp_path: Path) -> None:
         read_pickle(path)
     torch.save({"a": torch.nn.Parameter(torch.ones(1))}, path)
     assert torch.equal(read_pickle(path)["a"], torch.ones(1))
+
+
+def test_of_torchscript_the_tensors_are_read_and_not_the_code(tmp_path: Path) -> None:
+    path = tmp_path / "scripted.pt"
+    module = torch.nn.Sequential(
+        torch.nn.Linear(3, 2), torch.nn.Sequential(torch.nn.LayerNorm(2)), torch.nn.BatchNorm1d(2)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(module).save(str(path))
+    assert sorted(read_pickle(path)) == sorted(module.state_dict())
+    assert all(same(value, module.state_dict()[name]) for name, value in read_pickle(path).items())
+    program = b"c__torch__\nM\n)\x81}(S'a'\ncos\nsystem\nub."
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", program)
+    with pytest.raises(InvalidParams, match=r"asks for os\.system"):
+        read_pickle(path)
 
 
 def test_records_of_the_training_are_left_out(tmp_path: Path) -> None:

@@ -70,12 +70,12 @@ def write_blip(folder: Path, model: Any) -> Path:
 def make_clip(seed: int = 0) -> Any:
     """Return a random CLIP of two layers with CLIP's vocabulary."""
     transformers = library()
-    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes = {"hidden_size": WIDTH, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 1}
     text = {**sizes, "vocab_size": 49408, "bos_token_id": 49406, "eos_token_id": 49407}
     vision = {**sizes, "image_size": 32, "patch_size": 16}
     torch.manual_seed(seed)
     return transformers.CLIPModel(
-        transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=32)
+        transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH)
     ).eval()
 
 
@@ -83,7 +83,7 @@ def see_one_thing(model: Any, meaning: torch.Tensor) -> Any:
     """Make a CLIP see the same in every picture: what it understands by one phrase."""
     model.vision_model.post_layernorm.weight.data.zero_()
     model.vision_model.post_layernorm.bias.data = meaning.clone()
-    model.visual_projection.weight.data = torch.eye(32)
+    model.visual_projection.weight.data = torch.eye(WIDTH)
     return model
 
 

@@ -16,13 +16,14 @@ from torch.nn.functional import normalize
 
 from stable_core.sdk import InvalidParams
 from stable_core_sd.checkpoint_store import Format
+from stable_core_sd.interrogation.clip_file import read_clip_file
 from stable_core_sd.interrogation.pixels import middle_square, normalized_pixels
-from stable_core_sd.interrogation.pretrained import find_pretrained, kept, load_pretrained, stamps
+from stable_core_sd.interrogation.pretrained import find_pretrained, kept, library, load_pretrained, stamps
 from stable_core_sd.recent import Recent
 from stable_core_sd.token_count import tokenizer
 
 KIND = "CLIP"
-WHAT = "a transformers folder of CLIPModel, such as clip-vit-large-patch14,"
+WHAT = "a transformers folder of CLIPModel, such as clip-vit-large-patch14, or OpenAI's ViT-L-14.pt"
 BATCH = 64
 """So many phrases are read at once."""
 SHARPNESS = 100.0
@@ -34,15 +35,17 @@ class Matcher:
     """CLIP, which puts pictures and phrases into one space."""
 
     def __init__(self, source: Path, form: Format) -> None:
-        """Load a folder of transformers.
+        """Load a folder of transformers, or a file of OpenAI.
 
         Raises:
             InvalidParams: files are missing, cut off or of another model.
         """
+        weights, config = None, None
         if source.is_file():
-            raise InvalidParams(f"{source} is no folder.", f"Put {WHAT} into models/{KIND}/.")
+            facts, weights = read_clip_file(source)
+            config = library().CLIPConfig(**facts)
         self.form = form
-        self.model = load_pretrained("CLIPModel", source, form)
+        self.model = load_pretrained("CLIPModel", source, form, weights, config)
         self.size = int(self.model.config.vision_config.image_size)
         self.length = int(self.model.config.text_config.max_position_embeddings)
         if self.model.config.text_config.vocab_size <= tokenizer().end_token:
