@@ -171,6 +171,7 @@ def decoded_picture(one: Pass, latent: torch.Tensor) -> Image.Image:
         return decode_latents(one.checkpoint, latent)
 
 
+@with_retries
 def with_faces(one: Pass, picture: Image.Image) -> Image.Image:
     """Return a picture with its faces restored as the run asks for."""
     knobs = one.params.faces

@@ -141,9 +141,10 @@ def test_a_picture_without_faces_stays_as_it_is_and_a_note_says_so(plant: Plant)
     assert made.info["notes"] == [restoration.NO_FACE]
 
 
-def test_the_real_detector_runs(models: Path) -> None:
+@pytest.mark.parametrize("size", [(120, 80), (8, 8), (1, 300), (2000, 3)])
+def test_the_real_detector_runs_on_pictures_of_any_shape(models: Path, size: tuple[int, int]) -> None:
     """Random weights see no face, or some; either way the whole path from file to picture is gone."""
-    assert finished(smooth(120, 80), gfpgan_visibility=1).size == (120, 80)
+    assert finished(smooth(*size), gfpgan_visibility=1).size == size
 
 
 def test_a_run_can_be_cancelled_between_faces(plant: Plant) -> None:
@@ -285,6 +286,25 @@ def test_a_run_says_at_once_that_a_file_is_missing(tiny_models: Path) -> None:
         draw(progress=said, restore_faces=True)
     assert not any("Sampling" in message for message in said.messages)
     assert max(step for step, _ in said.steps) == 0
+
+
+def test_faces_are_restored_again_with_less_memory_if_it_runs_out(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(SMALL_FACE, size=(64, 64))
+    expected, calls = draw(restore_faces=True)[0], []
+
+    def scarce(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return restoration.restore_faces(*arguments)
+
+    monkeypatch.setattr("stable_core_sd.engine.restore_faces", scarce)
+    made = draw(restore_faces=True)[0]
+    assert len(calls) == 2
+    assert difference(made, expected) <= 1
+    assert "Memory ran out" in made.info["notes"][0]
 
 
 def test_a_face_outside_of_the_mask_stays_as_it_is(plant: Plant) -> None:
