@@ -189,8 +189,7 @@ class RunParams(Params):
         component="slider",
         advanced=True,
         group="Sampling",
-        description="Share of the tokens that attention takes together where they are alike: faster and less exact; "
-        "0 is off, and more than 0.75 is not possible",
+        description="Share of alike tokens that attention takes together: faster, less exact; 0 is off, 0.75 the most",
     )
     preview: bool = Field(
         default=True, advanced=True, group="Sampling", description="Show the picture while it takes shape"
