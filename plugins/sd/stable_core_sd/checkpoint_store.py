@@ -17,6 +17,7 @@ from stable_core_sd import device
 from stable_core_sd.checkpoint import Checkpoint, load_checkpoint, load_vae
 from stable_core_sd.checkpoint_list import AUTOMATIC, find_checkpoint, find_vae
 from stable_core_sd.memory import MemoryPlan, apply_plan
+from stable_core_sd.recent import file_stamps
 from stable_core_sd.settings import SdSettings, Storage
 
 Key = tuple[object, ...]
@@ -89,11 +90,11 @@ def get_checkpoint(path: Path, settings: SdSettings | None = None, vae: str = AU
     form = Format.chosen(settings)
     plan = MemoryPlan.chosen(settings, form.device)
     rests_on = form.device if plan.offload == "nothing" else torch.device("cpu")
-    key = (path, form, *_stamps(path))
+    key = (path, form, *file_stamps(path))
     if key not in _kept:
         _park()  # first, because a run may go on using one that is forgotten here
         _drop_oldest(settings.checkpoints_in_memory - 1)
-        if _kept and device.free_main_memory() < _SHARE_NEEDED * sum(size for _, size in _stamps(path)):
+        if _kept and device.free_main_memory() < _SHARE_NEEDED * sum(size for *_, size in file_stamps(path)):
             _drop_oldest(0)
         _kept[key] = load_checkpoint(path, form.device, form.dtype, rests_on)
     elif next(reversed(_kept)) != key:
@@ -138,14 +139,9 @@ def _choose_vae(checkpoint: Checkpoint, path: Path | None, form: Format) -> None
     if path is None:
         checkpoint.use_vae(checkpoint.baked_vae, None)
         return
-    key = (path, form, checkpoint.kind, *_stamps(path))
+    key = (path, form, checkpoint.kind, *file_stamps(path))
     if key not in _vaes:
         _vaes.clear()
         config = {**checkpoint.vae_config, "force_upcast": checkpoint.kind.size_numbers > 0}
         _vaes[key] = load_vae(path, config, form.device, form.dtype)
     checkpoint.use_vae(_vaes[key], path)
-
-
-def _stamps(path: Path) -> list[tuple[int, int]]:
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [(file.stat().st_mtime_ns, file.stat().st_size) for file in files]

@@ -21,7 +21,7 @@ from stable_core_sd.checkpoint import read_sigma_table
 from stable_core_sd.images.sizes import up_to
 from stable_core_sd.ldsr_file import read_ldsr
 from stable_core_sd.model_classes import lean_imports
-from stable_core_sd.recent import Recent
+from stable_core_sd.recent import Recent, file_stamps
 from stable_core_sd.samplers.ddim import sample_ddim
 from stable_core_sd.timesteps import ddim_timesteps, falling_sigmas
 from stable_core_sd.weights import fill_model
@@ -123,7 +123,7 @@ def open_ldsr() -> Ldsr:
     if not found:
         raise InvalidParams(f"There is no model in models/{NAME}/.", f"Put {WHAT} there.")
     path = next((path for path in found.values() if path.is_dir()), next(iter(found.values())))
-    return _kept.get((path, path.stat().st_mtime_ns), lambda: Ldsr(path))
+    return _kept.get(file_stamps(path), lambda: Ldsr(path))
 
 
 def unload() -> None:

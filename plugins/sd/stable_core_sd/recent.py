@@ -1,12 +1,19 @@
-"""A memory of the last few results. It holds on to nothing else."""
+"""A memory of the last few results, and keys for what was read from files. It holds on to nothing else."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from pathlib import Path
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
+
+
+def file_stamps(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return what changes when a file does, or any file in a folder: a key for what was read from it."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 class Recent(Generic[Value]):

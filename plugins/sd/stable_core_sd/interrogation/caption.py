@@ -18,7 +18,8 @@ from stable_core.sdk import InvalidParams
 from stable_core_sd.checkpoint_store import Format
 from stable_core_sd.interrogation.blip_file import read_blip_file
 from stable_core_sd.interrogation.pixels import normalized_pixels
-from stable_core_sd.interrogation.pretrained import find_pretrained, kept, library, load_pretrained, on_device, stamps
+from stable_core_sd.interrogation.pretrained import find_pretrained, kept, library, load_pretrained, on_device
+from stable_core_sd.recent import file_stamps
 
 KIND = "BLIP"
 WHAT = (
@@ -90,7 +91,7 @@ def open_captioner(name: str, form: Format) -> Captioner:
         InvalidParams: there is none, or it cannot be used.
     """
     source = find_pretrained(KIND, name, "blip", WHAT)
-    return kept.get((KIND, form, *stamps(source)), lambda: Captioner(source, form))
+    return kept.get((KIND, form, *file_stamps(source)), lambda: Captioner(source, form))
 
 
 def read_vocabulary(folder: Path) -> Any:

@@ -22,9 +22,8 @@ from stable_core.sdk import InvalidParams, find_model_file, model_files
 from stable_core_sd import device
 from stable_core_sd.checkpoint_store import Format
 from stable_core_sd.images.resizing import resize_image
-from stable_core_sd.interrogation.pretrained import stamps
 from stable_core_sd.pickles import read_pickle
-from stable_core_sd.recent import Recent
+from stable_core_sd.recent import Recent, file_stamps
 from stable_core_sd.settings import SdSettings
 
 KINDS = ("torch_deepdanbooru", "DeepDanbooru")
@@ -135,7 +134,7 @@ def open_network(name: str, form: Format) -> TagNetwork:
     if kind is None:
         raise InvalidParams(f"There is no model in models/{KINDS[0]}/.", f"Put {WHAT} there.")
     path = find_model_file(kind, name) if name else next(iter(model_files(kind).values()))
-    return kept.get((form, *stamps(path)), lambda: TagNetwork(path, form))
+    return kept.get((form, *file_stamps(path)), lambda: TagNetwork(path, form))
 
 
 def unload() -> None:

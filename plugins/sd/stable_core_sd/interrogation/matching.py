@@ -18,8 +18,8 @@ from stable_core.sdk import InvalidParams
 from stable_core_sd.checkpoint_store import Format
 from stable_core_sd.interrogation.clip_file import read_clip_file
 from stable_core_sd.interrogation.pixels import middle_square, normalized_pixels
-from stable_core_sd.interrogation.pretrained import find_pretrained, kept, library, load_pretrained, stamps
-from stable_core_sd.recent import Recent
+from stable_core_sd.interrogation.pretrained import find_pretrained, kept, library, load_pretrained
+from stable_core_sd.recent import Recent, file_stamps
 from stable_core_sd.token_count import tokenizer
 
 KIND = "CLIP"
@@ -105,4 +105,4 @@ def open_matcher(name: str, form: Format) -> Matcher:
         InvalidParams: there is none, or it cannot be used.
     """
     source = find_pretrained(KIND, name, "clip", WHAT)
-    return kept.get((KIND, form, *stamps(source)), lambda: Matcher(source, form))
+    return kept.get((KIND, form, *file_stamps(source)), lambda: Matcher(source, form))

@@ -28,7 +28,7 @@ def find_pretrained(kind: str, name: str, architecture: str, what: str) -> Path:
 
     Args:
         kind: the folder below a models folder.
-        name: empty is the first one there is.
+        name: empty is the first one there is, folders before files.
         architecture: `model_type` in the folder's `config.json`.
         what: what a person has to put there if there is none.
 
@@ -49,7 +49,8 @@ def find_pretrained(kind: str, name: str, architecture: str, what: str) -> Path:
         raise InvalidParams(
             f"There is no model {name!r} in models/{kind}/.", f"Known: {', '.join(sorted(found))}. Or put {what} there."
         )
-    return found[name] if name else next(iter(found.values()))
+    folders = (path for path in found.values() if path.is_dir())
+    return found[name] if name else next(folders, next(iter(found.values())))
 
 
 def model_type(folder: Path) -> str:
@@ -107,12 +108,6 @@ def on_device(model: nn.Module, form: Format) -> Iterator[nn.Module]:
     finally:
         model.to("cpu")
         device.free_memory(form.device)
-
-
-def stamps(source: Path) -> tuple[tuple[str, int], ...]:
-    """Return what changes when the files of a model do."""
-    files = sorted(source.glob("*")) if source.is_dir() else [source]
-    return tuple((str(file), file.stat().st_mtime_ns) for file in files)
 
 
 def unload() -> None:
