@@ -149,9 +149,8 @@ class Client:
         """Return the request that `run` submits; bytes and paths are uploaded."""
         ports = [port["name"] for port in self.signature(job)["inputs"]]
         if len(inputs) > len(ports):
-            raise ERRORS["invalid_input"](
-                f"{job} takes {len(ports)} inputs, got {len(inputs)}.", f"They are: {', '.join(ports)}."
-            )
+            hint = f"They are: {', '.join(ports)}."
+            raise ERRORS["invalid_input"](f"{job} takes {len(ports)} inputs, got {len(inputs)}.", hint)
         given = dict(zip(ports, inputs))  # noqa: B905 - checked above, and Python 3.9 tools read this file
         given.update({name: named.pop(name) for name in ports if name in named})
         return {"job": job, "inputs": {name: self._input(value) for name, value in given.items()}, "params": named}

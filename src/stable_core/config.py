@@ -128,9 +128,8 @@ class Config:
         except ValidationError as error:
             name = str(error.errors()[0]["loc"][0])
             where = f"STABLE_CORE_{name.upper()}" if name in self._named else f"{self.path}, line {self._line_of(name)}"
-            raise ConfigError(
-                f"{where}: {describe_validation(error)}", "docs/settings.md lists every setting."
-            ) from None
+            hint = "docs/settings.md lists every setting."
+            raise ConfigError(f"{where}: {describe_validation(error)}", hint) from None
 
     def _load(self) -> dict[str, dict[str, Any]]:
         try:

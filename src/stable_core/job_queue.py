@@ -15,7 +15,7 @@ from stable_core import graphs
 from stable_core.config import Config
 from stable_core.errors import NotFound, StableCoreError, StorageFull, TimedOut, WorkerDied, error_from_dict
 from stable_core.job_states import JobStates
-from stable_core.plugin_registry import PluginRegistry
+from stable_core.plugin_registry import LIGHT, PluginRegistry
 from stable_core.protocol import Message, artifact_path
 from stable_core.ready_jobs import ReadyJobs
 from stable_core.result_cache import ResultCache
@@ -90,8 +90,12 @@ class JobQueue:
     def admit(self, row: Row) -> None:
         """Take a queued job: unfold it if it maps or sweeps, answer it from the cache, or line it up."""
         if self._inputs_to_run(row) is not None:
-            self._ready.add(row["id"], row["plugin"], row["owner"], row["priority"], row["number"])
+            self._ready.add(row["id"], self._line(row), row["owner"], row["priority"], row["number"])
             self._dispatch_soon()
+
+    def _line(self, row: Row) -> str:
+        """Return the line of a job: that of its plugin, or that of the plugin's light jobs, which has a worker too."""
+        return str(row["plugin"]) + LIGHT * bool(self._registry.signature(row["job"]).get("light"))
 
     def _inputs_to_run(self, row: Row) -> dict[str, Any] | None:
         """Return the inputs of a job that must run; None if it was unfolded, has ended by the cache, or has failed."""
@@ -139,7 +143,7 @@ class JobQueue:
         blocked: list[str] = []
         ranks = self._ready.plugins()
         for name, rank in ranks.items():
-            plugin = self._registry.plugins.get(name)
+            plugin = self._registry.line(name)
             if plugin is None:
                 gone = NotFound(f"The plugin {name!r} is no longer installed", "Install it again, then retry.")
                 self._worker_failed(name, gone)
@@ -149,7 +153,7 @@ class JobQueue:
             while self._ready.has_jobs(name) and (worker := self.pool.idle_worker(plugin)) is not None:
                 self._run(worker, self._store.job(self._ready.pop(name)))
                 self._skips.update(blocked if plugin.memory_mb else ())
-            if self._ready.has_jobs(name) and not self.pool.is_starting(name) and self.pool.has_place(name):
+            if self._ready.has_jobs(name) and self.pool.has_place(name):
                 is_patient = self._skips[name] < MAX_SKIPS
                 if self.pool.try_start(plugin, [other for other in ranks if is_patient and ranks[other] <= rank]):
                     del self._skips[name]
@@ -264,12 +268,12 @@ class JobQueue:
     def _failed_run(self, run: Run, error: StableCoreError, has_died: bool) -> None:
         row = run.row
         is_first = row["attempt"] < self._config.settings.max_attempts
-        others_idle = any(worker.is_idle and worker.plugin != row["plugin"] for worker in self.pool.workers)
+        idle = {worker.plugin.removesuffix(LIGHT) for worker in self.pool.workers if worker.is_idle}
         if self._is_stopping:
             return
         if has_died and is_first:
             self.states.requeue(row, error)
-        elif error.code() == "out_of_memory" and is_first and others_idle:
+        elif error.code() == "out_of_memory" and is_first and idle - {row["plugin"]}:
             self._begin(self.pool.stop_idle()).add_done_callback(lambda _: self.states.requeue(row, error))
         else:
             self.states.fail(row, error, run.progress)
@@ -347,7 +351,7 @@ class JobQueue:
             self._store.update_job(job_id, priority=priority)
             self.states.tell(row, "job.priority", {"priority": priority})
             if job_id in self._ready:
-                self._ready.add(job_id, row["plugin"], row["owner"], priority, row["number"])
+                self._ready.add(job_id, self._line(row), row["owner"], priority, row["number"])
             for child in self._store.children(job_id):
                 self.prioritise(child, priority)
 

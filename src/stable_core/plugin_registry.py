@@ -7,13 +7,14 @@ import contextlib
 import difflib
 import functools
 import hashlib
+import itertools
 import json
 import os
 import re
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from stable_core.params_schema import ParamsSchema
 from stable_core.worker_process import WorkerProcess
 
 ENTRY_POINTS = "stable_core.plugins"
+LIGHT = " (light)"
+"""Stands behind a plugin's name where its light jobs are meant."""
 ANNOUNCE_SECONDS = 20
 PATIENCE_SECONDS = 5
 """How long all others wait for a plugin to announce; after that it goes on in the background."""
@@ -148,6 +151,11 @@ class PluginRegistry:
             raise NotFound(f"There is no plugin {name!r}", _near(name, list(self.plugins)))
         return self.plugins[name]
 
+    def line(self, name: str) -> InstalledPlugin | None:
+        """Return what runs a line of jobs: a plugin or, with `LIGHT` behind its name, one like it without any needs."""
+        plugin = self.plugins.get(name.removesuffix(LIGHT))
+        return replace(plugin, name=name, announcement={}) if plugin and name.endswith(LIGHT) else plugin
+
     def signature(self, full_name: str) -> dict[str, Any]:
         """Return the announced signature of `plugin.job`.
 
@@ -182,9 +190,8 @@ class PluginRegistry:
 
     def signatures(self) -> list[dict[str, Any]]:
         """Return every announced signature, by name."""
-        announced = [plugin for plugin in self.plugins.values() if plugin.announcement]
-        every = {name: signature for plugin in announced for name, signature in plugin.signatures.items()}
-        return [every[name] for name in sorted(every)]
+        announced = [plugin.signatures.values() for plugin in self.plugins.values() if plugin.announcement]
+        return sorted(itertools.chain(*announced), key=lambda signature: str(signature["name"]))
 
     async def _announce(self, plugin: InstalledPlugin, python: Path) -> None:
         """Ask a worker; if the plugin's import needs packages of its own, ask again in its environment, meanwhile."""

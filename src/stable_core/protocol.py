@@ -112,7 +112,6 @@ def write_artifact(folder: Path, content: bytes | Path) -> tuple[str, int]:
                         Path(file.name).unlink(missing_ok=True)
                         raise
             except OSError as error:
-                raise StorageFull(
-                    f"A result could not be written: {error.strerror}", f"Free some space in {folder}, then retry."
-                ) from None
+                hint = f"Free some space in {folder}, then retry."
+                raise StorageFull(f"A result could not be written: {error.strerror}", hint) from None
     return artifact_id, size

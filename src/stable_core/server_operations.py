@@ -150,9 +150,8 @@ def openapi_document(operations: Iterable[Operation]) -> Json:
 def _describe(operation: Operation, components: Json) -> Json:
     title, _, rest = inspect.cleandoc(operation.call.__doc__ or "").partition("\n")
     text = {"type": "string"}
-    parameters: list[Json] = [
-        {"name": name, "in": "path", "required": True, "schema": text} for name in re.findall(r"{(\w+)", operation.path)
-    ]
+    names = re.findall(r"{(\w+)", operation.path)
+    parameters: list[Json] = [{"name": name, "in": "path", "required": True, "schema": text} for name in names]
     for name, purpose in operation.headers.items():
         parameters.append({"name": name, "in": "header", "description": purpose, "schema": text})
     if operation.query:

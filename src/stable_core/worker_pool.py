@@ -13,7 +13,7 @@ from stable_core.config import Config
 from stable_core.environments import Environments
 from stable_core.errors import StableCoreError, WorkerDied
 from stable_core.hosts.local import LocalHost
-from stable_core.plugin_registry import InstalledPlugin
+from stable_core.plugin_registry import LIGHT, InstalledPlugin
 from stable_core.worker_process import WorkerProcess
 
 Report = Callable[[str, str], None]
@@ -78,13 +78,10 @@ class WorkerPool:
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 
-    def is_starting(self, plugin: str) -> bool:
-        """Tell whether a worker of the plugin is on its way."""
-        return any(name == plugin for name, _ in self._starting)
-
     def has_place(self, plugin: str) -> bool:
-        """Tell whether some device has no worker of the plugin yet."""
-        return any((plugin, device) not in self._workers for device in self.devices)
+        """Tell whether some device has no worker of the plugin yet, and none is on its way."""
+        is_starting = any(name == plugin for name, _ in self._starting)
+        return not is_starting and any((plugin, device) not in self._workers for device in self.devices)
 
     def try_start(self, plugin: InstalledPlugin, spared: Collection[str] = ()) -> bool:
         """Begin to start one more worker of the plugin; idle workers of others make room. False: no room now.
@@ -161,15 +158,14 @@ class WorkerPool:
     def end(self, plugin: str) -> None:
         """End the workers of a plugin, busy or not; what one has in hand dies with it."""
         for worker in self.workers:
-            if worker.plugin == plugin:
+            if worker.plugin.removesuffix(LIGHT) == plugin:
                 worker.terminate()
 
     async def stop_idle(self, idle_seconds: float = 0) -> None:
         """Stop the workers that have been idle this long."""
         latest = time.monotonic() - idle_seconds
-        await asyncio.gather(
-            *(worker.stop() for worker in self.workers if worker.is_idle and worker.idle_since <= latest)
-        )
+        idle = [worker for worker in self.workers if worker.is_idle and worker.idle_since <= latest]
+        await asyncio.gather(*(worker.stop() for worker in idle))
 
     async def stop(self) -> None:
         """Stop every worker, busy or not."""

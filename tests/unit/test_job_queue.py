@@ -589,6 +589,31 @@ async def test_changed_plugin_settings_make_the_job_run_again(core: Core, lab: A
 # -- cancel ------------------------------------------------------------------------------------------------------------
 
 
+async def test_light_jobs_do_not_wait_for_the_others_of_their_plugin(core: Core, lab: Any, gate: Any) -> None:
+    held = await core.submit({"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
+    await lab.until(core, "job.running", held["id"])
+    seen = [lab.texts(core, await lab.run(core, "glance", inputs={"text": "now"})) for _ in range(2)]
+    assert core.get_job(held["id"])["state"] == "running"
+    assert seen[0] == seen[1]  # one worker for all of them
+    assert seen[0][0].startswith("now ")
+    gate.open()
+    assert (await lab.end(core, held["id"]))["state"] == "succeeded"
+
+
+async def test_light_jobs_wait_for_each_other_in_their_order(core: Core, lab: Any) -> None:
+    jobs = [await core.submit({"job": "probe.glance", "inputs": {"text": str(number)}}) for number in range(5)]
+    ended = [await lab.end(core, job["id"]) for job in jobs]
+    assert [job["state"] for job in ended] == ["succeeded"] * 5
+    assert sorted(ended, key=lambda job: job["finished"]) == ended
+
+
+async def test_the_order_of_queued_light_jobs_can_be_changed(core: Core, lab: Any) -> None:
+    first, second = [await core.submit({"job": "probe.glance", "inputs": {"text": text}}) for text in "ab"]
+    await core.prioritise({second["id"]: 5})
+    assert (await lab.end(core, second["id"]))["priority"] == 5
+    assert (await lab.end(core, first["id"]))["state"] == "succeeded"
+
+
 async def test_cancel_a_running_job(core: Core, lab: Any, gate: Any) -> None:
     job = await core.submit(
         {"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path, "swallows": True}}

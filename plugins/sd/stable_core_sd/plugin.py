@@ -80,7 +80,7 @@ def upscale(image: Image, params: UpscaleParams, progress: Progress) -> Image:
     return made
 
 
-@plugin.job(cached=False)
+@plugin.job(cached=False, light=True)
 def checkpoints(params: CheckpointsParams, progress: Progress) -> Data:
     """List the checkpoints and VAEs, as A1111 names them."""
     return Data(list_models(params.find_hashes, progress))
@@ -118,14 +118,14 @@ def merge(params: MergeParams, progress: Progress) -> Data:
     return Data(torch_module("merge_files").merge(params, progress))
 
 
-@plugin.job(cached=False)
+@plugin.job(cached=False, light=True)
 def tokenize(prompt: Text, params: TokenizeParams, progress: Progress) -> Data:
     """Tell how long a prompt is, where it is divided into chunks, and what of it would be cut off."""
     progress(1, 1)
     return Data(importlib.import_module(f"{__package__}.token_count").count_tokens(prompt, params))
 
 
-@plugin.job(cached=False)
+@plugin.job(cached=False, light=True)
 def styles(params: StyleListParams, progress: Progress) -> Data:
     """List the styles in the styles.csv files of the models folders."""
     progress(1, 1)
@@ -134,14 +134,14 @@ def styles(params: StyleListParams, progress: Progress) -> Data:
     return Data([{**asdict(style), "file": str(path)} for style, path in known if wanted in style.name.lower()])
 
 
-@plugin.job(cached=False)
+@plugin.job(cached=False, light=True)
 def save_style(params: StyleParams, progress: Progress) -> Data:
     """Keep a style in styles.csv of the models folder; what was there is kept in styles.csv.bak."""
     progress(1, 1)
     return Data({"file": str(style_files.save_style(Style(params.name, params.prompt, params.negative_prompt)))})
 
 
-@plugin.job(cached=False)
+@plugin.job(cached=False, light=True)
 def delete_style(params: StyleNameParams, progress: Progress) -> Data:
     """Take a style out of styles.csv of the models folder; what was there is kept in styles.csv.bak."""
     progress(1, 1)

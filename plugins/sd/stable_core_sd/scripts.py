@@ -34,7 +34,7 @@ from stable_core_sd.restoring import restore_run, with_models_here
 from stable_core_sd.tags import prompt_as_asked
 
 
-@plugin.job(cached=False)  # styles and models that are here count
+@plugin.job(cached=False, light=True)  # styles and models that are here count
 def read_parameters(file: File, params: Params, progress: Progress) -> Data:
     """Read from a picture how it was made: a request that makes it again.
 
@@ -51,7 +51,7 @@ def read_parameters(file: File, params: Params, progress: Progress) -> Data:
     return Data(restored)
 
 
-@plugin.job
+@plugin.job(light=True)
 def prompt_of_tags(tags: Data, params: TagParams, progress: Progress) -> Text:
     """Turn the tags that a classifier such as DeepDanbooru saw in a picture, `{tag: probability}`, into a prompt."""
     found = tags.value if isinstance(tags.value, dict) else None
@@ -61,7 +61,7 @@ def prompt_of_tags(tags: Data, params: TagParams, progress: Progress) -> Text:
     return prompt_as_asked(found, params)
 
 
-@plugin.job
+@plugin.job(light=True)
 def random_artist(prompt: Text, params: RandomArtistParams, progress: Progress) -> Text:
     """Add an artist at random to a prompt, from your list of artists or a short one of painters who died long ago."""
     progress(1, 1)

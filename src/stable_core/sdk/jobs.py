@@ -74,6 +74,7 @@ class JobSignature:
     kind: str = "job"
     cached: bool = True
     timeout_seconds: float | None = None
+    light: bool = False
     plugin: str = ""
     inputs: tuple[Port, ...] = field(init=False)
     outputs: tuple[Port, ...] = field(init=False)
@@ -111,8 +112,7 @@ class JobSignature:
             "inputs": [port.to_dict() for port in self.inputs],
             "outputs": [port.to_dict() for port in self.outputs],
             "params": self.params.model_json_schema(),
-            "cached": self.cached,
-            "timeout_seconds": self.timeout_seconds,
+            **{name: getattr(self, name) for name in ("cached", "timeout_seconds", "light")},
         }
 
     def job(self, *inputs: Any, **named: Any) -> Job[Any]:

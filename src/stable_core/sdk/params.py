@@ -104,9 +104,8 @@ class Counted(_Hints):
 Seed = Annotated[int, pydantic.Field(ge=-1, le=MAX_SEED), _Hints("seed")]
 """A random seed; -1 asks for a random one, chosen when the job is submitted, so every job can run again."""
 
-Secret = Annotated[
-    str, WithJsonSchema({"type": "string", "format": "password", "writeOnly": True, "x-ui": {"component": "password"}})
-]
+_PASSWORD = {"type": "string", "format": "password", "writeOnly": True, "x-ui": {"component": "password"}}
+Secret = Annotated[str, WithJsonSchema(_PASSWORD)]
 """A password or token; only for plugin settings, never for params: it appears in no job, picture, log or event."""
 
 bundled_roots: list[Path] = []

@@ -73,6 +73,5 @@ def _port(name: str, hint: Any, job: str) -> Port:
             return Port(name or type_name, type_name, is_list, is_optional=len(rest) < len(args), ui=ui)
     what = f"input {name!r}" if name else "the output"
     known = ", ".join(sorted(type_name.capitalize() for type_name in ARTIFACT_TYPES))
-    raise BadAnnouncement(
-        f"{job}: {what} has type {item!r}, which travels on no wire", f"Types of ports are {known}, or a list of one."
-    )
+    told = f"{job}: {what} has type {item!r}, which travels on no wire"
+    raise BadAnnouncement(told, f"Types of ports are {known}, or a list of one.")

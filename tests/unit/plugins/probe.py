@@ -88,6 +88,12 @@ def hold(text: Text, params: HoldParams, progress: Progress) -> Text:
     return text
 
 
+@plugin.job(cached=False, light=True)
+def glance(text: Text, params: Params) -> Text:
+    """Return the text and the process it was seen in, without waiting for the other jobs."""
+    return f"{text} {os.getpid()}"
+
+
 @plugin.job
 def parts(text: Text, params: Params, progress: Progress) -> Iterator[Text]:
     """Return the text, then wait; a skipped wait returns "skipped", an interrupted one ends the job."""

@@ -247,6 +247,7 @@ class TestAnnouncement:
             "outputs": [{"name": "image", "type": "image", "list": False, "optional": False}],
             "cached": True,
             "timeout_seconds": 5.0,
+            "light": False,
         }
 
     def test_without_a_docstring(self) -> None:
