@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from face_files import SMALL, all_skin, planted, randomized, smooth, write
+from face_files import SMALL, all_skin, dot_detector, planted, randomized, smooth, write
 from runs import difference
 from stable_core.sdk import InvalidParams
 from stable_core_sd.faces import loading
@@ -72,6 +72,17 @@ def test_planted_faces_are_found_where_they_are(size: tuple[int, int]) -> None:
         assert one.score > 0.97
         assert one.box[0] < one.landmarks[:, 0].min()
         assert one.box[3] > one.landmarks[:, 1].max()
+
+
+@pytest.mark.parametrize(("row", "column"), [(3, 5), (7, 2), (9, 14)])
+def test_a_detector_from_a_file_finds_what_its_weights_look_for(tmp_path: Path, row: int, column: int) -> None:
+    detector = loading.read_detector(write(tmp_path, "detection.pth", dot_detector(), prefix="module."))
+    picture = Image.new("RGB", (480, 320))
+    x, y = 16 * column, 16 * row
+    picture.paste("white", (x - 3, y - 3, x + 4, y + 4))
+    (face,) = find_faces(detector, picture, CPU)
+    assert face.box == pytest.approx((x + 8 - 64, y + 8 - 64, x + 8 + 64, y + 8 + 64), abs=0.01)
+    assert np.abs(face.landmarks - (TEMPLATE / 4 + (x + 8 - 64, y + 8 - 64))).max() < 0.01
 
 
 def test_faces_that_are_too_small_are_left() -> None:
