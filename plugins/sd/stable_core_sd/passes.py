@@ -44,6 +44,7 @@ from stable_core_sd.sampling import (
     start_from_latents,
     start_from_noise,
 )
+from stable_core_sd.threads import fitting_threads
 from stable_core_sd.tiling import tiled
 from stable_core_sd.token_merging import merged_tokens
 from stable_core_sd.typed_prompts import cut_notes
@@ -253,7 +254,7 @@ def _sample(one: Pass, plan: SamplingPlan, denoise: Denoise, x: torch.Tensor, no
         is_due = index % knobs.every == knobs.every - 1
         one.report.step(plan.steps, show if is_due else None, step)
 
-    with one.tiled():
+    with one.tiled(), fitting_threads(one.checkpoint.unet, x):
         latents = sample(plan, denoise, x, noise, on_step, lambda: one.report.should_stop)
     one.report.done += plan.steps
     if one.report.is_interrupted:
