@@ -41,7 +41,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    server = RunningServer(tmp_path_factory.mktemp("web") / "home", OMP_NUM_THREADS="1")
+    home = tmp_path_factory.mktemp("web") / "home"
+    shutil.copytree(Path(__file__).parent / "plugins", home / "plugins")
+    server = RunningServer(home, OMP_NUM_THREADS="1")
     server.start()
     yield server
     server.stop()

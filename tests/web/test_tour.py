@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-
 import pytest
 from playwright.sync_api import Locator, Page, expect
 from running_server import RunningServer
-
-from stable_core.server import WEB_FOLDER
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -113,24 +109,3 @@ def test_a_mask_is_painted_over_the_picture_beside_it(page: Page, server: Runnin
     page.get_by_role("textbox", name="Prompt", exact=True).fill("a yellow star")
     card = run(page)
     expect(card).to_have_attribute("aria-label", "sd.img2img, succeeded")
-
-
-@pytest.mark.parametrize("path", ["jobs", "queue", "gallery", "graph", "plugins", "settings"])
-def test_every_page_can_be_named_and_fits_a_phone(page: Page, server: RunningServer, path: str) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{server.url}/#/{path}")
-    expect(page.get_by_role("link", name=path.capitalize())).to_have_attribute("aria-current", "page")
-    page.wait_for_load_state("networkidle") if path in ("queue",) else None
-    overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    assert overflow <= 0
-
-
-def test_the_first_page_loads_little(page: Page, server: RunningServer) -> None:
-    loaded: set[str] = set()
-    page.on("response", lambda response: loaded.add(response.url.removeprefix(server.url).partition("?")[0]))
-    page.reload()
-    expect(page.get_by_role("button", name="Run Ctrl")).to_be_visible()
-    files = [WEB_FOLDER / path.lstrip("/") for path in loaded]
-    sizes = {file.name: len(gzip.compress(file.read_bytes())) for file in files if file.is_file()}
-    assert len(sizes) > 2
-    assert sum(sizes.values()) <= 300_000, sizes

@@ -14,7 +14,7 @@ import { useHashLocation } from "wouter/use-hash-location";
 
 import { liveJobs } from "./api/liveJobs";
 import { Shell } from "./app/Shell";
-import { theme } from "./app/theme";
+import { contrasts, theme } from "./app/theme";
 
 liveJobs.start();
 const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 30_000, retry: 1 } } });
@@ -22,7 +22,7 @@ const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");
 createRoot(root).render(
   <StrictMode>
-    <MantineProvider theme={theme} defaultColorScheme="auto">
+    <MantineProvider theme={theme} cssVariablesResolver={contrasts} defaultColorScheme="auto">
       <QueryClientProvider client={queries}>
         <Notifications position="bottom-right" />
         <Router hook={useHashLocation}>

@@ -200,6 +200,7 @@ function SweepInput({ id, knob, each, onChange, onClose }: SweepProps) {
     <Group gap={6} wrap="nowrap" align="start">
       <TagsInput
         id={id}
+        attributes={{ inputField: { "aria-describedby": `${id}-help` } }}
         flex={1}
         miw={0}
         data={knob.enum?.map(String) ?? (types.includes("boolean") ? ["true", "false"] : [])}

@@ -170,7 +170,7 @@ function FilesInput({ label, port, value, onChange, problem, picture }: Props & 
             {(props) => (
               <UnstyledButton
                 {...props}
-                aria-label={`Choose ${port.name}`}
+                aria-label={`Drop, paste or choose ${port.name}`}
                 p="lg"
                 style={{
                   border: `1.5px dashed var(--mantine-color-${isOver ? "violet-5" : "default-border"})`,
@@ -194,9 +194,8 @@ function FilesInput({ label, port, value, onChange, problem, picture }: Props & 
             variant="light"
             leftSection={<IconBrush size={16} />}
             onClick={() => setPainting(true)}
-            aria-label={`Paint ${port.name}`}
           >
-            {files.length ? "Paint on" : "Paint a mask"}
+            Paint {port.name}
           </Button>
         )}
         <Button

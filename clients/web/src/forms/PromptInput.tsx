@@ -12,9 +12,11 @@ interface Props extends Omit<TextareaProps, "onChange" | "value"> {
   onChange: (value: string) => void;
   /** The job that tells how long the text is. */
   counter?: Hints["counter"];
+  /** The id of what describes the field. */
+  describedBy?: string;
 }
 
-export function PromptInput({ value, onChange, counter, ...props }: Props) {
+export function PromptInput({ value, onChange, counter, describedBy, ...props }: Props) {
   const field = useRef<HTMLTextAreaElement>(null);
   const countId = useId();
 
@@ -27,12 +29,11 @@ export function PromptInput({ value, onChange, counter, ...props }: Props) {
     requestAnimationFrame(() => field.current?.setSelectionRange(changed.start, changed.end));
   };
 
+  const ids = [describedBy, counter && countId].filter(Boolean).join(" ");
   const input = (
     <Textarea
       {...props}
-      aria-describedby={
-        [props["aria-describedby"], counter && countId].filter(Boolean).join(" ") || undefined
-      }
+      attributes={ids ? { input: { "aria-describedby": ids } } : undefined}
       ref={field}
       value={value}
       onChange={(event) => onChange(event.currentTarget.value)}

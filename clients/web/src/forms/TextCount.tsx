@@ -22,7 +22,7 @@ export function TextCount({ id, counter, text }: Props) {
       </Text>
       <Text
         size="xs"
-        c={isOver ? "orange" : "dimmed"}
+        c={isOver ? "var(--mantine-color-orange-light-color)" : "dimmed"}
         fw={isOver ? 600 : undefined}
         style={{ flexShrink: 0 }}
       >

@@ -52,7 +52,8 @@ const stepOf = (schema: KnobSchema): number => {
   return (schema.maximum ?? 10) - (schema.minimum ?? 0) <= 2 ? 0.01 : 0.1;
 };
 
-const described = (id?: string) => (id ? { "aria-describedby": id } : {});
+/** Let a field be described by the help at its knob. The kit would put ids of its own in `aria-describedby`. */
+const described = (id?: string) => ({ attributes: { input: { "aria-describedby": id } } });
 
 function NumberWidget({ id, schema, value, onChange, describedBy }: WidgetProps) {
   const isOptional = [schema.type].flat().includes("null");
@@ -199,7 +200,7 @@ function TagsWidget({ id, schema, value, onChange, describedBy }: WidgetProps) {
   return (
     <TagsInput
       id={id}
-      {...described(describedBy)}
+      attributes={{ inputField: { "aria-describedby": describedBy } }}
       data={choices}
       value={chosen}
       onChange={onChange}
@@ -213,7 +214,7 @@ function TextareaWidget({ id, schema, value, onChange, describedBy }: WidgetProp
     <PromptInput
       counter={hintsOf(schema).counter}
       id={id}
-      {...described(describedBy)}
+      describedBy={describedBy}
       value={typeof value === "string" ? value : ""}
       onChange={onChange}
     />
@@ -224,6 +225,7 @@ function ColorWidget({ id, value, onChange, describedBy }: WidgetProps) {
   return (
     <ColorInput
       id={id}
+      eyeDropperButtonProps={{ "aria-label": "Pick a colour from the screen" }}
       {...described(describedBy)}
       value={typeof value === "string" ? value : ""}
       onChange={onChange}
@@ -247,7 +249,7 @@ function SwitchWidget({ id, value, onChange, describedBy }: WidgetProps) {
   return (
     <Switch
       id={id}
-      {...described(describedBy)}
+      aria-describedby={describedBy}
       checked={value === true}
       onChange={(event) => onChange(event.currentTarget.checked)}
     />

@@ -1,0 +1,299 @@
+"""The forms of jobs in a real browser: knobs of every kind, ports of every type, counting and checking while typing."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import struct
+import time
+from typing import Any
+
+import PIL.Image
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from running_server import RunningServer
+
+from stable_core.sdk.audio import Pcm, audio_from_pcm
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def png(colour: str = "#c02030", size: tuple[int, int] = (64, 48)) -> bytes:
+    stream = io.BytesIO()
+    PIL.Image.new("RGB", size, colour).save(stream, "png")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def form(page: Page, server: RunningServer) -> Page:
+    """Return the form that has a knob of every kind."""
+    page.goto(f"{server.url}/#/jobs/showcase.say")
+    expect(page.get_by_role("heading", name="showcase.say")).to_be_visible()
+    return page
+
+
+def field(page: Page, name: str) -> Locator:
+    return page.get_by_role("textbox", name=name, exact=True)
+
+
+def counting_jobs(server: RunningServer) -> list[dict[str, Any]]:
+    return server.client.jobs(job="showcase.count", limit=1000)
+
+
+def paste(page: Page, content: bytes, media_type: str, target: str = "document.body") -> None:
+    page.evaluate(
+        f"""([data, type]) => {{
+            const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+            const all = new DataTransfer();
+            all.items.add(new File([bytes], "pasted", {{ type }}));
+            {target}.dispatchEvent(
+                new ClipboardEvent("paste", {{ clipboardData: all, bubbles: true, cancelable: true }}));
+        }}""",
+        [base64.b64encode(content).decode(), media_type],
+    )
+
+
+def choose(page: Page, port: str, name: str, media_type: str, content: bytes) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name=f"Choose {port}").click()
+    chooser.value.set_files({"name": name, "mimeType": media_type, "buffer": content})
+
+
+def film(page: Page) -> bytes:
+    """Return a film of 16 x 16 pixels that the browser itself has made."""
+    encoded = page.evaluate(
+        """async () => {
+            const canvas = Object.assign(document.createElement("canvas"), { width: 16, height: 16 });
+            const context = canvas.getContext("2d");
+            const recorder = new MediaRecorder(canvas.captureStream(25), { mimeType: "video/webm" });
+            const parts = [];
+            recorder.ondataavailable = (event) => parts.push(event.data);
+            recorder.start();
+            for (let step = 0; step < 20; step++) {
+                context.fillStyle = step % 2 ? "#fff" : "#c03";
+                context.fillRect(0, 0, 16, 16);
+                await new Promise((resolve) => setTimeout(resolve, 40));
+            }
+            await new Promise((resolve) => { recorder.onstop = resolve; recorder.stop(); });
+            const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+            return btoa(String.fromCharCode(...bytes));
+        }"""
+    )
+    return base64.b64decode(encoded)
+
+
+# -- knobs -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_knob_has_its_unit_help_and_way_back(form: Page) -> None:
+    size = field(form, "Size")
+    expect(size).to_have_value("512 px")
+    expect(size).to_have_accessible_description("How large")
+    expect(form.get_by_role("button", name="Reset Size")).to_have_count(0)
+    size.fill("640")
+    form.get_by_role("button", name="Reset Size").click()
+    expect(size).to_have_value("512 px")
+    slider = form.get_by_role("slider", name="Strength")
+    slider.press("ArrowRight")
+    expect(field(form, "Strength")).to_have_value("0.51")
+    form.get_by_text("Strength", exact=True).hover()
+    expect(form.get_by_role("tooltip", name="How strong")).to_be_visible()
+
+
+def test_knobs_stand_in_groups_and_some_are_hidden_at_first(form: Page) -> None:
+    expect(form.get_by_text("Numbers", exact=True)).to_be_visible()
+    expect(field(form, "Wildness")).to_have_count(0)
+    form.get_by_role("combobox", name="Mode").click()
+    form.get_by_role("option", name="wild").click()
+    expect(field(form, "Wildness")).to_have_value("3")
+    expect(field(form, "Model")).to_be_hidden()
+    form.get_by_role("button", name="More", exact=True).click()
+    expect(field(form, "Model")).to_be_visible()
+    expect(field(form, "Width")).to_be_hidden()
+    form.get_by_role("button", name=re.compile("^Border")).click()
+    expect(field(form, "Width")).to_have_value("2 px")
+
+
+def test_what_is_wrong_is_said_while_typing_and_nothing_runs(form: Page, server: RunningServer) -> None:
+    before = len(server.client.jobs(job="showcase.say"))
+    field(form, "Size").fill("5000")
+    expect(form.get_by_role("alert")).to_have_text("5000 is greater than the maximum of 2048")
+    field(form, "Size").fill("128")
+    expect(form.get_by_role("alert")).to_have_count(0)
+    form.get_by_role("button", name=re.compile("^Border")).click()
+    field(form, "Width").fill("0")
+    expect(form.get_by_role("alert")).to_have_text("0 is less than the minimum of 1")
+    assert len(server.client.jobs(job="showcase.say")) == before
+
+
+def test_ctrl_enter_runs_and_the_seed_of_the_run_can_be_used_again(form: Page, server: RunningServer) -> None:
+    text = form.get_by_role("textbox", name="Text", exact=True)
+    text.fill("hello")
+    text.press("Control+Enter")
+    card = form.get_by_role("article").first
+    expect(card).to_have_attribute("aria-label", "showcase.say, succeeded")
+    [job] = server.client.jobs(job="showcase.say", limit=1)
+    form.get_by_role("button", name="Seed of the last run").click()
+    expect(field(form, "Seed")).to_have_value(str(job["params"]["seed"]))
+    form.get_by_role("button", name="Random seed").click()
+    expect(field(form, "Seed")).to_have_value("-1")
+
+
+def test_a_selected_word_gets_another_weight(form: Page) -> None:
+    text = form.get_by_role("textbox", name="Text", exact=True)
+    text.fill("a red circle")
+    text.evaluate("field => field.setSelectionRange(2, 5)")
+    text.press("Control+ArrowUp")
+    expect(text).to_have_value("a (red:1.1) circle")
+    text.press("Control+ArrowUp")
+    expect(text).to_have_value("a (red:1.2) circle")
+    for _ in range(2):
+        text.press("Control+ArrowDown")
+    expect(text).to_have_value("a red circle")
+
+
+def test_a_new_model_is_there_after_a_look(page: Page, server: RunningServer) -> None:
+    page.goto(f"{server.url}/#/jobs/sd.txt2img")
+    picker = page.get_by_role("combobox", name="Checkpoint").first
+    expect(picker).to_have_value("nano")
+    folder = server.home / "models" / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "fresh.safetensors").write_bytes(b"no model")
+    try:
+        page.get_by_role("button", name="Look for new files").first.click()
+        picker.fill("fre")
+        page.get_by_role("option", name="fresh").click()
+        expect(picker).to_have_value("fresh")
+    finally:
+        (folder / "fresh.safetensors").unlink()
+
+
+# -- counting ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_length_of_a_text_is_told_while_it_is_typed(form: Page) -> None:
+    text = form.get_by_role("textbox", name="Text", exact=True)
+    text.press_sequentially("one two three")
+    expect(form.get_by_text("3 / 8 tokens")).to_be_visible()
+    field(form, "Size").fill("128")
+    expect(form.get_by_text("3 / 2 tokens")).to_be_visible()
+    expect(form.get_by_text("Too long. This is left out: three")).to_be_visible()
+    field(form, "Caption").fill("four words are here")
+    expect(form.get_by_text("4 / 3 tokens")).to_be_visible()
+    text.fill("")
+    expect(form.get_by_text("3 / 2 tokens")).to_have_count(0)
+
+
+def test_counting_never_piles_up_behind_a_run(form: Page, server: RunningServer) -> None:
+    blocker = server.submit("showcase.wait", "x")
+    server.until_working(blocker)
+    known = {job["id"] for job in counting_jobs(server)}
+    text = form.get_by_role("textbox", name="Text", exact=True)
+    for words in ("a", "a b", "a b c", "a b c d"):
+        text.fill(words)
+        time.sleep(0.8)  # as a person who thinks between words
+        states = [job["state"] for job in counting_jobs(server) if job["id"] not in known]
+        assert len([state for state in states if state in ("queued", "running", "waiting")]) <= 1
+    server.client.cancel(blocker)
+    expect(form.get_by_text("4 / 8 tokens")).to_be_visible()
+
+
+def test_prompts_are_counted_as_the_plugin_says(page: Page, server: RunningServer) -> None:
+    page.goto(f"{server.url}/#/jobs/sd.txt2img")
+    field(page, "Prompt").fill("a red circle on a blue background")
+    expect(page.get_by_text("7 / 75 tokens")).to_be_visible()
+    field(page, "Negative prompt").fill("green")
+    expect(page.get_by_text("1 / 75 tokens")).to_be_visible()
+
+
+# -- ports -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_is_pasted_wherever_the_focus_is(page: Page, server: RunningServer) -> None:
+    page.goto(f"{server.url}/#/jobs/showcase.play")
+    expect(page.get_by_role("button", name="Choose picture")).to_be_visible()
+    paste(page, png(), "image/png")
+    expect(page.get_by_alt_text("picture", exact=True)).to_be_visible()
+    paste(page, png("#ffffff"), "image/png")
+    expect(page.get_by_alt_text("mask", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Remove picture").click()
+    expect(page.get_by_alt_text("picture", exact=True)).to_have_count(0)
+
+
+def test_a_former_result_is_picked(page: Page, server: RunningServer) -> None:
+    [made] = server.client.run("image.resize", png(), width=40)
+    page.goto(f"{server.url}/#/jobs/showcase.play")
+    page.get_by_role("button", name="Pick picture from the gallery").click()
+    dialog = page.get_by_role("dialog", name="A result as picture")
+    dialog.get_by_role("button", name="image.resize").first.click()
+    expect(page.get_by_alt_text("picture", exact=True)).to_have_attribute("src", f"/v1/artifacts/{made['id']}")
+
+
+def test_sound_and_film_play(page: Page, server: RunningServer) -> None:
+    page.goto(f"{server.url}/#/jobs/showcase.play")
+    beep = struct.pack("<8000h", *([3000, -3000] * 4000))
+    sound = audio_from_pcm(Pcm(beep, 8000))
+    choose(page, "sound", "beep.wav", "audio/wav", sound.content)
+    player = page.get_by_label("sound", exact=True)
+    expect(player).to_be_visible()
+    page.wait_for_function("document.querySelector('audio').duration > 0.9")
+    choose(page, "film", "film.webm", "video/webm", film(page))
+    expect(page.get_by_label("film", exact=True)).to_be_visible()
+    page.wait_for_function("document.querySelector('video').videoWidth === 16")
+    page.get_by_role("button", name="Run Ctrl").click()
+    expect(page.get_by_role("article").first).to_contain_text("sound, film")
+
+
+def test_a_mask_is_painted_erased_inverted_and_undone(page: Page, server: RunningServer) -> None:
+    page.goto(f"{server.url}/#/jobs/showcase.play")
+    choose(page, "picture", "picture.png", "image/png", png(size=(200, 150)))
+    page.get_by_role("button", name="Paint mask", exact=True).click()
+    canvas = page.get_by_label("Mask", exact=True)
+    expect(canvas).to_be_visible()
+
+    def painted() -> float:
+        return float(
+            canvas.evaluate(
+                "c => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
+                " for (let i = 3; i < d.length; i += 4) if (d[i] > 127) n++; return n / (d.length / 4); }"
+            )
+        )
+
+    def stroke() -> None:
+        box = canvas.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.5 * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.5 * box["height"], steps=6)
+        page.mouse.up()
+
+    stroke()
+    once = painted()
+    assert 0.02 < once < 0.5
+    page.get_by_role("button", name="Invert").click()
+    assert painted() == pytest.approx(1 - once, abs=0.02)
+    page.keyboard.press("e")
+    stroke()
+    assert painted() < 1 - once + 0.001
+    page.keyboard.press("Control+z")
+    page.get_by_role("button", name="Undo").click()
+    assert painted() == pytest.approx(once, abs=0.001)
+    page.get_by_role("button", name="Use this mask").click()
+    expect(page.get_by_alt_text("mask", exact=True)).to_be_visible()
+
+
+def test_a_missing_input_is_named_at_its_port(page: Page, server: RunningServer) -> None:
+    page.goto(f"{server.url}/#/jobs/image.resize")
+    page.get_by_role("button", name="Run Ctrl").click()
+    expect(page.get_by_role("alert")).to_have_text("image.resize needs the input 'image'. It takes image.")
+    paste(page, png(), "image/png")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_palette_is_searched_with_the_keyboard(page: Page) -> None:
+    page.get_by_role("heading", level=2).wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("showcase sa")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="showcase.say")).to_be_visible()
