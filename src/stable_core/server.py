@@ -272,9 +272,11 @@ async def events_socket(socket: WebSocket) -> None:
 async def send_all(events: AsyncIterator[Event], send_event: Callable[[Event], Awaitable[None]]) -> bool:
     """Send every event; return when the core ends the stream, the client has left or is too slow for one message."""
     with contextlib.suppress(TimeoutError, OSError, WebSocketDisconnect):
-        async for event in events:
-            async with asyncio.timeout(EVENT_SECONDS):
+        async with asyncio.timeout(None) as patience:
+            async for event in events:
+                patience.reschedule(asyncio.get_running_loop().time() + EVENT_SECONDS)
                 await send_event(event)
+                patience.reschedule(None)
     return True
 
 

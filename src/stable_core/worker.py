@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import io
 import os
 import queue
@@ -275,17 +276,20 @@ def _flush_prints() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     if sys.platform != "win32":
-        import ctypes  # noqa: PLC0415 - not needed to announce
-
-        ctypes.CDLL(None).fflush(None)
+        _c_library().fflush(None)
 
 
 def _die_with_parent() -> None:
     """Ask Linux to end this process with the core even while it hangs in C code; elsewhere the closed pipe must do."""
     if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415 - only here
+        _c_library().prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
 
-        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+
+@functools.cache
+def _c_library() -> Any:
+    import ctypes  # noqa: PLC0415 - Windows takes no None
+
+    return ctypes.CDLL(None)
 
 
 if __name__ == "__main__":

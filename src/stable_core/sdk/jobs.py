@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -139,18 +140,21 @@ class JobSignature:
             raise TypeError(f"{self.full_name} needs the input {', '.join(missing)}")
         return Job(self, given, params)
 
+    @functools.cached_property
+    def _arguments(self) -> tuple[inspect.Parameter, ...]:
+        return tuple(inspect.signature(self.function).parameters.values())
+
     def call(self, inputs: dict[str, Any], params: Params, progress: Progress) -> Any:
         """Call the function with inputs by port name; an optional port that is missing gets its default or None."""
-        arguments = inspect.signature(self.function).parameters.values()
         offered: list[Any] = []
         if is_ports_class(self.input):
             offered = [self.input(**inputs)]
         else:
-            for port, argument in zip(self.inputs, arguments, strict=False):
+            for port, argument in zip(self.inputs, self._arguments, strict=False):
                 default = None if argument.default is argument.empty else argument.default
                 offered.append(inputs.get(port.name, default))
         offered += [params] if self.kind == "invocation" else [params, progress]
-        return self.function(*offered[: len(arguments)])
+        return self.function(*offered[: len(self._arguments)])
 
     def outputs_of(self, result: Any) -> Iterator[tuple[Port, Any]]:
         """Yield each port with each value that a call returned for it, as soon as it is made.
