@@ -12,7 +12,7 @@ from typing import Any
 import PIL.Image
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from running_server import RunningServer
+from running_server import RunningServer, until
 
 from stable_core.sdk.audio import Pcm, audio_from_pcm
 
@@ -297,3 +297,15 @@ def test_a_palette_is_searched_with_the_keyboard(page: Page) -> None:
     page.keyboard.type("showcase sa")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="showcase.say")).to_be_visible()
+
+
+def test_counting_is_no_work_in_the_queue(form: Page, server: RunningServer) -> None:
+    blocker = server.submit("showcase.wait", "x")
+    server.until_working(blocker)
+    form.get_by_role("textbox", name="Text", exact=True).fill("never counted before")
+    until(lambda: any(job["state"] == "queued" for job in counting_jobs(server)), "the question for the count")
+    expect(form.get_by_label("1 unfinished")).to_be_visible()
+    form.get_by_role("link", name="Queue").click()
+    expect(form.get_by_role("article", name=re.compile("showcase.wait"))).to_be_visible()
+    expect(form.get_by_text("showcase.count")).to_have_count(0)
+    server.client.cancel(blocker)

@@ -31,6 +31,7 @@ import { Link, Route, Switch, useLocation } from "wouter";
 
 import { useLiveJobs } from "../api/liveJobs";
 import { isFinal } from "../api/types";
+import { useWork } from "../api/work";
 import { JobsPage } from "../jobs/JobsPage";
 import { Empty } from "../ui/Empty";
 
@@ -153,7 +154,7 @@ function Navigation({ compact = false }: { compact?: boolean }) {
 }
 
 function Unfinished() {
-  const count = useLiveJobs().jobs.filter((job) => !isFinal(job)).length;
+  const count = useWork().filter((job) => !isFinal(job)).length;
   return count ? (
     <Badge size="sm" circle={count < 10} aria-label={`${count} unfinished`}>
       {count}

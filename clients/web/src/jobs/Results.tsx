@@ -1,8 +1,11 @@
 // What the last runs of one job made, the newest first, while they are running too.
 
 import { Stack, Text } from "@mantine/core";
+import { useEffect } from "react";
 
-import { useLiveJobs } from "../api/liveJobs";
+import { request } from "../api/http";
+import { liveJobs, useLiveJobs } from "../api/liveJobs";
+import type { Job } from "../api/types";
 import { JobCard } from "../queue/JobCard";
 import { Empty } from "../ui/Empty";
 
@@ -10,6 +13,12 @@ const SHOWN = 30;
 
 export function Results({ name }: { name: string }) {
   const { jobs } = useLiveJobs();
+  useEffect(() => {
+    // The newest jobs of all kinds, which the page has anyway, may be others.
+    request<Job[]>("GET", `/v1/jobs?job=${encodeURIComponent(name)}&limit=${SHOWN}`)
+      .then((runs) => runs.forEach((job) => liveJobs.add(job)))
+      .catch(() => undefined);
+  }, [name]);
   const runs = jobs.filter((job) => job.job === name && (job.parent === null || job.state === "running"));
   if (!runs.length) {
     return <Empty title="Nothing yet">Fill in the form and press Run. What is made appears here.</Empty>;

@@ -5,9 +5,10 @@ import { useLocalStorage } from "@mantine/hooks";
 import { type ReactNode, useMemo } from "react";
 import { useLocation, useParams } from "wouter";
 
-import { type LiveJob, liveJobs, useLiveJobs } from "../api/liveJobs";
+import { type LiveJob, liveJobs } from "../api/liveJobs";
 import { cancelAll, retryJob } from "../api/queries";
 import { isFinal } from "../api/types";
+import { useWork } from "../api/work";
 import { Empty } from "../ui/Empty";
 import { More } from "../ui/More";
 import { told } from "../ui/told";
@@ -21,7 +22,7 @@ const VIEWS = ["unfinished", "finished", "failed"] as const;
 type View = (typeof VIEWS)[number];
 
 export default function QueuePage() {
-  const { jobs } = useLiveJobs();
+  const jobs = useWork();
   const [, navigate] = useLocation();
   const asked = useParams()["*"];
   const view: View = VIEWS.find((one) => one === asked) ?? "unfinished";
