@@ -43,10 +43,11 @@ class SdSettings(Params):
     default_vae: Annotated[str, ModelFile("vae")] = Field(
         default="Automatic",
         title="Default VAE",
+        examples=["Automatic", "None"],
         description="VAE of the runs that leave theirs at Automatic; Automatic takes a file named like the checkpoint",
     )
     hypernetwork: Annotated[str, ModelFile("hypernetworks")] = Field(
-        default="None", description="Hypernetwork that is added to every prompt"
+        default="None", examples=["None"], description="Hypernetwork that is added to every prompt"
     )
     retry_with_less: bool = Field(
         default=True, description="When memory runs out, run again in a way that needs less instead of failing"
