@@ -11,6 +11,7 @@ import platformdirs
 from pydantic import ConfigDict, ValidationError
 
 from stable_core.errors import ConfigError
+from stable_core.protocol import new_file
 from stable_core.sdk.params import Field, Params, Secret, check_params, describe_validation
 
 
@@ -148,16 +149,14 @@ class Config:
 
     def _save(self, saved: dict[str, dict[str, Any]]) -> None:
         """Write the file in one step, readable by its owner only: tokens are in it."""
-        new = self.path.with_suffix(".new")
         try:
-            new.touch(mode=0o600)
-            with new.open("w", encoding="utf-8") as file:
-                json.dump(saved, file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.path)
+            with new_file(self.home) as new:
+                with new.open("w", encoding="utf-8") as file:
+                    json.dump(saved, file, indent=2)
+                    file.flush()
+                    os.fsync(file.fileno())
+                new.replace(self.path)
         except OSError as error:
-            new.unlink(missing_ok=True)
             raise ConfigError(f"{self.path} cannot be written: {error.strerror}", "Is the disk full?") from None
         self._saved = saved
 

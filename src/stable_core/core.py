@@ -234,7 +234,7 @@ class Core:
         run = self._queue.runs.get(row["id"])
         progress = run.progress if run else row["progress"]
         if progress is None and row["state"] is JobState.QUEUED:
-            progress = {"step": 0, "total": 0, "message": self._queue.notes.get(row["plugin"], "")}
+            progress = {"step": 0, "total": 0, "message": self._queue.pool.notes.get(row["plugin"], "")}
         if run:
             view["outputs"] = run.outputs
         return {**view, "progress": progress or {"step": 0, "total": 0, "message": ""}, "cached": bool(row["cached"])}
@@ -371,14 +371,17 @@ class Core:
         """Delete a result everywhere: from all jobs that made it, with its saved files.
 
         Raises:
-            Conflict: a job that has not ended has it.
+            Conflict: a job that has not ended has it, or takes it from another.
         """
         found = self.artifact(artifact_id)
-        if not all(self.get_job(job_id, owner)["state"].is_final for job_id in found["jobs"]):
+        for job_id in found["jobs"]:
+            self.get_job(job_id, owner)
+        if self._store.is_needed(artifact_id):
             raise Conflict("A job that has not ended has this", "Wait for it or cancel it.")
-        for path in self._store.delete_artifact(artifact_id):
-            delete_saved(path)
+        files = self._store.delete_artifact(artifact_id)
         await self._store.commit()
+        for path in files:
+            delete_saved(path)
         return found
 
     # -- plugins and settings ------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def check_document(document: Any) -> dict[str, Request]:
     jobs = _convert(document, Document, "a graph document of version 1").jobs
     checked = {key: _convert(request, JobRequest, f"a job request, job {key!r}") for key, request in jobs.items()}
     requests = {key: msgspec.structs.asdict(request) for key, request in checked.items()}
-    needs = {key: [ref["job"] for ref in references(request["inputs"])] for key, request in requests.items()}
+    needs = {key: named_in(request["inputs"], "job") for key, request in requests.items()}
     try:
         ordered = list(graphlib.TopologicalSorter(needs).static_order())
     except graphlib.CycleError as error:
@@ -120,18 +120,10 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def references(inputs: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield every reference to another job in some inputs."""
-    for leaf in leaves(list(inputs.values())):
-        if isinstance(leaf, dict) and isinstance(leaf.get("job"), str):
-            yield leaf
-
-
-def artifact_ids(inputs: dict[str, Any]) -> Iterator[str]:
-    """Yield every artifact id in some inputs."""
-    for leaf in leaves(list(inputs.values())):
-        if isinstance(leaf, dict) and isinstance(leaf.get("artifact"), str):
-            yield leaf["artifact"]
+def named_in(inputs: dict[str, Any], kind: Literal["job", "artifact"]) -> list[str]:
+    """Return the ids (or keys) of all jobs that some inputs refer to, or of all artifacts in them, each once."""
+    named = (leaf.get(kind) for leaf in leaves(list(inputs.values())) if isinstance(leaf, dict))
+    return list(dict.fromkeys(name for name in named if isinstance(name, str)))
 
 
 def with_job_ids(inputs: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]:

@@ -58,8 +58,6 @@ class JobQueue:
         self._ready = ReadyJobs()
         self.pool = WorkerPool(home, config, registry.environments, self.dispatch, self._worker_failed, self._report)
         self.runs: dict[str, Run] = {}
-        self.notes: dict[str, str] = {}
-        """By plugin, what the start of its worker is doing; shown as the progress of its queued jobs."""
         self._skips: Counter[str] = Counter()
         self._side_work: set[asyncio.Task[Any]] = set()
         self._is_stopping = False
@@ -315,7 +313,6 @@ class JobQueue:
         run.worker.cancel(self._config.settings.cancel_grace_seconds)
 
     def _report(self, plugin: str, line: str) -> None:
-        self.notes[plugin] = line
         progress = {"step": 0, "total": 0, "message": line}
         with contextlib.suppress(StorageFull):
             for job_id in self._ready.jobs_of(plugin)[:20]:
@@ -351,7 +348,7 @@ class JobQueue:
             self._store.update_job(job_id, priority=priority)
             self.states.tell(row, "job.priority", {"priority": priority})
             if job_id in self._ready:
-                self._ready.add(job_id, self._line(row), row["owner"], priority, row["number"])
+                self._ready.move(job_id, row["owner"], priority)
             for child in self._store.children(job_id):
                 self.prioritise(child, priority)
 

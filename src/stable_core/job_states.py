@@ -73,14 +73,14 @@ class JobStates:
 
     def insert(self, columns: Row) -> None:
         """Add a job's row, its waits and uses, and admit it when it waits for nothing."""
-        waits_for = {reference["job"] for reference in graphs.references(columns["inputs"])}
+        waits_for = graphs.named_in(columns["inputs"], "job")
         unfinished = [job_id for job_id in waits_for if self._store.job(job_id)["state"] is not JobState.SUCCEEDED]
         state = JobState.WAITING if unfinished else JobState.QUEUED
         row = {"created": time.time(), "plugin": columns["job"].partition(".")[0], "state": state, **columns}
         row["number"] = self._store.insert_job(row)
         for job_id in waits_for:
             self._store.add_wait(row["id"], job_id)
-        for artifact_id in set(graphs.artifact_ids(columns["inputs"])):
+        for artifact_id in graphs.named_in(columns["inputs"], "artifact"):
             self._store.use_artifact(artifact_id, row["id"])
         self.tell(row, f"job.{state}", {"job": row["job"]})
         if not unfinished:

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,9 @@ PATIENCE_SECONDS = 5
 SKIPPED_FOLDERS = {"__pycache__", "tests", "node_modules", "build", "dist"}
 CODE_SUFFIXES = {".py", ".toml", ".lock", ".json", ".yaml", ".yml", ".txt"}
 
-Stamp = tuple[tuple[str, int, int], ...]
+Stamp = tuple[str, int, int]
+"""The path, size and time of change of a file."""
+Files = tuple[Stamp, ...]
 
 
 @dataclass
@@ -98,7 +100,7 @@ class PluginRegistry:
         self.home = home
         self.environments = environments
         self.plugins: dict[str, InstalledPlugin] = {}
-        self._found: dict[tuple[Path, Stamp], list[InstalledPlugin]] = {}
+        self._found: dict[tuple[Path, Files], list[InstalledPlugin]] = {}
         self._slow: dict[str, asyncio.Task[None]] = {}
         self._cache = home / "cache" / "announcements.json"
         self._lock = asyncio.Lock()
@@ -126,7 +128,7 @@ class PluginRegistry:
             task.cancel()
         await asyncio.gather(*self._slow.values(), return_exceptions=True)
 
-    async def _refresh(self, sources: list[tuple[Path, Stamp]]) -> None:
+    async def _refresh(self, sources: list[tuple[Path, Files]]) -> None:
         found = {source: self._found[source] if source in self._found else _read(*source) for source in sources}
         plugins = {plugin.name: plugin for here in reversed(found.values()) for plugin in here}
         known = self._load_cache()
@@ -134,7 +136,7 @@ class PluginRegistry:
         for name, plugin in plugins.items():
             plugin.announcement = plugin.announcement or known.get(self._cache_key(plugin), {})
             if not plugin.announcement and plugin.error is None and plugin is not self.plugins.get(name):
-                asked[name] = asyncio.create_task(self._announce(plugin, Path(sys.executable)))
+                asked[name] = asyncio.create_task(self._announce(plugin))
         if asked:
             in_time, _ = await asyncio.wait(asked.values(), timeout=PATIENCE_SECONDS)
             self._slow |= {name: task for name, task in asked.items() if task not in in_time}
@@ -193,24 +195,19 @@ class PluginRegistry:
         announced = [plugin.signatures.values() for plugin in self.plugins.values() if plugin.announcement]
         return sorted(itertools.chain(*announced), key=lambda signature: str(signature["name"]))
 
-    async def _announce(self, plugin: InstalledPlugin, python: Path) -> None:
+    async def _announce(self, plugin: InstalledPlugin, at_home: bool = False) -> None:
         """Ask a worker; if the plugin's import needs packages of its own, ask again in its environment, meanwhile."""
         try:
+            python = await self.environments.ensure(plugin.environment) if at_home else Path(sys.executable)
             async with self._slots:
                 plugin.announcement = await _run_announce(python, plugin, self.home)
             if self.plugins.get(plugin.name) is plugin:  # it is late
                 self._save_cache()
         except StableCoreError as error:
-            if python == Path(sys.executable) and re.search(r"(?m)^(ModuleNotFound|Import)Error\b", error.traceback):
-                self._slow[plugin.name] = asyncio.create_task(self._announce_in_its_environment(plugin))
+            if not at_home and re.search(r"(?m)^(ModuleNotFound|Import)Error\b", error.traceback):
+                self._slow[plugin.name] = asyncio.create_task(self._announce(plugin, at_home=True))
             else:
                 plugin.error = error
-
-    async def _announce_in_its_environment(self, plugin: InstalledPlugin) -> None:
-        try:
-            await self._announce(plugin, await self.environments.ensure(plugin.environment))
-        except StableCoreError as error:
-            plugin.error = error
 
     def _cache_key(self, plugin: InstalledPlugin) -> str:
         return f"{plugin.name} {plugin.version} {worker_runtime(self.home).name}"
@@ -233,33 +230,29 @@ def bundled_folder() -> Path:
     return installed if installed.is_dir() else package.parent.parent / "plugins"
 
 
-def _sources(folder: Path) -> Iterator[tuple[Path, Stamp]]:
-    """Yield each possible plugin right below `folder` with a stamp that changes when any of its files does."""
+def _sources(folder: Path) -> Iterator[tuple[Path, Files]]:
+    """Yield each possible plugin right below `folder` with the stamps of its files."""
     for path in sorted(folder.glob("[!._]*")):
-        if path.suffix == ".py" and path.is_file():
-            stat = path.stat()
-            yield path, (("", stat.st_mtime_ns, stat.st_size),)
-        elif (path / "pyproject.toml").is_file():
-            yield path, tuple(sorted(_stamps(path, "")))
+        if (path.suffix == ".py" and path.is_file()) or (path / "pyproject.toml").is_file():
+            yield path, tuple(sorted(stamps(path, SKIPPED_FOLDERS)))
 
 
-def _stamps(folder: Path, prefix: str) -> Iterator[tuple[str, int, int]]:
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name in SKIPPED_FOLDERS:
-                continue
-            if entry.is_dir():
-                yield from _stamps(Path(entry.path), f"{prefix}{entry.name}/")
-            elif entry.is_file():
-                stat = entry.stat()
-                yield f"{prefix}{entry.name}", stat.st_mtime_ns, stat.st_size
+def stamps(path: Path | os.DirEntry[str], skipped: Collection[str] = (), levels: int = 8) -> Iterator[Stamp]:
+    """Yield the stamp of a file, or those in a folder but hidden ones; it follows links, so its depth has a limit."""
+    with contextlib.suppress(OSError):  # it is not there, or goes away meanwhile
+        if not path.is_dir():
+            yield os.fspath(path), (stat := path.stat()).st_size, stat.st_mtime_ns
+        elif levels:
+            for entry in os.scandir(path):
+                if not entry.name.startswith(".") and entry.name not in skipped:
+                    yield from stamps(entry, skipped, levels - 1)
 
 
-def _read(source: Path, stamp: Stamp) -> list[InstalledPlugin]:
+def _read(source: Path, files: Files) -> list[InstalledPlugin]:
     """Return the plugins that a folder or file declares; one that cannot be read is returned with its error."""
     try:
         project, targets = _read_folder(source) if source.is_dir() else _read_file(source)
-        version = f"{project.get('version', '0')}+{_hash_files(source, stamp)}"
+        version = f"{project.get('version', '0')}+{_hash_files(source, files)}"
         lock = source / "requirements.lock"
         environment = EnvironmentSpec(
             tuple(map(str, project.get("dependencies", []))),
@@ -292,13 +285,12 @@ def _read_file(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return tomllib.loads(toml), {found[1]: ""}
 
 
-def _hash_files(source: Path, stamp: Stamp) -> str:
+def _hash_files(source: Path, files: Files) -> str:
     """Hash code and declarations by content, big files such as models by name and size."""
     known = hashlib.sha256()
-    for name, _, size in stamp:
-        path = source / name
-        content = path.read_bytes() if path.suffix in CODE_SUFFIXES else str(size).encode()
-        known.update(f"{name}\0{len(content)}\0".encode() + content)
+    for path, size, _ in files:
+        content = Path(path).read_bytes() if Path(path).suffix in CODE_SUFFIXES else str(size).encode()
+        known.update(f"{os.path.relpath(path, source)}\0{len(content)}\0".encode() + content)
     return known.hexdigest()[:12]
 
 

@@ -29,6 +29,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,21 @@ def artifact_path(folder: Path, artifact_id: str) -> Path:
     return folder / artifact_id[:2] / artifact_id
 
 
+@contextlib.contextmanager
+def new_file(folder: Path) -> Iterator[Path]:
+    """Make an empty file in a folder and delete it after the block, unless it was given another name in it.
+
+    Its owner alone can read it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".new-")
+    os.close(descriptor)  # Windows gives no open file another name
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
 def write_artifact(folder: Path, content: bytes | Path) -> tuple[str, int]:
     """Store bytes or a file's content under its SHA-256 and return (id, size in bytes); what is there already stays.
 
@@ -102,15 +118,10 @@ def write_artifact(folder: Path, content: bytes | Path) -> tuple[str, int]:
         if not path.exists():
             source.seek(0)
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
-                    try:
+                with new_file(path.parent) as new:
+                    with new.open("wb") as file:
                         shutil.copyfileobj(source, file, 2**20)
-                        file.flush()
-                        Path(file.name).replace(path)
-                    except BaseException:
-                        Path(file.name).unlink(missing_ok=True)
-                        raise
+                    new.replace(path)
             except OSError as error:
                 hint = f"Free some space in {folder}, then retry."
                 raise StorageFull(f"A result could not be written: {error.strerror}", hint) from None

@@ -34,9 +34,14 @@ class ReadyJobs:
         return job_id in self._placed
 
     def add(self, job_id: str, plugin: str, owner: str, priority: int, number: int) -> None:
-        """Add a job, or give the one that is there another priority."""
+        """Add a job."""
         self._placed[job_id] = plugin, Ready(-priority, number, job_id)
         heapq.heappush(self._heaps[plugin].setdefault(owner, []), self._placed[job_id][1])
+
+    def move(self, job_id: str, owner: str, priority: int) -> None:
+        """Give a job that is there another priority."""
+        plugin, ready = self._placed[job_id]
+        self.add(job_id, plugin, owner, priority, ready.number)
 
     def discard(self, job_id: str) -> None:
         """Take a job out of the order; its heap entry goes when it comes up."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +10,9 @@ import msgspec
 
 from stable_core.config import Config
 from stable_core.errors import InvalidParams
-from stable_core.plugin_registry import PluginRegistry
+from stable_core.plugin_registry import PluginRegistry, Stamp, stamps
 from stable_core.protocol import artifact_path
+from stable_core.sdk.jobs import JobState
 from stable_core.sdk.params import KIND_FOLDERS, find_model_file
 from stable_core.store import Row, Store
 
@@ -40,31 +38,22 @@ class ResultCache:
         """Return a job with the same key whose files are all there, the saved ones too."""
         if row["cache_key"] is None or not row["options"]["cache"] or not self._config.settings.cache_results:
             return None
-        if (found := self._store.cached_result(row["cache_key"])) is None:
+        found = next(self._store.jobs(1, cache_key=row["cache_key"], state=JobState.SUCCEEDED), None)
+        if found is None:
             return None
         every = [artifact for made in found["outputs"].values() for artifact in made]
         files = [artifact_path(self._store.artifacts, artifact["id"]) for artifact in every]
         files += [Path(artifact["path"]) for artifact in every if "path" in artifact]
         return found if all(map(Path.is_file, files)) else None
 
-    def _model_stamps(self, models: list[tuple[str, str]]) -> list[list[Any]]:
+    def _model_stamps(self, models: list[tuple[str, str]]) -> list[Stamp]:
         """Return path, size and time of each file of some models: a replaced file is another input."""
         roots = self._registry.model_roots(self._config.model_roots())
-        stamps: list[list[Any]] = []
+        found: list[Stamp] = []
         for kind, name in models:
             try:
                 paths = [find_model_file(kind, name, [] if name == "*" else roots)]
             except InvalidParams:  # any may be meant, or the plugin knows it by another name, so all of the kind count
                 paths = [root / folder for root in roots for folder in KIND_FOLDERS.get(kind, (kind,))]
-            stamps += sorted(stamp for path in paths for stamp in _stamps(path))
-        return stamps
-
-
-def _stamps(path: Path | os.DirEntry[str], levels: int = 4) -> Iterator[list[Any]]:
-    """Yield path, size and time of a file, or of those in a folder; it follows links, so its depth has a limit."""
-    with contextlib.suppress(OSError):  # it is not there, or goes away meanwhile: then this is not the job from before
-        if not path.is_dir():
-            yield [os.fspath(path), (stat := path.stat()).st_size, stat.st_mtime_ns]
-        elif levels:
-            for entry in os.scandir(path):
-                yield from _stamps(entry, levels - 1)
+            found += sorted(stamp for path in paths for stamp in stamps(path, levels=4))
+        return found

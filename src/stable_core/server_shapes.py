@@ -173,7 +173,7 @@ class JobsQuery(Struct, forbid_unknown_fields=True):
     graph: str | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     before: Annotated[str, Meta(description="the id of the last job of the page before")] | None = None
-    text: Annotated[str, Meta(description="words that are in the inputs, in any case")] | None = None
+    text: Annotated[str, Meta(max_length=1000, description="words in the inputs, in any case")] | None = None
     since: Annotated[float, Meta(ge=0, le=1e11, description="submitted from then on, seconds since 1970")] | None = None
     until: Annotated[float, Meta(ge=0, le=1e11, description="submitted before then")] | None = None
     ids: Annotated[str, Meta(pattern="^[0-9a-f,]*$", description="out of these, with commas in between")] | None = None

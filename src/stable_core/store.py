@@ -59,6 +59,8 @@ CREATE TABLE idempotency (owner TEXT NOT NULL, key TEXT NOT NULL, request TEXT N
 """
 TEXT_INDEX = "CREATE INDEX IF NOT EXISTS jobs_texts ON jobs (number, job, inputs)"
 """What a search for words reads in place of the rows, which are many times larger. Homes of before get it too."""
+ACTIVE = "('waiting', 'queued', 'running')"
+"""The states of the jobs that have not ended."""
 FIRST_AT = "(SELECT number FROM jobs WHERE id >= printf('%012x', CAST(:{} * 1000 AS INTEGER)) ORDER BY id LIMIT 1)"
 FILTERS = {
     "before": "number < (SELECT number FROM jobs WHERE id = :before)",
@@ -294,18 +296,12 @@ class Store:
 
     def count_states(self) -> dict[str, int]:
         """Return how many jobs wait, are queued and run."""
-        sql = "SELECT state, count(*) FROM jobs WHERE state IN ('waiting', 'queued', 'running') GROUP BY state"
+        sql = f"SELECT state, count(*) FROM jobs WHERE state IN {ACTIVE} GROUP BY state"
         return dict(self._db.execute(sql).fetchall())
 
     def children(self, parent: str) -> list[str]:
         """Return the ids of the jobs made by this one."""
         return [row[0] for row in self._db.execute("SELECT id FROM jobs WHERE parent = ? ORDER BY number", (parent,))]
-
-    def cached_result(self, cache_key: str) -> Row | None:
-        """Return a succeeded job that had the same plugin, params and inputs."""
-        sql = "SELECT * FROM jobs WHERE cache_key = ? AND state = 'succeeded' ORDER BY number DESC LIMIT 1"
-        row = self._db.execute(sql, (cache_key,)).fetchone()
-        return None if row is None else _read(row)
 
     # -- what waits for what -------------------------------------------------------------------------------------------
 
@@ -327,7 +323,7 @@ class Store:
 
     def waits_for_children(self, job_id: str) -> bool:
         """Tell whether a job in place of this one has not ended; quick among thousands."""
-        sql = """SELECT 1 FROM jobs WHERE parent = ? AND state IN ('waiting', 'queued', 'running')
+        sql = f"""SELECT 1 FROM jobs WHERE parent = ? AND state IN {ACTIVE}
             AND EXISTS (SELECT 1 FROM waits WHERE job = parent AND on_job = id) LIMIT 1"""
         return self._db.execute(sql, (job_id,)).fetchone() is not None
 
@@ -384,20 +380,26 @@ class Store:
         """Return the jobs that have this artifact as input or output."""
         return [row[0] for row in self._db.execute("SELECT job FROM artifact_uses WHERE artifact = ?", (artifact_id,))]
 
+    def is_needed(self, artifact_id: str) -> bool:
+        """Tell whether a job that has not ended has this artifact, or takes it from a job that has it."""
+        sql = f"""SELECT 1 FROM jobs WHERE state IN {ACTIVE} AND (
+            id IN (SELECT job FROM artifact_uses WHERE artifact = :id) OR expanded IS NULL AND id IN
+            (SELECT waits.job FROM waits JOIN artifact_uses AS uses ON on_job = uses.job WHERE artifact = :id))"""
+        return self._db.execute(sql, {"id": artifact_id}).fetchone() is not None
+
     def delete_artifact(self, artifact_id: str) -> list[Path]:
-        """Take an artifact out of the results of all jobs, delete it and return where copies of it were saved."""
-        saved: list[Path] = []
+        """Take an artifact out of the results of all jobs and return the files to delete once that is stored."""
+        files = [artifact_path(self.artifacts, artifact_id)]
         for row in map(self.job, self.artifact_jobs(artifact_id)):
             gone = [one for made in row["outputs"].values() for one in made if one["id"] == artifact_id]
             left = {port: [one for one in made if one["id"] != artifact_id] for port, made in row["outputs"].items()}
             if gone:
-                saved += [Path(one["path"]) for one in gone if "path" in one]
+                files += [Path(one["path"]) for one in gone if "path" in one]
                 self.update_job(row["id"], outputs=left, cache_key=None)
                 self.add_event("job.outputs", {"outputs": left}, row["id"], row["graph"], row["owner"])
         self._execute("DELETE FROM artifact_uses WHERE artifact = ?", (artifact_id,))
         self._execute("DELETE FROM artifacts WHERE id = ?", (artifact_id,))
-        artifact_path(self.artifacts, artifact_id).unlink(missing_ok=True)
-        return saved
+        return files
 
     def collect_artifacts(self, older_than: float) -> int:
         """Delete artifacts, files and rows, that no job has and that were made before `older_than`; return how many."""
@@ -419,11 +421,8 @@ class Store:
         """Delete old events and keys, and the previews of finished jobs; jobs and results stay."""
         self._execute("DELETE FROM events WHERE time < ? AND seq < ?", (before, self.last_seq))
         self._execute("DELETE FROM idempotency WHERE created < ?", (before,))
-        active = "SELECT id FROM jobs WHERE state IN ('waiting', 'queued', 'running')"
-        self._execute(
-            f"DELETE FROM events WHERE type = 'job.preview' AND time < ? AND job NOT IN ({active})",
-            (time.time() - 3600,),
-        )
+        old = "DELETE FROM events WHERE type = 'job.preview' AND time < ?"
+        self._execute(f"{old} AND job NOT IN (SELECT id FROM jobs WHERE state IN {ACTIVE})", (time.time() - 3600,))
 
 
 def _not_stored(reason: str) -> StorageFull:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from stable_core.errors import InvalidInput, StorageFull, TooLarge
-from stable_core.protocol import artifact_path
+from stable_core.protocol import artifact_path, new_file
 from stable_core.sdk.artifacts import media_type_of, type_of
 from stable_core.sdk.codecs import describe
 
@@ -41,10 +39,8 @@ async def receive(
     known = hashlib.sha256()
     size = 0
     try:
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=".upload-")
-        new = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
+        with new_file(folder / "uploads") as new:
+            with new.open("wb") as file:
                 async for chunk in chunks:
                     size += len(chunk)
                     if size > limit_bytes:
@@ -60,8 +56,6 @@ async def receive(
             path = artifact_path(folder, known.hexdigest())
             path.parent.mkdir(exist_ok=True)
             new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
     except OSError as error:
         hint = "Free some space, then upload it again."
         raise StorageFull(f"The upload could not be stored: {error.strerror}", hint) from None

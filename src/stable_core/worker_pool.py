@@ -47,6 +47,8 @@ class WorkerPool:
         self._on_change, self._on_failure, self._on_report = on_change, on_failure, on_report
         self._workers: dict[Key, WorkerProcess] = {}
         self._starting: dict[Key, asyncio.Task[None]] = {}
+        self.notes: dict[str, str] = {}
+        """By plugin, what the start of its worker is doing; shown as the progress of its queued jobs."""
         self._leaving: set[asyncio.Task[None]] = set()
         self.devices: dict[str, int] = {}
         """The memory to plan with on each device, in MiB, 0 if unknown; empty until the host has been asked."""
@@ -118,6 +120,7 @@ class WorkerPool:
     async def _start(self, worker: WorkerProcess, plugin: InstalledPlugin, evicted: list[WorkerProcess]) -> None:
         def report(line: str) -> None:
             logging.getLogger("stable_core").info("%s: %s", plugin.name, line)
+            self.notes[plugin.name] = line
             self._on_report(plugin.name, line)
 
         variables = {
@@ -140,6 +143,7 @@ class WorkerPool:
             self._on_failure(plugin.name, WorkerDied(f"The worker of {plugin.name} cannot be started: {error!r}", hint))
         finally:
             del self._starting[plugin.name, worker.device]
+            self.notes.pop(plugin.name, None)
             if not worker.is_ready:
                 self._forget(worker)
         self._on_change()

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -23,35 +24,29 @@ PIPE_SECONDS = 0.5
 OnMessage = Callable[[Message], None]
 
 
+@dataclass(eq=False)
 class WorkerProcess(asyncio.SubprocessProtocol):
     """A worker process of one plugin on one device.
 
     A job ends with exactly one of the messages done, expanded, failed, cancelled or died; `on_message` gets it last.
-
-    Args:
-        on_exit: called once when the process has ended, after the job in hand got its `died`.
-        logs: the folder that gets `<job id>.log` with what the plugin printed, at most 1 MiB each.
-        memory_mb: what it needs on its device.
     """
 
-    def __init__(
-        self,
-        plugin: str,
-        version: str,
-        device: str,
-        logs: Path,
-        on_exit: Callable[[WorkerProcess], None],
-        memory_mb: int = 0,
-    ) -> None:
-        self.plugin = plugin
-        self.version = version
-        self.device = device
-        self.memory_mb = memory_mb
+    plugin: str
+    version: str
+    device: str
+    logs: Path
+    """The folder that gets `<job id>.log` with what the plugin printed, at most 1 MiB each."""
+    on_exit: Callable[[WorkerProcess], None]
+    """Called once when the process has ended, after the job in hand got its `died`."""
+    memory_mb: int = 0
+    """What it needs on its device."""
+
+    def __post_init__(self) -> None:
+        """Be ready for a start."""
         self.idle_since = time.monotonic()
         self.job_id: str | None = None
         self.is_ready = False
-        self._on_exit = on_exit
-        self.log = WorkerLog(logs)
+        self.log = WorkerLog(self.logs)
         self._decoder = MessageDecoder()
         self._on_message: OnMessage | None = None
         self._hello: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -220,7 +215,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self.log.close()
         if self._transport is not None:
             self._transport.close()
-        self._on_exit(self)
+        self.on_exit(self)
 
     def _death(self) -> WorkerDied:
         code = self._transport.get_returncode() if self._transport else None

@@ -241,6 +241,25 @@ async def test_an_upload_that_is_cut_off_leaves_nothing(core: Core) -> None:
     assert left(core) == before
 
 
+async def test_clean_up_finds_an_upload_that_was_cut_off_with_the_server(lab: Any) -> None:
+    async with lab.open() as core:
+        never = asyncio.Event()
+
+        async def stuck() -> AsyncIterator[bytes]:
+            yield b"the first half"
+            await never.wait()
+
+        before = left(core)
+        uploading = asyncio.create_task(core.store_artifact(stuck()))
+        await asyncio.sleep(0)
+        [half] = set(left(core)) - set(before)
+        os.utime(half, (1, 1))
+        assert await core.clean() == 1
+        never.set()
+        with pytest.raises(StorageFull):
+            await uploading
+
+
 async def test_a_full_disk_leaves_nothing_of_an_upload(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     before = left(core)
 

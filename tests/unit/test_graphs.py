@@ -167,8 +167,8 @@ NESTED = {
 
 
 def test_references_and_artifacts_are_found_at_any_depth() -> None:
-    assert [reference["job"] for reference in graphs.references(NESTED)] == ["one", "two", "one"]
-    assert list(graphs.artifact_ids(NESTED)) == ["f1", "f2"]
+    assert graphs.named_in(NESTED, "job") == ["one", "two"]
+    assert graphs.named_in(NESTED, "artifact") == ["f1", "f2"]
 
 
 def test_keys_become_ids_and_nothing_else_changes() -> None:

@@ -607,11 +607,35 @@ async def test_light_jobs_wait_for_each_other_in_their_order(core: Core, lab: An
     assert sorted(ended, key=lambda job: job["finished"]) == ended
 
 
-async def test_the_order_of_queued_light_jobs_can_be_changed(core: Core, lab: Any) -> None:
-    first, second = [await core.submit({"job": "probe.glance", "inputs": {"text": text}}) for text in "ab"]
-    await core.prioritise({second["id"]: 5})
-    assert (await lab.end(core, second["id"]))["priority"] == 5
-    assert (await lab.end(core, first["id"]))["state"] == "succeeded"
+async def test_the_order_of_queued_light_jobs_can_be_changed(core: Core, lab: Any, gate: Any) -> None:
+    held = {"job": "probe.glance", "params": {"gate": gate.path}}
+    first, second, third = [await core.submit({**held, "inputs": {"text": text}}) for text in "abc"]
+    await lab.until(core, "job.running", first["id"])
+    await core.prioritise({third["id"]: 5})
+    gate.open(3)
+    ended = [await lab.end(core, job["id"]) for job in (first, third, second)]
+    assert [job["priority"] for job in ended] == [0, 5, 0]
+    assert sorted(ended, key=lambda job: job["finished"]) == ended
+
+
+async def test_the_order_can_be_changed_while_the_plugin_is_broken(lab: Any, gate: Any) -> None:
+    async with lab.open() as core:
+        held = {"job": "probe.hold", "params": {"gate": gate.path}}
+        running, queued = [await core.submit({**held, "inputs": {"text": text}}) for text in "ab"]
+        await lab.until(core, "job.running", running["id"])
+        (core.home / "plugins" / "probe.py").write_text('# Plugin("probe")\nraise ValueError\n', "utf-8")
+        [broken] = await core.plugins()
+        assert broken["error"]
+        assert [job["priority"] for job in await core.prioritise({queued["id"]: 3})] == [3]
+
+
+async def test_a_queued_job_does_not_say_for_ever_that_its_worker_starts(core: Core, lab: Any, gate: Any) -> None:
+    held = {"job": "probe.hold", "params": {"gate": gate.path}}
+    running, queued = [await core.submit({**held, "inputs": {"text": text}}) for text in "ab"]
+    await lab.until(core, "job.running", running["id"])
+    assert core.get_job(queued["id"])["progress"]["message"] == ""
+    gate.open(2)
+    await lab.end(core, queued["id"])
 
 
 async def test_cancel_a_running_job(core: Core, lab: Any, gate: Any) -> None:

@@ -88,6 +88,19 @@ def test_a_file_is_stored_as_bytes_are(tmp_path: Path) -> None:
     assert source.exists()
 
 
+def test_a_file_is_closed_when_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows gives no open file another name."""
+    replace, open_then = Path.replace, []
+
+    def watched(self: Path, target: Path) -> Path:
+        open_then.extend(file for file in Path("/proc/self/fd").iterdir() if file.resolve() == self)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    write_artifact(tmp_path, b"content")
+    assert open_then == []
+
+
 def test_an_artifact_that_is_wanted_again_counts_as_new(tmp_path: Path) -> None:
     artifact_id, _ = write_artifact(tmp_path, b"old")
     os.utime(artifact_path(tmp_path, artifact_id), (1, 1))

@@ -22,7 +22,8 @@ from starlette.requests import ClientDisconnect
 from stable_core import server, server_security
 from stable_core.config import Config
 from stable_core.core import Core
-from stable_core.errors import ConfigError, Conflict
+from stable_core.errors import ConfigError, Conflict, StorageFull
+from stable_core.protocol import artifact_path
 from stable_core.server import OPERATIONS, make_app
 
 pytestmark = pytest.mark.anyio
@@ -174,6 +175,11 @@ async def test_jobs_are_searched(http: httpx.AsyncClient) -> None:
 )
 async def test_wrong_queries_are_refused(http: httpx.AsyncClient, query: str) -> None:
     assert query.partition("=")[0] in refused(await http.get(f"/v1/jobs?{query}"), 400, "bad_request")
+
+
+async def test_a_search_for_too_many_words_is_refused(http: httpx.AsyncClient) -> None:
+    assert "text" in refused(await http.get("/v1/jobs", params={"text": "a " * 1100}), 400, "bad_request")
+    assert (await http.get("/v1/jobs", params={"text": "a " * 500})).status_code == 200
 
 
 @pytest.mark.parametrize("wait", ["-1", "61", "soon", "nan"])
@@ -411,7 +417,7 @@ async def test_an_upload_that_is_cut_off_leaves_nothing(core: Core) -> None:
     assert not [message for message in sent if message.get("status", 400) < 400]
 
 
-async def test_a_deleted_result_is_gone_with_its_saved_file(http: httpx.AsyncClient) -> None:
+async def test_a_deleted_result_is_gone_with_its_saved_file(core: Core, http: httpx.AsyncClient) -> None:
     image = (await http.post("/v1/artifacts", content=png())).json()["id"]
     flip = {"job": "probe.flip", "inputs": {"image": {"artifact": image}}}
     job = (await http.post(f"/v1/jobs?wait={WAIT_SECONDS}", json=flip)).json()
@@ -420,6 +426,7 @@ async def test_a_deleted_result_is_gone_with_its_saved_file(http: httpx.AsyncCli
     assert saved.is_file()
     assert (await http.delete(f"/v1/artifacts/{result['id']}")).json()["id"] == result["id"]
     assert not saved.exists()
+    assert not artifact_path(core.home / "artifacts", result["id"]).exists()
     refused(await http.get(f"/v1/artifacts/{result['id']}"), 404, "not_found")
     assert (await http.get(f"/v1/jobs/{job['id']}")).json()["outputs"] == {"image": []}
     again = (await http.post(f"/v1/jobs?wait={WAIT_SECONDS}", json=flip)).json()
@@ -434,6 +441,34 @@ async def test_what_a_job_still_needs_is_not_deleted(http: httpx.AsyncClient, ga
     gate.open()
     await http.get(f"/v1/jobs/{job['id']}?wait={WAIT_SECONDS}")
     assert (await http.delete(f"/v1/artifacts/{needed}")).status_code == 200
+
+
+async def test_what_a_job_takes_from_another_is_not_deleted(http: httpx.AsyncClient, gate: Any) -> None:
+    echo = {**ECHO, "inputs": {"text": "taken"}}
+    made = (await http.post(f"/v1/jobs?wait={WAIT_SECONDS}", json=echo)).json()
+    needed = made["outputs"]["text"][0]["id"]
+    held = {"job": "probe.hold", "inputs": {"text": {"job": made["id"]}}, "params": {"gate": gate.path}}
+    job = (await http.post("/v1/jobs", json=held)).json()
+    refused(await http.delete(f"/v1/artifacts/{needed}"), 409, "conflict")
+    gate.open()
+    await http.get(f"/v1/jobs/{job['id']}?wait={WAIT_SECONDS}")
+    assert (await http.delete(f"/v1/artifacts/{needed}")).status_code == 200
+
+
+async def test_a_result_stays_whole_when_its_deletion_cannot_be_stored(
+    core: Core, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    echo = {**ECHO, "inputs": {"text": "stays"}}
+    [made] = (await http.post(f"/v1/jobs?wait={WAIT_SECONDS}", json=echo)).json()["outputs"]["text"]
+
+    async def full() -> None:
+        raise StorageFull("The disk is full")
+
+    monkeypatch.setattr(core._store, "commit", full)
+    refused(await http.delete(f"/v1/artifacts/{made['id']}"), 500, "storage_full")
+    monkeypatch.undo()
+    assert Path(made["path"]).is_file()
+    assert artifact_path(core.home / "artifacts", made["id"]).is_file()
 
 
 # -- what can run, settings, numbers -----------------------------------------------------------------------------------
