@@ -281,7 +281,10 @@ def show_results(core: Client, jobs: dict[str, Json], folder: Path | None, as_js
     code = 0
     for key, job in jobs.items():
         try:
-            places = [_place(core, artifact, folder) for artifact in results_of(check_job(job))]
+            made = results_of(check_job(job))
+            for told in dict.fromkeys(told for artifact in made for told in artifact.get("notes", ())):
+                note(told)
+            places = [_place(core, artifact, folder) for artifact in made]
             for place in places if as_json is None else ():
                 out(f"{key}\t{place}" if key else place)
         except StableCoreError as error:

@@ -45,6 +45,13 @@ def test_what_runs_shows_its_preview_and_the_time_that_is_left(page: Page, serve
     expect(page.get_by_text("Nothing to do")).to_be_visible()
 
 
+@pytest.mark.usefixtures("gate")  # for the probe plugin
+def test_what_a_result_has_to_say_is_beside_it(page: Page, server: RunningServer) -> None:
+    page.goto(f"{server.url}/#/queue/finished")
+    server.client.run("probe.picture", color="teal")
+    expect(page.get_by_role("article", name="probe.picture, succeeded").get_by_text("A small one.")).to_be_visible()
+
+
 def test_two_pages_show_the_same_order_and_jobs_run_in_it(
     page: Page, browser: Browser, server: RunningServer, gate: Gate
 ) -> None:

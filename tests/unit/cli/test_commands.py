@@ -89,6 +89,13 @@ def test_run_prints_the_path_of_each_result(served: Path, run: Run) -> None:
 
 
 @pytest.mark.usefixtures("served")
+def test_run_says_what_a_result_has_to_say(run: Run) -> None:
+    done = run("run", "probe.picture")
+    assert Path(done.out.strip()).is_file(), "it is no part of the output"
+    assert done.err.splitlines()[-1] == "A small one."
+
+
+@pytest.mark.usefixtures("served")
 class TestInputsAndKnobs:
     def result(self, done: Done) -> str:
         assert done.code == 0, done.err

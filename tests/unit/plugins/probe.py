@@ -132,7 +132,9 @@ class PictureParams(Params):
 def picture(params: PictureParams) -> Image:
     """Paint one colour."""
     note_run(params.tally)
-    return PIL.Image.new("RGB", (8, 8), params.color)
+    painted = PIL.Image.new("RGB", (8, 8), params.color)
+    painted.info["notes"] = ["A small one."]
+    return painted
 
 
 @plugin.job

@@ -16,6 +16,8 @@ export type Artifact = Schemas["Artifact"] & {
   width?: number;
   height?: number;
   path?: string;
+  /** What its plugin has to say of it: sentences for people. */
+  notes?: string[];
 };
 export type ServerEvent = Schemas["Event"];
 /** What to run; everything but the name has a default. */

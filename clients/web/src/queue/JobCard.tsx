@@ -2,7 +2,7 @@
 
 import { Badge, Box, Card, Code, Group, Image, Progress, Spoiler, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconFileText, IconPlayerStop, IconRefresh, IconX } from "@tabler/icons-react";
+import { IconFileText, IconInfoCircle, IconPlayerStop, IconRefresh, IconX } from "@tabler/icons-react";
 
 import type { LiveJob } from "../api/liveJobs";
 import { liveJobs } from "../api/liveJobs";
@@ -25,6 +25,7 @@ const COLORS: Record<Job["state"], string> = {
 
 export function JobCard({ job }: { job: LiveJob }) {
   const artifacts = Object.values(job.outputs).flat() as Artifact[];
+  const notes = new Set(artifacts.flatMap((artifact) => artifact.notes ?? []));
   return (
     <Card withBorder padding="sm" component="article" aria-label={`${job.job}, ${job.state}`}>
       <Group justify="space-between" wrap="nowrap" mb="xs">
@@ -45,6 +46,12 @@ export function JobCard({ job }: { job: LiveJob }) {
       </Group>
       {job.state === "running" && <Running job={job} />}
       {job.error && job.state === "failed" && <Problem error={job.error} />}
+      {[...notes].map((note) => (
+        <Group key={note} gap={6} mb="xs" wrap="nowrap" align="start">
+          <IconInfoCircle size={16} aria-hidden style={{ flexShrink: 0, marginTop: 2 }} />
+          <Text size="sm">{note}</Text>
+        </Group>
+      ))}
       {artifacts.length > 0 && (
         <Group gap="xs" align="start">
           {artifacts.map((artifact, index) => (
