@@ -32,6 +32,7 @@ from stable_core.worker_log import clean_logs, log_path
 IDLE_TURN_SECONDS = 20.0
 UPKEEP_TURN_SECONDS = 3600.0
 CANCEL_BATCH = 200
+EVENTS_AT_ONCE = 500
 LOCAL_OWNER = "local"
 VIEW = (
     *("id", "job", "state", "inputs", "params", "outputs", "error", "attempt", "owner", "graph", "parent", "key"),
@@ -314,30 +315,25 @@ class Core:
         return self._store.last_seq
 
     async def events(self, after: int | None = None, **equal: str | None) -> AsyncIterator[Event]:
-        """Yield events with a number above `after`, stored ones first, then live ones, without gap or repetition.
+        """Yield events with a number above `after`, without gap or repetition, until the core stops.
 
-        Only those of this `job`, `graph` or `owner`, where given. It ends when the core stops or the consumer is so
-        slow that its events would fill the memory; it can come back with the last number it saw.
+        Only those of this `job`, `graph` or `owner`, where given. They are read from the log as they are taken, so a
+        slow consumer costs nothing; it can come back with the last number it saw.
         """
         wanted = {name: value for name, value in equal.items() if value is not None}
 
         def is_wanted(event: Event) -> bool:
             return all(event[name] == value for name, value in wanted.items())
 
-        subscription = self._events.subscribe(is_wanted)
-        try:
-            last = self._store.last_seq if after is None else after
-            while page := self._store.events_after(last, wanted):
+        last = self._store.last_seq if after is None else after
+        with self._events.watch(is_wanted) as news:
+            while not self._events.is_closed:
+                news.clear()
+                page = self._store.events_after(last, wanted, EVENTS_AT_ONCE)
                 for event in page:
                     last = event["seq"]
                     yield event
-                await asyncio.sleep(0)
-            while live := await subscription.take():
-                for event in live:
-                    if event["seq"] > last:
-                        yield event
-        finally:
-            self._events.unsubscribe(subscription)
+                await (asyncio.sleep(0) if len(page) == EVENTS_AT_ONCE else news.wait())
 
     # -- artifacts -----------------------------------------------------------------------------------------------------
 

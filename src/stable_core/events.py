@@ -1,82 +1,43 @@
-"""Publish and subscribe over the event log. Events are rows first (see store); this only wakes those who watch live."""
+"""Wakes those who watch the event log when what they want has been stored. Events are rows: see store."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Event = dict[str, Any]
 
-MAX_PENDING = 20_000
-
-
-class Subscription:
-    """The events one client has not taken yet; it is dropped when there are too many."""
-
-    def __init__(self, is_wanted: Callable[[Event], bool]) -> None:
-        self._is_wanted = is_wanted
-        self._pending: deque[Event] = deque()
-        self._wake = asyncio.Event()
-        self.is_dropped = False
-
-    def offer(self, events: list[Event]) -> None:
-        """Add those events that the client wants; never waits."""
-        if self.is_dropped:
-            return  # what comes after a gap is no use
-        self._pending.extend(event for event in events if self._is_wanted(event))
-        if len(self._pending) > MAX_PENDING:
-            self.is_dropped = True
-            self._pending.clear()
-        if self._pending or self.is_dropped:
-            self._wake.set()
-
-    async def take(self) -> list[Event]:
-        """Wait for events and return all there are; an empty list means that the client was too slow and is dropped."""
-        await self._wake.wait()
-        taken = list(self._pending)
-        self._pending.clear()
-        if not self.is_dropped:
-            self._wake.clear()
-        return taken
-
-    def close(self) -> None:
-        """End the subscription; a waiting `take` returns."""
-        self.is_dropped = True
-        self._wake.set()
-
 
 class EventHub:
-    """Hands committed events to every subscription."""
+    """Tells who watches that there is something new to read, or that the end has come."""
 
     def __init__(self) -> None:
-        self._subscriptions: set[Subscription] = set()
-        self._is_closed = False
+        self._watchers: dict[asyncio.Event, Callable[[Event], bool]] = {}
+        self.is_closed = False
 
-    def subscribe(self, is_wanted: Callable[[Event], bool]) -> Subscription:
-        """Start collecting the events for which `is_wanted` is true."""
-        subscription = Subscription(is_wanted)
-        self._subscriptions.add(subscription)
-        if self._is_closed:
-            subscription.close()
-        return subscription
-
-    def unsubscribe(self, subscription: Subscription) -> None:
-        """Stop collecting."""
-        self._subscriptions.discard(subscription)
-        subscription.close()
+    @contextlib.contextmanager
+    def watch(self, is_wanted: Callable[[Event], bool]) -> Iterator[asyncio.Event]:
+        """Give a signal that is set when events for which `is_wanted` is true have been stored, and at the end."""
+        news = asyncio.Event()
+        self._watchers[news] = is_wanted
+        try:
+            yield news
+        finally:
+            del self._watchers[news]
 
     def publish(self, events: list[Event]) -> None:
-        """Offer events to all; called once after each commit."""
-        for subscription in self._subscriptions:
-            subscription.offer(events)
+        """Set the signals of those who want any of these events; called once after each commit."""
+        for news, is_wanted in self._watchers.items():
+            if not news.is_set() and any(map(is_wanted, events)):
+                news.set()
 
     def close(self) -> None:
-        """End every subscription, also those still to come."""
-        self._is_closed = True
-        for subscription in list(self._subscriptions):
-            self.unsubscribe(subscription)
+        """End it for all who watch, also those still to come."""
+        self.is_closed = True
+        for news in self._watchers:
+            news.set()
 
     def __len__(self) -> int:
-        return len(self._subscriptions)
+        return len(self._watchers)

@@ -123,7 +123,8 @@ class Store:
         self._committed: asyncio.Future[None] | None = None
         self._fault = ""
         """Why the open transaction can only be undone."""
-        self._seq: int = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+        self.last_seq: int = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+        """The number of the newest committed event."""
 
     def _open(self, synchronous: str) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -185,7 +186,9 @@ class Store:
         for job_id in self._ended[0]:
             self._active.pop(job_id, None)
         self._ended = [self._ended[1], []]
-        self._on_commit(events)
+        if events:
+            self.last_seq = events[-1]["seq"]
+            self._on_commit(events)
         self._commits += 1
         if self._commits % CHECKPOINT_COMMITS == 0:
             future.get_loop().run_in_executor(None, self._checkpoint)
@@ -212,22 +215,16 @@ class Store:
 
     # -- events --------------------------------------------------------------------------------------------------------
 
-    @property
-    def last_seq(self) -> int:
-        """The number of the newest committed event."""
-        return self._seq - len(self._pending_events)
-
     def add_event(
         self, kind: str, data: Any, job: str | None = None, graph: str | None = None, owner: str | None = None
     ) -> None:
         """Append one event; subscribers get it after the commit."""
-        self._seq += 1
-        now = time.time()
-        event = {"seq": self._seq, "time": now, "type": kind, "job": job, "graph": graph, "owner": owner, "data": data}
-        self._execute("INSERT INTO events VALUES (?,?,?,?,?,?,?)", ({**event, "data": _dump(data)}).values())
-        self._pending_events.append(event)
+        event = {"time": time.time(), "type": kind, "job": job, "graph": graph, "owner": owner}
+        sql = "INSERT INTO events VALUES (NULL,?,?,?,?,?,?)"
+        seq = self._execute(sql, (*event.values(), _dump(data))).lastrowid
+        self._pending_events.append({"seq": seq, **event, "data": data})
 
-    def events_after(self, seq: int, equal: dict[str, str], limit: int = 500) -> list[Event]:
+    def events_after(self, seq: int, equal: dict[str, str], limit: int = -1) -> list[Event]:
         """Return the committed events with a higher number whose columns have the given values, oldest first."""
         clauses = "".join(f" AND {name} = ?" for name in equal)
         sql = f"SELECT * FROM events WHERE seq > ? AND seq <= ?{clauses} ORDER BY seq LIMIT ?"

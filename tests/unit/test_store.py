@@ -127,7 +127,7 @@ async def test_a_full_disk_undoes_the_whole_turn(home: Path, store: Store, told:
         await store.commit()
     assert len(failures) == 1
     assert on_disk(home, "SELECT id FROM jobs") == [(kept,)]
-    assert store.events_after(0, {}) == []
+    assert (store.events_after(0, {}), store.last_seq) == ([], 0)
     with pytest.raises(NotFound):
         store.job(lost)
 
