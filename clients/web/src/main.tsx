@@ -15,9 +15,11 @@ import { useHashLocation } from "wouter/use-hash-location";
 import { liveJobs } from "./api/liveJobs";
 import { Shell } from "./app/Shell";
 import { contrasts, theme } from "./app/theme";
+import { keepResultsInStep } from "./gallery/results";
 
 liveJobs.start();
 const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 30_000, retry: 1 } } });
+keepResultsInStep(queries);
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");
 createRoot(root).render(

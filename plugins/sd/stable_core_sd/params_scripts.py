@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeVar
 
+from pydantic import ConfigDict
+
 from stable_core.sdk import Field, Params
 from stable_core_sd.counted import NegativePrompt, Prompt
 from stable_core_sd.labels import SamplerName
@@ -81,6 +83,12 @@ class JoinTilesParams(Params):
     rows: list[int] = Field(default=[0], description="The top edges of the rows")
     overlap: int = Field(default=0, ge=0, le=4096, unit="px", description="How far each tile fades in over the last")
     told: ToldParams = Field(default=ToldParams(), description="What the generation data says")
+
+
+class ReadParams(Params):
+    """Nothing; it says to clients that the job reads from a file which request made it."""
+
+    model_config = ConfigDict(json_schema_extra={"x-restores": True})
 
 
 class TagParams(Params):

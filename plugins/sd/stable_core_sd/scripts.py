@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 
-from stable_core.sdk import Data, File, Image, InvalidInput, InvalidParams, Job, Mask, Params, Progress, Text
+from stable_core.sdk import Data, File, Image, InvalidInput, InvalidParams, Job, Mask, Progress, Text
 from stable_core_sd import style_files
 from stable_core_sd.artists import with_artist
 from stable_core_sd.invocations.cells import one_picture
@@ -24,6 +24,7 @@ from stable_core_sd.params_scripts import (
     PlotParams,
     PromptMatrixParams,
     PromptsFromFileParams,
+    ReadParams,
     TagParams,
     part_of,
 )
@@ -35,7 +36,7 @@ from stable_core_sd.tags import prompt_as_asked
 
 
 @plugin.job(cached=False, light=True)  # styles and models that are here count
-def read_parameters(file: File, params: Params, progress: Progress) -> Data:
+def read_parameters(file: File, params: ReadParams, progress: Progress) -> Data:
     """Read from a picture how it was made: a request that makes it again.
 
     It takes PNG, JPEG, WebP, AVIF and GIF files of this program, A1111 and NovelAI, and text files with such data. The

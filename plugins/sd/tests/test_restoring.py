@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from stable_core.sdk import File, InvalidInput, Params, Progress
+from stable_core.sdk import File, InvalidInput, Progress
 from stable_core_sd.checkpoint_list import find_checkpoint
 from stable_core_sd.description import PictureFacts, describe_picture
 from stable_core_sd.hashes import sha256_of
 from stable_core_sd.params import Img2ImgParams, RunParams, Txt2ImgParams
+from stable_core_sd.params_scripts import ReadParams
 from stable_core_sd.picture_files import write_picture
 from stable_core_sd.prompt.styles import Style
 from stable_core_sd.restoring import restore_run, with_models_here
@@ -35,7 +36,11 @@ OF_TODAY = (
 def read(content: bytes, folder: Path) -> Any:
     path = folder / "picture"
     path.write_bytes(content)
-    return read_parameters(File(path), Params(), Progress()).value
+    return read_parameters(File(path), ReadParams(), Progress()).value
+
+
+def test_clients_find_what_reads_a_picture_by_what_it_says_of_itself() -> None:
+    assert read_parameters.signature.to_dict()["params"]["x-restores"] is True
 
 
 def test_a_picture_of_2022() -> None:

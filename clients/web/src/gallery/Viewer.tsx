@@ -1,61 +1,54 @@
-// One result in full: zoom and pan, what made it, and where it can go from here.
+// One result in full: zoom and pan, a comparison with another one, what made it, and where it can go from here.
 
-import {
-  ActionIcon,
-  Box,
-  Button,
-  CopyButton,
-  Group,
-  Menu,
-  Modal,
-  ScrollArea,
-  Stack,
-  Table,
-  Text,
-  Tooltip,
-} from "@mantine/core";
+import { ActionIcon, Box, Group, Menu, Modal, ScrollArea, Stack } from "@mantine/core";
 import { useHotkeys, useMediaQuery } from "@mantine/hooks";
 import {
-  IconArrowRight,
+  IconArrowsLeftRight,
   IconChevronLeft,
   IconChevronRight,
-  IconCopy,
   IconDownload,
   IconHeart,
   IconHeartFilled,
-  IconRefresh,
+  IconTrash,
   IconX,
 } from "@tabler/icons-react";
-import { useLocation } from "wouter";
 
-import { liveJobs } from "../api/liveJobs";
-import { artifactUrl, useSignatures, useSubmit } from "../api/queries";
-import type { Port, Signature } from "../api/types";
+import { artifactUrl } from "../api/queries";
 import { isRecord } from "../forms/schema";
-import { EMPTY_DRAFT, readDraft, writeDraft } from "../jobs/drafts";
 import { Result as Shown, promptOf } from "../queue/JobCard";
+import { Tool } from "../ui/Tool";
+import { Facts } from "./Facts";
+import { GoOn } from "./GoOn";
 import type { Result } from "./results";
+import type { Favourites } from "./useFavourites";
 import { ZoomedImage } from "./ZoomedImage";
 
 interface Props {
   results: readonly Result[];
   at: number;
-  isLiked: boolean;
-  onLike: (id: string) => void;
+  /** The artifact that it is compared with, or nothing. */
+  compared: string;
+  favourites: Favourites;
+  onDelete: (result: Result) => void;
+  onCompare: (artifact: string) => void;
   onMove: (at: number) => void;
   onClose: () => void;
 }
 
-export function Viewer({ results, at, isLiked, onLike, onMove, onClose }: Props) {
+const isPicture = ({ artifact }: Result) => artifact.type === "image" || artifact.type === "mask";
+
+export function Viewer({ results, at, compared, favourites, onDelete, onCompare, onMove, onClose }: Props) {
   const isNarrow = useMediaQuery("(max-width: 62em)", window.innerWidth < 992);
+  const result = results[at];
   useHotkeys([
     ["ArrowLeft", () => onMove(at - 1)],
     ["ArrowRight", () => onMove(at + 1)],
+    ["f", () => result && favourites.toggle(result)],
+    ["Delete", () => result && onDelete(result)],
   ]);
-  const result = results[at];
   if (!result) return null;
   const { artifact, job } = result;
-  const isPicture = artifact.type === "image" || artifact.type === "mask";
+  const isLiked = favourites.has(artifact.id);
   return (
     <Modal
       opened
@@ -65,17 +58,24 @@ export function Viewer({ results, at, isLiked, onLike, onMove, onClose }: Props)
       padding={0}
       title={null}
       aria-label={promptOf(job) || job.job}
+      transitionProps={{ duration: 0 }}
     >
       <Box
         style={{
           display: "grid",
           height: "100dvh",
-          gridTemplate: isNarrow ? "1fr auto / 1fr" : "1fr / 1fr 360px",
+          gridTemplate: isNarrow ? "1fr 45dvh / 100%" : "1fr / 1fr 360px",
         }}
       >
         <Box pos="relative" style={{ minHeight: 0, minWidth: 0 }} className="checkered">
-          {isPicture ? (
-            <ZoomedImage key={result.key} src={artifactUrl(artifact.id)} alt={promptOf(job)} />
+          {isPicture(result) ? (
+            <ZoomedImage
+              key={`${result.key} ${compared}`}
+              src={artifactUrl(artifact.id)}
+              alt={promptOf(job)}
+              other={compared ? artifactUrl(compared) : undefined}
+              onSwipe={(step) => onMove(at + step)}
+            />
           ) : (
             <Box p="xl">
               <Shown artifact={artifact} alt={promptOf(job)} />
@@ -89,34 +89,42 @@ export function Viewer({ results, at, isLiked, onLike, onMove, onClose }: Props)
             onClick={() => onMove(at + 1)}
           />
         </Box>
-        <ScrollArea p="md" mah={isNarrow ? "45dvh" : undefined}>
+        <ScrollArea
+          p="md"
+          type="auto"
+          style={{
+            borderLeft: isNarrow ? undefined : "1px solid var(--mantine-color-default-border)",
+            borderTop: isNarrow ? "1px solid var(--mantine-color-default-border)" : undefined,
+          }}
+        >
           <Stack gap="md">
-            <Group justify="space-between">
-              <Group gap={4}>
+            <Group justify="space-between" wrap="nowrap">
+              <Group gap={4} wrap="nowrap">
                 <ActionIcon
                   variant="subtle"
                   color={isLiked ? "red" : "gray"}
                   aria-label={isLiked ? "No favourite" : "Favourite"}
-                  onClick={() => onLike(artifact.id)}
+                  onClick={() => favourites.toggle(result)}
                 >
                   {isLiked ? <IconHeartFilled size={18} /> : <IconHeart size={18} />}
                 </ActionIcon>
-                <Tooltip label="Download">
-                  <ActionIcon
-                    variant="subtle"
-                    color="gray"
-                    aria-label="Download"
-                    component="a"
-                    href={artifactUrl(artifact.id)}
-                    download={`${job.job}-${artifact.id.slice(0, 8)}.${artifact.media_type.split("/")[1]}`}
-                  >
-                    <IconDownload size={18} />
-                  </ActionIcon>
-                </Tooltip>
+                {isPicture(result) && (
+                  <Compare results={results} at={at} compared={compared} onCompare={onCompare} />
+                )}
+                <ActionIcon
+                  variant="subtle"
+                  color="gray"
+                  aria-label="Download"
+                  title="Download"
+                  component="a"
+                  href={artifactUrl(artifact.id)}
+                  download={`${job.job}-${artifact.id.slice(0, 8)}.${artifact.media_type.split("/")[1]}`}
+                >
+                  <IconDownload size={18} />
+                </ActionIcon>
+                <Tool label="Delete" icon={IconTrash} onClick={() => onDelete(result)} />
               </Group>
-              <ActionIcon variant="subtle" color="gray" aria-label="Close" onClick={onClose}>
-                <IconX size={18} />
-              </ActionIcon>
+              <Tool label="Close" icon={IconX} onClick={onClose} />
             </Group>
             <GoOn result={result} />
             <Facts result={result} />
@@ -124,6 +132,60 @@ export function Viewer({ results, at, isLiked, onLike, onMove, onClose }: Props)
         </ScrollArea>
       </Box>
     </Modal>
+  );
+}
+
+/** Choose what the picture is laid over: a picture it was made from, or one beside it. */
+function Compare({
+  results,
+  at,
+  compared,
+  onCompare,
+}: Pick<Props, "results" | "at" | "compared" | "onCompare">) {
+  const others: [string, string][] = [];
+  for (const [port, artifact] of picturesIn(results[at])) others.push([`Its ${port}`, artifact]);
+  const beside: [string, Result | undefined][] = [
+    ["The one before", results[at - 1]],
+    ["The one after", results[at + 1]],
+  ];
+  for (const [label, result] of beside) {
+    if (result && isPicture(result)) others.push([label, result.artifact.id]);
+  }
+  return (
+    <Menu withinPortal>
+      <Menu.Target>
+        <ActionIcon
+          variant={compared ? "light" : "subtle"}
+          color={compared ? "violet" : "gray"}
+          aria-label="Compare"
+          title="Compare"
+          disabled={!others.length && !compared}
+        >
+          <IconArrowsLeftRight size={18} />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Label>Compare with</Menu.Label>
+        {others.map(([label, artifact]) => (
+          <Menu.Item key={label} onClick={() => onCompare(artifact)}>
+            {label}
+          </Menu.Item>
+        ))}
+        {compared && (
+          <>
+            <Menu.Divider />
+            <Menu.Item onClick={() => onCompare("")}>Stop comparing</Menu.Item>
+          </>
+        )}
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+/** Return the files that a result was made from, by port; what is no picture shows nothing, which harms nobody. */
+function picturesIn(result: Result | undefined): [string, string][] {
+  return Object.entries(result?.job.inputs ?? {}).flatMap(([port, value]): [string, string][] =>
+    isRecord(value) && typeof value["artifact"] === "string" ? [[port, value["artifact"]]] : [],
   );
 }
 
@@ -149,138 +211,5 @@ function Step({ label, side, disabled, onClick }: StepProps) {
     >
       {side === "left" ? <IconChevronLeft size={20} /> : <IconChevronRight size={20} />}
     </ActionIcon>
-  );
-}
-
-/** What can be done with a result: run again, take its knobs, send it to a port of its type. */
-function GoOn({ result: { artifact, job } }: { result: Result }) {
-  const { data: signatures = [] } = useSignatures();
-  const [, navigate] = useLocation();
-  const submit = useSubmit();
-  const open = (name: string) => navigate(`/jobs/${name}`);
-  const targets = signatures.flatMap((signature) =>
-    signature.inputs.filter((port) => fits(artifact.type, port)).map((port) => ({ signature, port })),
-  );
-  return (
-    <Group gap="xs">
-      <Button
-        size="xs"
-        leftSection={<IconRefresh size={16} />}
-        variant="default"
-        loading={submit.isPending}
-        onClick={() =>
-          submit.mutate(
-            { job: job.job, inputs: job.inputs, params: job.params, cache: false },
-            {
-              onSuccess: (again) => {
-                liveJobs.add(again);
-                open(job.job);
-              },
-            },
-          )
-        }
-      >
-        Run again
-      </Button>
-      <Button
-        size="xs"
-        variant="default"
-        onClick={() => {
-          writeDraft(job.job, { inputs: job.inputs, params: job.params });
-          open(job.job);
-        }}
-      >
-        Use these knobs
-      </Button>
-      <Menu withinPortal>
-        <Menu.Target>
-          <Button size="xs" rightSection={<IconArrowRight size={16} />} disabled={!targets.length}>
-            Send to
-          </Button>
-        </Menu.Target>
-        <Menu.Dropdown mah={360} style={{ overflowY: "auto" }}>
-          {targets.map(({ signature, port }) => (
-            <Menu.Item
-              key={`${signature.name}.${port.name}`}
-              onClick={() => {
-                sendTo(signature, port, artifact.id, promptOf(job));
-                open(signature.name);
-              }}
-            >
-              {signature.name}
-              <Text span c="dimmed" size="sm">
-                {" "}
-                {port.name}
-              </Text>
-            </Menu.Item>
-          ))}
-        </Menu.Dropdown>
-      </Menu>
-    </Group>
-  );
-}
-
-const fits = (type: string, port: Port) =>
-  port.type === type ||
-  (type === "image" && port.type === "mask") ||
-  (type === "mask" && port.type === "image");
-
-/** Fill a result into a port; a text port beside it that is still empty gets the prompt that made the result. */
-function sendTo(signature: Signature, port: Port, artifact: string, prompt: string): void {
-  const draft = readDraft(signature.name);
-  const inputs = { ...draft.inputs, [port.name]: port.list ? [{ artifact }] : { artifact } };
-  const text = signature.inputs.find(({ type }) => type === "text");
-  if (text && !inputs[text.name] && prompt) inputs[text.name] = prompt;
-  writeDraft(signature.name, { ...EMPTY_DRAFT, ...draft, inputs });
-}
-
-function Facts({ result: { artifact, job } }: { result: Result }) {
-  const facts: [string, unknown][] = [
-    ...Object.entries(job.inputs).filter(([, value]) => typeof value === "string"),
-    ...flat(job.params),
-    ["Size", artifact.width ? `${artifact.width} × ${artifact.height}` : undefined],
-    ["Job", job.job],
-    ["Made", new Date(job.created * 1000).toLocaleString()],
-    ["Saved as", artifact.path],
-  ];
-  return (
-    <Table layout="fixed" verticalSpacing={4}>
-      <Table.Tbody>
-        {facts
-          .filter(([, value]) => value !== undefined && value !== "" && value !== null)
-          .map(([name, value]) => (
-            <Table.Tr key={name}>
-              <Table.Td w={120} c="dimmed" style={{ verticalAlign: "top", overflowWrap: "anywhere" }}>
-                <Text size="xs">{name.replaceAll("_", " ")}</Text>
-              </Table.Td>
-              <Table.Td style={{ overflowWrap: "anywhere" }}>
-                <Group gap={4} wrap="nowrap" justify="space-between" align="start">
-                  <Text size="sm">{typeof value === "string" ? value : JSON.stringify(value)}</Text>
-                  <CopyButton value={typeof value === "string" ? value : JSON.stringify(value)}>
-                    {({ copied, copy }) => (
-                      <ActionIcon
-                        size="xs"
-                        variant="subtle"
-                        color={copied ? "green" : "gray"}
-                        aria-label={`Copy ${name}`}
-                        onClick={copy}
-                      >
-                        <IconCopy size={13} />
-                      </ActionIcon>
-                    )}
-                  </CopyButton>
-                </Group>
-              </Table.Td>
-            </Table.Tr>
-          ))}
-      </Table.Tbody>
-    </Table>
-  );
-}
-
-/** Return nested knobs as `hires.scale`. */
-function flat(values: Record<string, unknown>, prefix = ""): [string, unknown][] {
-  return Object.entries(values).flatMap(([name, value]): [string, unknown][] =>
-    isRecord(value) ? flat(value, `${prefix}${name}.`) : [[`${prefix}${name}`, value]],
   );
 }

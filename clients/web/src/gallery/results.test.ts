@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { Job } from "../api/types";
-import { dayOf, filtered, resultsOf } from "./results";
+import { EVERYTHING, isFound, midnight, queryOf, resultsOf } from "./results";
 
 const job = (id: string, prompt: string, more: Partial<Job> = {}): Job =>
   ({
@@ -17,15 +17,30 @@ const job = (id: string, prompt: string, more: Partial<Job> = {}): Job =>
 describe("results", () => {
   it("are the pictures of jobs; a split job is shown by its parts", () => {
     const jobs = [job("2", "a", { parent: "1" }), job("1", "a")];
-    expect(resultsOf(jobs).map(({ key }) => key)).toEqual(["2/image/0"]);
+    expect(resultsOf(jobs).map(({ key }) => key)).toEqual(["2/image/artifact-2"]);
   });
-  it("are found by every word, day and favourite", () => {
-    const results = resultsOf([job("1", "a red circle"), job("2", "a blue circle")]);
-    const none = { text: "", day: "", favourites: null };
-    const keys = (filter: object) => filtered(results, { ...none, ...filter }).map((result) => result.job.id);
-    expect(keys({ text: "Circle red" })).toEqual(["1"]);
-    expect(keys({ day: dayOf({ created: 1_795_460_149 }) })).toEqual(["1", "2"]);
-    expect(keys({ day: "2020-01-01" })).toEqual([]);
-    expect(keys({ favourites: new Set(["artifact-2"]) })).toEqual(["2"]);
+  it("are asked for as they are filtered", () => {
+    const query = (filter: object, after = "") =>
+      Object.fromEntries(queryOf({ ...EVERYTHING, ...filter }, after).entries());
+    const always = { state: "succeeded", limit: "200" };
+    expect(query({})).toEqual(always);
+    expect(query({ text: " red " }, "abc")).toEqual({ ...always, text: "red", before: "abc" });
+    expect(query({ from: "2026-11-25", to: "2026-11-25" })).toEqual({
+      ...always,
+      since: String(midnight("2026-11-25")),
+      until: String(midnight("2026-11-26")),
+    });
+    const among = Array.from({ length: 250 }, (_, at) => String(at));
+    expect(query({ among }, "200")).toEqual({ ...always, ids: among.slice(200).join(",") });
+  });
+  it("that come while the page is open are held to the same filter", () => {
+    const found = (filter: object, one = job("1", "a red circle")) =>
+      isFound(one, { ...EVERYTHING, ...filter });
+    const day = new Date(1_795_460_149_000).toLocaleDateString("sv");
+    expect(found({})).toBe(true);
+    expect([found({ text: "Circle red" }), found({ text: "blue" })]).toEqual([true, false]);
+    expect([found({ from: day, to: day }), found({ to: "2020-01-01" })]).toEqual([true, false]);
+    expect([found({ job: "sd.txt2img" }), found({ job: "sd.img2img" })]).toEqual([true, false]);
+    expect([found({ among: ["1"] }), found({ among: [] })]).toEqual([true, false]);
   });
 });

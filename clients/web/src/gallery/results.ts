@@ -1,12 +1,15 @@
-// The results of all jobs, page by page, newest first, and which of them are shown. It draws nothing.
+// The results of all jobs, page by page, newest first, as the server finds them. It draws nothing.
 
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { type InfiniteData, type QueryClient, useInfiniteQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
 
 import { request } from "../api/http";
+import { liveJobs, useLiveJobs } from "../api/liveJobs";
 import type { Artifact, Job } from "../api/types";
 import { promptOf } from "../queue/JobCard";
 
 const PAGE = 200;
+const SHOWN_TYPES: readonly string[] = ["image", "mask", "audio", "video"];
 
 export interface Result {
   /** Unlike the artifact's id, unique: the same pixels can be made twice. */
@@ -16,18 +19,85 @@ export interface Result {
   port: string;
 }
 
-export const useResults = (name: string | null) =>
+export interface Filter {
+  /** Words of the inputs, in any order. */
+  text: string;
+  job: string;
+  /** The first and the last day, as YYYY-MM-DD; empty means any. */
+  from: string;
+  to: string;
+  /** The only jobs to look at, or null for all. */
+  among: readonly string[] | null;
+}
+
+export const EVERYTHING: Filter = { text: "", job: "", from: "", to: "", among: null };
+
+type Pages = InfiniteData<Job[], string>;
+
+export const useResults = (filter: Filter | null) =>
   useInfiniteQuery({
-    queryKey: ["results", name],
+    queryKey: ["results", filter ?? EVERYTHING],
     initialPageParam: "",
-    queryFn: ({ pageParam }) => {
-      const query = new URLSearchParams({ state: "succeeded", limit: String(PAGE) });
-      if (name) query.set("job", name);
-      if (pageParam) query.set("before", pageParam);
-      return request<Job[]>("GET", `/v1/jobs?${query}`);
+    queryFn: ({ pageParam }) => request<Job[]>("GET", `/v1/jobs?${queryOf(filter ?? EVERYTHING, pageParam)}`),
+    getNextPageParam: (page: Job[], _, last: string) => {
+      const among = filter?.among;
+      if (!among) return page.length === PAGE ? page.at(-1)?.id : undefined;
+      const next = Number(last) + PAGE;
+      return next < among.length ? String(next) : undefined;
     },
-    getNextPageParam: (page) => (page.length === PAGE ? page.at(-1)?.id : undefined),
   });
+
+/** Return the query of a page: what comes after a job or, among given jobs, after so many of them. */
+export function queryOf({ text, job, from, to, among }: Filter, after: string): URLSearchParams {
+  const query = new URLSearchParams({ state: "succeeded", limit: String(PAGE) });
+  if (text.trim()) query.set("text", text.trim());
+  if (job) query.set("job", job);
+  if (from) query.set("since", String(midnight(from)));
+  if (to) query.set("until", String(midnight(to, 1)));
+  if (among) query.set("ids", among.slice(Number(after), Number(after) + PAGE).join(","));
+  else if (after) query.set("before", after);
+  return query;
+}
+
+/** Return when a day begins here, in seconds since 1970. */
+export function midnight(day: string, later = 0): number {
+  const [year = 0, month = 1, date = 1] = day.split("-").map(Number);
+  return new Date(year, month - 1, date + later).getTime() / 1000;
+}
+
+/** Return all results that were loaded and those that were made since, and the query to load more with. */
+export function useGallery(filter: Filter) {
+  const query = useResults(filter);
+  const { jobs: live } = useLiveJobs();
+  const loaded = useMemo(() => query.data?.pages.flat() ?? [], [query.data]);
+  const known = useMemo(() => new Set(loaded.map(({ id }) => id)), [loaded]);
+  const oldest = query.hasNextPage ? (loaded.at(-1)?.created ?? Infinity) : 0;
+  const isNew = (job: Job) =>
+    job.state === "succeeded" && job.created > oldest && !known.has(job.id) && isFound(job, filter);
+  const fresh = query.data ? live.filter(isNew) : [];
+  // Progress comes many times a second; what there is to show changes when a job ends.
+  const freshKey = fresh.map(({ id }) => id).join();
+  // eslint-disable-next-line react-hooks/exhaustive-deps
+  const results = useMemo(() => resultsOf(byAge([...fresh, ...loaded])), [freshKey, loaded]);
+  return { query, results };
+}
+
+const byAge = (jobs: Job[]): Job[] => jobs.sort((a, b) => b.created - a.created || (a.id < b.id ? 1 : -1));
+
+/** Tell whether the server would find a job too. */
+export function isFound(job: Job, { text, job: name, from, to, among }: Filter): boolean {
+  const prompt = promptOf(job).toLowerCase();
+  return (
+    (!name || job.job === name) &&
+    text
+      .toLowerCase()
+      .split(/\s+/)
+      .every((word) => prompt.includes(word)) &&
+    (!from || job.created >= midnight(from)) &&
+    (!to || job.created < midnight(to, 1)) &&
+    (!among || among.includes(job.id))
+  );
+}
 
 /** Return the pictures, sounds and films that jobs made; a job that was split is shown by its parts. */
 export function resultsOf(jobs: readonly Job[]): Result[] {
@@ -37,34 +107,21 @@ export function resultsOf(jobs: readonly Job[]): Result[] {
     .flatMap((job) =>
       Object.entries(job.outputs).flatMap(([port, made]) =>
         (made as Artifact[])
-          .filter(({ type }) => ["image", "mask", "audio", "video"].includes(type))
-          .map((artifact, index) => ({ key: `${job.id}/${port}/${index}`, artifact, job, port })),
+          .filter(({ type }) => SHOWN_TYPES.includes(type))
+          .map((artifact) => ({ key: `${job.id}/${port}/${artifact.id}`, artifact, job, port })),
       ),
     );
 }
 
-export interface Filter {
-  text: string;
-  day: string;
-  favourites: ReadonlySet<string> | null;
-}
-
-/** Return the results that hold every word in their prompt, were made on the day, and are favourites if only those are asked for. */
-export function filtered(results: readonly Result[], { text, day, favourites }: Filter): Result[] {
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  return results.filter(({ job, artifact }) => {
-    const prompt = promptOf(job).toLowerCase();
-    return (
-      words.every((word) => prompt.includes(word)) &&
-      (!day || dayOf(job) === day) &&
-      (!favourites || favourites.has(artifact.id))
+/** Keep what was loaded in step with results that are deleted, here or elsewhere, for as long as the page is open. */
+export function keepResultsInStep(queries: QueryClient): void {
+  liveJobs.follow(({ type, job: id, data }) => {
+    if (type !== "job.outputs" || !id) return;
+    const outputs = (data as { outputs: Job["outputs"] }).outputs;
+    const mended = (job: Job) => (job.id === id ? { ...job, outputs } : job);
+    queries.setQueriesData<Pages>(
+      { queryKey: ["results"] },
+      (known) => known && { ...known, pages: known.pages.map((page) => page.map(mended)) },
     );
   });
-}
-
-/** Return the day a job was made on here, as YYYY-MM-DD. */
-export function dayOf({ created }: Pick<Job, "created">): string {
-  const date = new Date(created * 1000);
-  const two = (number: number) => String(number).padStart(2, "0");
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }

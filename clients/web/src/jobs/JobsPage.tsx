@@ -2,9 +2,8 @@
 
 import { Box, Button, Center, Drawer, Group, Loader, Text } from "@mantine/core";
 import { useDisclosure, useMediaQuery } from "@mantine/hooks";
-import { notifications } from "@mantine/notifications";
 import { IconList } from "@tabler/icons-react";
-import { type DragEvent, useState } from "react";
+import { useState } from "react";
 import { useLocation, useParams } from "wouter";
 
 import { useSignatures } from "../api/queries";
@@ -12,10 +11,9 @@ import type { Signature } from "../api/types";
 import { Empty } from "../ui/Empty";
 import { Problem } from "../ui/Problem";
 import { JobForm } from "./JobForm";
-import { writeDraft } from "./drafts";
 import { Palette } from "./Palette";
-import { provenanceOf } from "./provenance";
 import { Results } from "./Results";
+import { useRestore } from "./useRestore";
 
 const LAST_JOB = "last-job";
 
@@ -30,22 +28,7 @@ export function JobsPage() {
   const isNarrow = useMediaQuery("(max-width: 62em)", window.innerWidth < 992);
   const [isOpen, palette] = useDisclosure();
   const [restored, setRestored] = useState(0);
-  const onDrop = async (event: DragEvent) => {
-    event.preventDefault();
-    const file = event.dataTransfer.files[0];
-    const made = file && provenanceOf(await file.arrayBuffer());
-    if (!made) {
-      notifications.show({ color: "orange", message: "This file does not say which job made it." });
-      return;
-    }
-    writeDraft(made.job, { inputs: made.inputs, params: made.params });
-    setRestored((count) => count + 1);
-    navigate(`/jobs/${made.job}`);
-    notifications.show({
-      color: "green",
-      message: `The knobs of ${made.job} are as they were for this picture.`,
-    });
-  };
+  const restore = useRestore(() => setRestored((count) => count + 1));
   if (error)
     return (
       <Box p="md">
@@ -83,7 +66,7 @@ export function JobsPage() {
   );
   if (isNarrow) {
     return (
-      <Box p="md" onDragOver={(event) => event.preventDefault()} onDrop={(event) => void onDrop(event)}>
+      <Box p="md" {...restore}>
         <Group mb="sm" justify="space-between" wrap="nowrap">
           <Button variant="default" size="xs" leftSection={<IconList size={16} />} onClick={palette.open}>
             All jobs
@@ -100,11 +83,7 @@ export function JobsPage() {
     );
   }
   return (
-    <Box
-      style={{ display: "grid", gridTemplateColumns: "240px minmax(380px, 480px) 1fr" }}
-      onDragOver={(event) => event.preventDefault()}
-      onDrop={(event) => void onDrop(event)}
-    >
+    <Box style={{ display: "grid", gridTemplateColumns: "240px minmax(380px, 480px) 1fr" }} {...restore}>
       <Box className="scroll-column" style={{ borderRight: "1px solid var(--mantine-color-default-border)" }}>
         {list}
       </Box>

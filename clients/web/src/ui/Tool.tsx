@@ -21,7 +21,7 @@ export function Tool({ label, icon: Picture, disabled, onClick }: Props) {
         onClick={onClick}
         style={disabled ? { background: "transparent" } : undefined}
       >
-        <Picture size={18} />
+        <Picture size={18} aria-hidden />
       </ActionIcon>
     </Tooltip>
   );
