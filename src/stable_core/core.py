@@ -9,13 +9,13 @@ import math
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from stable_core import __version__, graphs
 from stable_core.config import Config
-from stable_core.environments import Environments, try_lock
+from stable_core.environments import Environments
 from stable_core.errors import Conflict, InvalidInput, NotFound, StorageFull
 from stable_core.events import Event, EventHub
 from stable_core.job_queue import JobQueue
@@ -53,7 +53,6 @@ class Core:
         self._folders = plugin_folders if plugin_folders is not None else [home / "plugins", bundled_folder()]
         self._events = EventHub()
         self._upkeep: list[asyncio.Task[None]] = []
-        self._lock: IO[str] | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -63,27 +62,19 @@ class Core:
         Raises:
             Conflict: another core uses this home.
         """
-        self._lock = (self.home / "core.lock").open("a")
-        if not try_lock(self._lock):
-            self._lock.close()
-            hint = "Stop it, or give this one another folder with --home."
-            raise Conflict(f"Another stable-core is using {self.home}", hint)
+        self._store = Store(self.home, self._events.publish, self.config.settings.durability == "full")
         try:
-            await self._open()
+            for folder in ("plugins", "models/checkpoints"):
+                (self.home / folder).mkdir(parents=True, exist_ok=True)
+            self._registry = PluginRegistry(self._folders, self.home, Environments(self.home))
+            self._queue = JobQueue(self.home, self._store, self._registry, self.config)
+            await self._registry.refresh()
+            self._queue.recover()
+            await self._store.commit()
         except BaseException:
-            self._lock.close()
+            self._store.close()
             raise
         self._upkeep = [asyncio.create_task(self._stop_idle_workers()), asyncio.create_task(self._keep_clean())]
-
-    async def _open(self) -> None:
-        for folder in ("plugins", "models/checkpoints"):
-            (self.home / folder).mkdir(parents=True, exist_ok=True)
-        self._store = Store(self.home, self._events.publish, self.config.settings.durability == "full")
-        self._registry = PluginRegistry(self._folders, self.home, Environments(self.home))
-        self._queue = JobQueue(self.home, self._store, self._registry, self.config)
-        await self._registry.refresh()
-        self._queue.recover()
-        await self._store.commit()
 
     async def stop(self) -> None:
         """Put running jobs back into the queue, stop the workers and let go of the home folder."""
@@ -95,8 +86,6 @@ class Core:
         await self._store.commit()
         self.end_waits()
         self._store.close()
-        if self._lock is not None:
-            self._lock.close()
 
     async def __aenter__(self) -> Core:
         await self.start()

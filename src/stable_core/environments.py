@@ -22,7 +22,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from stable_core.errors import EnvironmentFailed
 
@@ -273,22 +272,6 @@ def _pip_files(environ: Mapping[str, str]) -> list[Path]:
         Path(sys.prefix),
     ]
     return [*(folder / name for folder in folders for name in ("pip.conf", "pip.ini")), Path(named or os.devnull)]
-
-
-def try_lock(file: IO[str]) -> bool:
-    """Lock an open file for this process until it is closed; return False when somebody else has it."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _digest(*parts: str) -> str:

@@ -95,23 +95,28 @@ class Store:
         home: the folder that holds `stable-core.db` and `artifacts/`.
         on_commit: gets the events of each transaction once they are on disk.
         is_durable: wait for the disk at each commit (power cuts), not only for the operating system (crashes).
+
+    Raises:
+        Conflict: another store, of whatever process, has this home, or another version wrote it.
+        ConfigError: the file cannot be used.
     """
 
     def __init__(self, home: Path, on_commit: Callable[[list[Event]], None], is_durable: bool = False) -> None:
         self.artifacts = home / "artifacts"
         self.artifacts.mkdir(parents=True, exist_ok=True)
         self._path = home / "stable-core.db"
+        self._lock = sqlite3.connect(home / "core.lock", isolation_level=None, timeout=0)
         self._db = sqlite3.connect(self._path, isolation_level=None, cached_statements=256)
         self._db.row_factory = sqlite3.Row
         try:
             self._open("FULL" if is_durable else "NORMAL")
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, Conflict) as error:
             self._db.close()
+            self._lock.close()
+            if isinstance(error, Conflict):
+                raise
             hint = "Free some disk space, or move the file away: jobs and results are then forgotten, files stay."
             raise ConfigError(f"{self._path} cannot be used: {error}", hint) from None
-        except Conflict:
-            self._db.close()
-            raise
         self._on_commit = on_commit
         self.on_failure: Callable[[], None] = lambda: None
         """Called when a transaction was undone: whoever acted in it must look at the rows again."""
@@ -127,6 +132,11 @@ class Store:
         """The number of the newest committed event."""
 
     def _open(self, synchronous: str) -> None:
+        try:
+            self._lock.execute("BEGIN EXCLUSIVE")  # until it is closed, by the end of this process at the latest
+        except sqlite3.OperationalError:
+            hint = "Stop it, or give this one another folder with --home."
+            raise Conflict(f"Another stable-core is using {self._path.parent}", hint) from None
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA synchronous={synchronous}")
         self._db.execute("PRAGMA busy_timeout=1000")
@@ -208,10 +218,11 @@ class Store:
         self._execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def close(self) -> None:
-        """Commit what is open and close the file."""
+        """Commit what is open, close the file and let go of the home."""
         if self._committed is not None:
             self._flush()
         self._db.close()
+        self._lock.close()
 
     # -- events --------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from stable_core.protocol import LOG_MARK
 
 LOG_LIMIT_BYTES = 2**20
 TAIL_BYTES = 4000
-MARK_BYTES = 64
 
 
 class WorkerLog:
@@ -22,11 +21,11 @@ class WorkerLog:
         self._written = 0
         self._tail = b""
         self._rest = b""
-        self._expected: deque[bytes] = deque()
+        self._expected: deque[str] = deque()
 
     def expect(self, job_id: str) -> None:
         """Take the mark of this job for a mark; a plugin may print what looks like one."""
-        self._expected.append(job_id.encode())
+        self._expected.append(job_id)
 
     @property
     def tail(self) -> str:
@@ -35,21 +34,19 @@ class WorkerLog:
 
     def write(self, data: bytes) -> None:
         """Take a piece of the stream."""
-        first, *marked = (self._rest + data).split(LOG_MARK)
-        self._rest = b""
-        text = [first]
-        for index, piece in enumerate(marked, 1):
-            name, newline, after = piece.partition(b"\n")
-            if newline and self._expected and name == self._expected[0]:
-                self._expected.popleft()
-                self._append(b"".join(text))
-                self._name, self._written, self._tail = name.decode(), 0, b""
-                text = [after]
-            elif not newline and index == len(marked) and len(piece) < MARK_BYTES:
-                self._rest = LOG_MARK + piece  # cut off: the next piece has the end
-            else:
-                text.append(LOG_MARK + piece)
-        self._append(b"".join(text))
+        text, self._rest = self._rest + data, b""
+        while self._expected:
+            mark = LOG_MARK + self._expected[0].encode() + b"\n"
+            before, found, after = text.partition(mark)
+            if not found:
+                begun = text.rfind(LOG_MARK)
+                if begun >= 0 and mark.startswith(text[begun:]):  # cut off: the next piece has the end
+                    text, self._rest = text[:begun], text[begun:]
+                break
+            self._append(before)
+            self._name, self._written, self._tail = self._expected.popleft(), 0, b""
+            text = after
+        self._append(text)
 
     def _append(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-TAIL_BYTES:]

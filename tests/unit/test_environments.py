@@ -20,7 +20,6 @@ from stable_core.environments import (
     Environments,
     EnvironmentSpec,
     pip_settings,
-    try_lock,
     uv_environment,
     uv_sources,
     worker_environment,
@@ -411,14 +410,6 @@ def test_a_python_that_fits_is_taken(home: Path, stand_in: StandIn, requires: st
 def test_another_python_is_asked_for_where_this_one_does_not_fit(home: Path, stand_in: StandIn) -> None:
     ensure(home, EnvironmentSpec(requires_python="==3.10.*"))
     assert all("==3.10.*" in call for call in stand_in.calls() if "install" not in call)
-
-
-def test_a_lock_can_be_held_once(tmp_path: Path) -> None:
-    with (tmp_path / "lock").open("a") as one, (tmp_path / "lock").open("a") as other:
-        assert try_lock(one)
-        assert not try_lock(other)
-        one.close()
-        assert try_lock(other)
 
 
 def test_workers_get_the_sdk_and_nothing_else(home: Path) -> None:

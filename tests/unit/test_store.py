@@ -102,6 +102,16 @@ async def test_numbers_of_events_go_on_after_a_restart(home: Path) -> None:
         store.close()
 
 
+async def test_a_home_has_one_store_at_a_time(home: Path) -> None:
+    first = Store(home, lambda _: None)
+    with pytest.raises(Conflict, match="Another stable-core"):
+        Store(home, lambda _: None)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        sqlite3.connect(home / "core.lock", timeout=0).execute("BEGIN IMMEDIATE")
+    first.close()
+    Store(home, lambda _: None).close()
+
+
 async def test_closing_commits_what_is_open(home: Path) -> None:
     store = Store(home, lambda _: None)
     add(store)
