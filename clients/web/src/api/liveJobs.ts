@@ -1,8 +1,8 @@
 // The newest jobs, kept up to date by the event stream, for every part of the page that shows them. It draws nothing.
 //
-// Events may come a thousand a second: they are applied as they come, and the page is told once per frame.
+// Events may come a thousand a second: they are applied as they come, and the page is told ten times a second at most.
 
-import { useSyncExternalStore } from "react";
+import { useMemo, useSyncExternalStore } from "react";
 
 import { fetchJob } from "./queries";
 import { request } from "./http";
@@ -11,6 +11,11 @@ import { type Artifact, type Job, type ServerEvent, UNFINISHED_STATES, isFinal }
 const PAGE = 200;
 /** How many unfinished jobs of each state are known; the server may have more. */
 const UNFINISHED = 1000;
+/** How many jobs are kept; of more, the oldest that have ended are forgotten. */
+const KEPT = 5000;
+const TELL_EVERY_MS = 100;
+/** How many jobs are fetched by one request. */
+const BATCH = 100;
 
 export interface LiveJob extends Job {
   /** A data URL of the last preview, while the job runs. */
@@ -27,10 +32,13 @@ export class LiveJobs {
   private readonly jobs = new Map<string, LiveJob>();
   private readonly listeners = new Set<() => void>();
   private readonly followers = new Set<(event: ServerEvent) => void>();
-  private readonly wanted = new Set<string>();
+  /** The jobs that are being fetched, with what happened to them meanwhile. */
+  private readonly wanted = new Map<string, ServerEvent[]>();
+  private asking: string[] = [];
   private snapshot: Snapshot = { jobs: [], connection: "connecting" };
   private connection: Snapshot["connection"] = "connecting";
-  private frame = 0;
+  private isTelling = false;
+  private told = -Infinity;
   private source: EventSource | null = null;
 
   start(): void {
@@ -79,6 +87,7 @@ export class LiveJobs {
     const job = this.jobs.get(event.job);
     if (!job) {
       if (event.type !== "job.progress" && event.type !== "job.preview") this.need(event.job);
+      this.wanted.get(event.job)?.push(event);
       return;
     }
     this.jobs.set(event.job, afterEvent(job, event));
@@ -105,11 +114,26 @@ export class LiveJobs {
   /** Fetch a job that is not among the newest, or of which only an event is known. */
   need(id: string): void {
     if (this.jobs.has(id) || this.wanted.has(id)) return;
-    this.wanted.add(id);
-    fetchJob(id)
-      .then((job) => this.add(job))
-      .catch(() => undefined)
-      .finally(() => this.wanted.delete(id));
+    this.wanted.set(id, []);
+    this.asking.push(id);
+    if (this.asking.length === 1) setTimeout(() => void this.ask(), TELL_EVERY_MS / 2);
+  }
+
+  private async ask(): Promise<void> {
+    const ids = this.asking;
+    this.asking = [];
+    for (let at = 0; at < ids.length; at += BATCH) {
+      const batch = ids.slice(at, at + BATCH);
+      const jobs = await request<Job[]>("GET", `/v1/jobs?limit=${BATCH}&ids=${batch.join(",")}`).catch(
+        () => [],
+      );
+      for (const job of jobs) {
+        this.add(job);
+        // What happened while the answer was on its way; what the answer knows already does no harm.
+        for (const event of this.wanted.get(job.id) ?? []) this.apply(event);
+      }
+      for (const id of batch) this.wanted.delete(id);
+    }
   }
 
   private setConnection(connection: Snapshot["connection"]): void {
@@ -119,13 +143,29 @@ export class LiveJobs {
   }
 
   private changed(): void {
-    if (this.frame) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      const jobs = [...this.jobs.values()].sort((a, b) => b.created - a.created || (a.id < b.id ? 1 : -1));
-      this.snapshot = { jobs, connection: this.connection };
-      for (const listener of this.listeners) listener();
-    });
+    if (this.isTelling) return;
+    this.isTelling = true;
+    const pause = Math.max(0, this.told + TELL_EVERY_MS - performance.now());
+    setTimeout(() => requestAnimationFrame(() => this.tell()), pause);
+  }
+
+  private tell(): void {
+    this.isTelling = false;
+    this.told = performance.now();
+    const jobs = [...this.jobs.values()].sort((a, b) => b.created - a.created || (a.id < b.id ? 1 : -1));
+    for (const job of jobs.slice(KEPT)) if (isFinal(job)) this.jobs.delete(job.id);
+    this.snapshot = { jobs, connection: this.connection };
+    for (const listener of this.listeners) listener();
+  }
+
+  /** Return a function that finds the jobs of some ids: the same array as long as none of them has changed. */
+  chooser(ids: readonly string[]): () => readonly LiveJob[] {
+    let last: readonly LiveJob[] = [];
+    return () => {
+      const now = ids.flatMap((id) => this.jobs.get(id) ?? []);
+      if (now.length !== last.length || now.some((job, at) => job !== last[at])) last = now;
+      return last;
+    };
   }
 }
 
@@ -181,3 +221,16 @@ export function afterEvent(job: LiveJob, event: ServerEvent): LiveJob {
 
 export const liveJobs = new LiveJobs();
 export const useLiveJobs = (): Snapshot => useSyncExternalStore(liveJobs.subscribe, liveJobs.getSnapshot);
+
+/** Return the jobs of some ids; the page is drawn again only when one of them has changed. */
+export function useJobsById(ids: readonly string[]): readonly LiveJob[] {
+  const choose = useMemo(() => liveJobs.chooser(ids), [ids]);
+  return useSyncExternalStore(liveJobs.subscribe, choose);
+}
+
+/** Return the params of the newest run of a job. */
+export const useLastParams = (name: string): Job["params"] | undefined =>
+  useSyncExternalStore(
+    liveJobs.subscribe,
+    () => liveJobs.getSnapshot().jobs.find(({ job }) => job === name)?.params,
+  );

@@ -24,7 +24,7 @@ import {
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconArrowBackUp, IconArrowsSplit2, IconChevronRight, IconDots, IconX } from "@tabler/icons-react";
-import { type ReactNode, useMemo } from "react";
+import { type ReactNode, useMemo, useState } from "react";
 
 import type { KnobSchema } from "../api/types";
 import { arrange, isRecord, isShown, isSweep, titleOf } from "./schema";
@@ -226,7 +226,11 @@ function SweepInput({ id, knob, each, onChange, onClose }: SweepProps) {
 }
 
 /** The knobs of a job or of one nested group: by group, advanced ones folded away. */
-function Groups({ schema, properties, formData, fieldPathId }: ObjectFieldTemplateProps) {
+function Groups({ schema, properties, formData, fieldPathId, registry }: ObjectFieldTemplateProps) {
+  const wrong = Object.keys((registry.formContext as Context).problems);
+  const path = fieldPathId.path;
+  const isWrong = (names: readonly (string | number)[]) =>
+    names.some((one) => wrong.some((place) => `${place}.`.startsWith(`${[...path, one].join(".")}.`)));
   const knobs = schema as KnobSchema;
   const { groups, advanced, nested } = arrange(knobs);
   const shown = (names: string[]) =>
@@ -234,7 +238,7 @@ function Groups({ schema, properties, formData, fieldPathId }: ObjectFieldTempla
       ({ name }) =>
         names.includes(name) && isShown(knobs.properties?.[name] ?? {}, (formData ?? {}) as Values, knobs),
     );
-  const isNested = fieldPathId.path.length > 0;
+  const isNested = path.length > 0;
   const body = (
     <Stack gap="lg">
       {groups.map(({ title: heading, names }) => (
@@ -254,7 +258,7 @@ function Groups({ schema, properties, formData, fieldPathId }: ObjectFieldTempla
         </Stack>
       )}
       {advanced.length > 0 && (
-        <Fold label="More">
+        <Fold label="More" isWrong={isWrong(advanced)}>
           <Section>
             {shown(advanced).map(({ name, content }) => (
               <Cell key={name} knob={knobs.properties?.[name]}>
@@ -267,10 +271,15 @@ function Groups({ schema, properties, formData, fieldPathId }: ObjectFieldTempla
     </Stack>
   );
   if (!isNested) return body;
-  const name = String(fieldPathId.path.at(-1));
+  const name = String(path.at(-1));
   const isOn = isRecord(formData) && (formData as Values)["enabled"] === true;
   return (
-    <Fold label={titleOf(name, {})} description={knobs.description} isOn={isOn}>
+    <Fold
+      label={titleOf(name, {})}
+      description={knobs.description}
+      isOn={isOn}
+      isWrong={wrong.some((place) => place.startsWith(`${path.join(".")}.`))}
+    >
       {body}
     </Fold>
   );
@@ -301,11 +310,17 @@ interface FoldProps {
   label: string;
   description?: string;
   isOn?: boolean;
+  /** Whether something in it is wrong, which must be seen. */
+  isWrong: boolean;
   children: ReactNode;
 }
 
-function Fold({ label, description, isOn = false, children }: FoldProps) {
-  const [isOpen, { toggle }] = useDisclosure(isOn);
+function Fold({ label, description, isOn = false, isWrong, children }: FoldProps) {
+  const [isUnfolded, { toggle }] = useDisclosure(isOn);
+  const isOpen = isUnfolded || isWrong;
+  // What was never seen is not drawn: jobs may have a hundred knobs.
+  const [wasOpen, setWasOpen] = useState(isOpen);
+  if (isOpen && !wasOpen) setWasOpen(true);
   return (
     <Box>
       <UnstyledButton onClick={toggle} aria-expanded={isOpen} w="100%" py={6}>
@@ -331,7 +346,7 @@ function Fold({ label, description, isOn = false, children }: FoldProps) {
       </UnstyledButton>
       <Collapse expanded={isOpen}>
         <Box pl={22} pt={6} pb={6}>
-          {children}
+          {wasOpen && children}
         </Box>
       </Collapse>
     </Box>

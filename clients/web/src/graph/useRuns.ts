@@ -5,7 +5,7 @@ import { notifications } from "@mantine/notifications";
 import { useEffect, useMemo } from "react";
 
 import { type ApiError, request } from "../api/http";
-import { type LiveJob, liveJobs, useLiveJobs } from "../api/liveJobs";
+import { type LiveJob, liveJobs, useJobsById } from "../api/liveJobs";
 import type { Artifact, Job } from "../api/types";
 import { canonical } from "../forms/schema";
 import { type GraphDocument, upTo } from "./document";
@@ -30,10 +30,11 @@ export function useRuns(document: GraphDocument) {
     defaultValue: {},
     getInitialValueInEffect: false,
   });
-  const { jobs } = useLiveJobs();
+  const ids = useMemo(() => Object.values(started).map(({ id }) => id), [started]);
+  const jobs = useJobsById(ids);
   useEffect(() => {
-    for (const { id } of Object.values(started)) liveJobs.need(id);
-  }, [started]);
+    for (const id of ids) liveJobs.need(id);
+  }, [ids]);
 
   const runs = useMemo(() => {
     const byId = new Map(jobs.map((job) => [job.id, job]));

@@ -6,7 +6,7 @@ import { IconPlayerPlay } from "@tabler/icons-react";
 import { type ReactNode, useMemo } from "react";
 
 import { ApiError } from "../api/http";
-import { liveJobs, useLiveJobs } from "../api/liveJobs";
+import { liveJobs, useLastParams } from "../api/liveJobs";
 import { useSubmit } from "../api/queries";
 import type { Signature } from "../api/types";
 import { KnobsForm, type Values } from "../forms/KnobsForm";
@@ -33,7 +33,7 @@ export function JobForm({ signature, children }: Props) {
     getInitialValueInEffect: false,
   });
   const submit = useSubmit();
-  const last = useLiveJobs().jobs.find((job) => job.job === signature.name);
+  const lastParams = useLastParams(signature.name);
   const typed = useProblems(signature.name, changed(draft.params, schema));
   const told = submit.error instanceof ApiError ? problemsOf(submit.error) : {};
   const problems = { ...inputsOnly(told, signature), ...typed };
@@ -105,7 +105,7 @@ export function JobForm({ signature, children }: Props) {
           schema={schema}
           values={draft.params}
           onChange={(params) => setDraft((now) => ({ ...now, params }))}
-          lastValues={last?.params}
+          lastValues={lastParams}
           problems={problems}
           canSweep
         />

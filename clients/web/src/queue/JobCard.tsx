@@ -3,6 +3,7 @@
 import { Badge, Box, Card, Code, Group, Image, Progress, Spoiler, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconFileText, IconInfoCircle, IconPlayerStop, IconRefresh, IconX } from "@tabler/icons-react";
+import { memo } from "react";
 
 import type { LiveJob } from "../api/liveJobs";
 import { liveJobs } from "../api/liveJobs";
@@ -23,7 +24,8 @@ const COLORS: Record<Job["state"], string> = {
   cancelled: "gray",
 };
 
-export function JobCard({ job }: { job: LiveJob }) {
+/** It is drawn again only when its own job has changed: many others may change at any time. */
+export const JobCard = memo(function JobCard({ job }: { job: LiveJob }) {
   const artifacts = Object.values(job.outputs).flat() as Artifact[];
   const notes = new Set(artifacts.flatMap((artifact) => artifact.notes ?? []));
   return (
@@ -61,7 +63,7 @@ export function JobCard({ job }: { job: LiveJob }) {
       )}
     </Card>
   );
-}
+});
 
 function Running({ job }: { job: LiveJob }) {
   const { step = 0, total = 0, message = "" } = job.progress ?? {};
