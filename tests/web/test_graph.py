@@ -39,7 +39,7 @@ def add(page: Page, job: str) -> None:
 def test_a_wire_that_is_let_go_brings_the_jobs_it_fits(canvas: Page) -> None:
     add(canvas, "sd.txt2img")
     x, y = center(port(canvas, "txt2img", "image", "source"))
-    drag(canvas, (x, y), (x + 120, y + 260))
+    drag(canvas, (x, y), (x - 300, y + 150))
     dialog = canvas.get_by_role("dialog", name="Jobs that take image")
     expect(dialog.get_by_role("button", name="image.resize")).to_be_visible()
     expect(dialog.get_by_role("button", name="sd.tokenize")).to_have_count(0)
@@ -48,8 +48,8 @@ def test_a_wire_that_is_let_go_brings_the_jobs_it_fits(canvas: Page) -> None:
     expect(canvas.locator(".react-flow__edge")).to_have_count(1)
     placed = node(canvas, "resize").bounding_box()
     assert placed
-    assert abs(placed["x"] - x - 120) < 5
-    assert abs(placed["y"] - y - 260) < 5
+    assert abs(placed["x"] - x + 300) < 5
+    assert abs(placed["y"] - y - 150) < 5
 
 
 def test_a_wire_between_wrong_types_is_refused_with_a_word_why(canvas: Page) -> None:

@@ -22,13 +22,9 @@ import { JobNode } from "./JobNode";
 import { PORT_COLORS } from "./portColors";
 import type { useGraph } from "./useGraph";
 import type { Run } from "./useRuns";
+import { FIT } from "./useView";
 
 const nodeTypes = { job: JobNode, frame: FrameNode };
-export const FIT = {
-  maxZoom: 1,
-  padding: { top: "80px", bottom: "30px", left: "30px", right: "30px" },
-} as const;
-
 interface Props {
   graph: Graph;
   signatures: Signatures;

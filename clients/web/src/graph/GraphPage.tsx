@@ -2,14 +2,14 @@
 
 import { Box, Drawer, ScrollArea, Stack, Text, useComputedColorScheme } from "@mantine/core";
 import { useDisclosure, useHotkeys, useMediaQuery } from "@mantine/hooks";
-import { ReactFlowProvider, useReactFlow } from "@xyflow/react";
+import { ReactFlowProvider } from "@xyflow/react";
 import { type ReactNode, useEffect, useMemo, useState } from "react";
 import { useLocation, useParams } from "wouter";
 
 import { useSignatures } from "../api/queries";
 import type { Port } from "../api/types";
 import { AddJob } from "./AddJob";
-import { Board, FIT } from "./Board";
+import { Board } from "./Board";
 import { type CanvasNode, type Graph, isJob, upTo, wire } from "./document";
 import { type LooseEnd, framed, portType, renamed, whyNot, withJob } from "./editing";
 import { timesOf } from "./fanOut";
@@ -22,6 +22,7 @@ import { chooseFile, saveFile, useArrivals } from "./useArrivals";
 import { useClipboard } from "./useClipboard";
 import { useGraph } from "./useGraph";
 import { countMade, useRuns } from "./useRuns";
+import { useView } from "./useView";
 
 interface Adding {
   /** Where on the canvas the new job goes. */
@@ -47,16 +48,13 @@ function Editor() {
   const times = useMemo(() => timesOf(document, signatures, countMade(runs)), [document, signatures, runs]);
   const [adding, setAdding] = useState<Adding | null>(null);
   const [isProgram, program] = useDisclosure();
-  const flow = useReactFlow<CanvasNode>();
-  const fit = () => requestAnimationFrame(() => void flow.fitView(FIT));
+  const { fit, placeFor, reveal } = useView();
   const arrivals = useArrivals(canvas.open, fit);
   useAsked(arrivals.openJob);
   useClipboard(graph, edit);
 
   const isDark = useComputedColorScheme("light") === "dark";
-  const middle = () =>
-    flow.screenToFlowPosition({ x: window.innerWidth / 2 - 110, y: window.innerHeight / 3 });
-  const group = () => edit((now) => framed(now, middle()));
+  const group = () => edit((now) => framed(now, placeFor()));
   useHotkeys([
     ["mod+Enter", () => void run(document)],
     ["mod+Z", () => history.undo(document)],
@@ -98,7 +96,7 @@ function Editor() {
             canUndo={history.canUndo}
             canRedo={history.canRedo}
             onRun={() => void run(document)}
-            onAdd={() => setAdding({ at: middle() })}
+            onAdd={() => setAdding({ at: placeFor(graph.nodes.findLast(({ selected }) => selected)) })}
             onUndo={() => history.undo(document)}
             onRedo={() => history.redo(document)}
             onLayout={() => {
@@ -122,6 +120,7 @@ function Editor() {
           onAdd={(signature) => {
             edit((now) => withJob(now, signatures, signature, adding.at, adding.from));
             setAdding(null);
+            reveal(adding.at);
           }}
           onClose={() => setAdding(null)}
         />

@@ -17,9 +17,14 @@ import { useRestore } from "./useRestore";
 
 const LAST_JOB = "last-job";
 
-/** What a newcomer sees first: a job that makes a picture from a text alone. */
-const drawsFromText = ({ inputs, outputs }: Signature): boolean =>
-  outputs[0]?.type === "image" && inputs.length === 1 && inputs[0]?.type === "text";
+/** Tell what a newcomer sees first: a job that makes a picture from a text alone, a text that is counted if there is one. */
+const welcome = (signatures: readonly Signature[]): Signature | undefined => {
+  const found = signatures.filter(
+    ({ kind, inputs: [text, ...more], outputs }) =>
+      kind === "job" && text?.type === "text" && !more.length && outputs[0]?.type === "image",
+  );
+  return found.find(({ inputs }) => inputs[0]?.["x-ui"]?.counter) ?? found[0];
+};
 
 export function JobsPage() {
   const { data: signatures, error } = useSignatures();
@@ -43,7 +48,7 @@ export function JobsPage() {
     );
 
   const byName = new Map(signatures.map((signature) => [signature.name, signature]));
-  const name = asked ?? localStorage.getItem(LAST_JOB) ?? signatures.find(drawsFromText)?.name ?? "";
+  const name = asked ?? localStorage.getItem(LAST_JOB) ?? welcome(signatures)?.name ?? "";
   const signature = byName.get(name) ?? (asked ? undefined : signatures[0]);
   if (signature) localStorage.setItem(LAST_JOB, signature.name);
   const list = (
