@@ -1,129 +1,145 @@
-// The plugins that were found, what they can do, and the machines and workers that run them.
+// The plugins that were found with their workers, the machines that run them, and what the server says of itself.
 
-import { Badge, Card, Center, Group, Loader, Stack, Table, Text, Title } from "@mantine/core";
+import {
+  Box,
+  Button,
+  Card,
+  Center,
+  Code,
+  Group,
+  Loader,
+  Paper,
+  Progress,
+  Stack,
+  Text,
+  Title,
+} from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 
-import { request } from "../api/http";
-import { useSignatures } from "../api/queries";
-import { pluginOf } from "../jobs/Palette";
+import { requestText } from "../api/http";
 import { Empty } from "../ui/Empty";
-import { Problem, type Told } from "../ui/Problem";
+import { LogText } from "../ui/LogWindow";
+import { Problem } from "../ui/Problem";
+import { PluginCard } from "./PluginCard";
+import { type Host, sizeOf, useHosts, usePlugins } from "./server";
 
-interface Plugin {
-  name: string;
-  version: string;
-  folder?: string;
-  installed: boolean;
-  error: Told | null;
-}
-
-interface Host {
-  name: string;
-  devices: { name: string; memory_mb: number }[];
-  workers: { plugin: string; device: string; pid: number | null; state: string; job: string | null }[];
-}
-
-const REFRESH_MS = 3000;
+const LOG_REFRESH_MS = 5000;
+const LOG_HEIGHT = 320;
 
 export default function PluginsPage() {
-  const plugins = useQuery({ queryKey: ["plugins"], queryFn: () => request<Plugin[]>("GET", "/v1/plugins") });
-  const hosts = useQuery({
-    queryKey: ["hosts"],
-    queryFn: () => request<Host[]>("GET", "/v1/hosts"),
-    refetchInterval: REFRESH_MS,
-  });
-  const { data: signatures = [] } = useSignatures();
+  const plugins = usePlugins();
+  const hosts = useHosts();
+  const workers = hosts.data?.flatMap((host) => host.workers) ?? [];
   const error = plugins.error ?? hosts.error;
   return (
     <Stack p="md" maw={880} mx="auto" gap="xl">
       {error && <Problem error={error} />}
-      <Stack gap="sm">
+      <Stack gap="sm" component="section" aria-label="Plugins">
         <Title order={2} size="h3">
           Plugins
         </Title>
         {!plugins.data && !error && (
-          <Center p="md">
+          <Center mih={400}>
             <Loader size="sm" aria-label="Loading" />
           </Center>
         )}
         {plugins.data?.map((plugin) => (
-          <Card key={plugin.name} withBorder padding="sm" component="article" aria-label={plugin.name}>
-            <Group justify="space-between">
-              <Group gap="xs">
-                <Text fw={600}>{plugin.name}</Text>
-                <Text size="sm" c="dimmed">
-                  {plugin.version.split("+")[0]}
-                </Text>
-              </Group>
-              <State plugin={plugin} />
-            </Group>
-            <Text size="sm" c="dimmed">
-              {signatures
-                .filter((signature) => pluginOf(signature) === plugin.name)
-                .map(({ name }) => name.slice(plugin.name.length + 1))
-                .join(", ")}
-            </Text>
-            {plugin.error && <Problem error={plugin.error} />}
-          </Card>
+          <PluginCard
+            key={plugin.name}
+            plugin={plugin}
+            workers={workers.filter((worker) => worker.plugin === plugin.name)}
+          />
         ))}
         {plugins.data?.length === 0 && (
           <Empty title="No plugins">Drop one into the plugins folder of the home folder.</Empty>
         )}
+        {plugins.data && <Installing />}
       </Stack>
       {hosts.data?.map((host) => (
-        <Stack key={host.name} gap="sm">
-          <Title order={2} size="h3">
-            {host.name === "local" ? "This machine" : host.name}
-          </Title>
-          <Group gap="xs">
-            {host.devices.map(({ name, memory_mb: memory }) => (
-              <Badge key={name} variant="light" size="lg" tt="none">
-                {name}
-                {memory > 0 && ` · ${(memory / 1024).toFixed(1)} GiB`}
-              </Badge>
-            ))}
-          </Group>
-          {host.workers.length > 0 ? (
-            <Table>
-              <Table.Thead>
-                <Table.Tr>
-                  <Table.Th>Worker</Table.Th>
-                  <Table.Th>Device</Table.Th>
-                  <Table.Th>State</Table.Th>
-                  <Table.Th>Process</Table.Th>
-                </Table.Tr>
-              </Table.Thead>
-              <Table.Tbody>
-                {host.workers.map((worker) => (
-                  <Table.Tr key={`${worker.plugin}@${worker.device}`}>
-                    <Table.Td>{worker.plugin}</Table.Td>
-                    <Table.Td>{worker.device}</Table.Td>
-                    <Table.Td>{worker.job ? <a href={`#/jobs`}>{worker.state}</a> : worker.state}</Table.Td>
-                    <Table.Td>{worker.pid}</Table.Td>
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
-          ) : (
-            <Text size="sm" c="dimmed">
-              No worker is loaded. One starts with the first job of its plugin.
-            </Text>
-          )}
-        </Stack>
+        <Machine key={host.name} host={host} />
       ))}
+      {hosts.data && <ServerLog />}
     </Stack>
   );
 }
 
-function State({ plugin }: { plugin: Plugin }) {
-  if (plugin.error) return <Badge color="red">broken</Badge>;
-  return plugin.installed ? (
-    <Badge color="green" variant="light">
-      ready
-    </Badge>
-  ) : (
-    <Badge color="gray" variant="light">
-      installs at first use
-    </Badge>
+/** The place of what comes later: to install and update from here. */
+function Installing() {
+  return (
+    <Paper p="md" style={{ border: "1.5px dashed var(--mantine-color-default-border)" }}>
+      <Text size="sm" c="dimmed">
+        To add a plugin, drop its folder or file into <Code>plugins/</Code> of the home folder, or run{" "}
+        <Code>stable-core plugin install</Code>. It appears here by itself.
+      </Text>
+    </Paper>
+  );
+}
+
+function Machine({ host }: { host: Host }) {
+  const name = host.name === "local" ? "This machine" : host.name;
+  return (
+    <Stack gap="sm" component="section" aria-label={name}>
+      <Title order={2} size="h3">
+        {name}
+      </Title>
+      {host.devices.map((device) => {
+        const here = host.workers.filter((worker) => worker.device === device.name);
+        const used = here.reduce((sum, worker) => sum + worker.memory_mb, 0);
+        return (
+          <Card key={device.name} withBorder padding="sm">
+            <Group justify="space-between" gap="xs">
+              <Text fw={600}>{device.name}</Text>
+              <Text size="sm" c="dimmed">
+                {device.memory_mb
+                  ? `${sizeOf(used * 2 ** 20)} of ${sizeOf(device.memory_mb * 2 ** 20)} planned for`
+                  : "Its memory is not known"}
+              </Text>
+            </Group>
+            {device.memory_mb > 0 && (
+              <Progress
+                value={(100 * used) / device.memory_mb}
+                mt={6}
+                aria-label={`Memory of ${device.name}`}
+              />
+            )}
+            <Text size="sm" c="dimmed" mt={6}>
+              {here.length
+                ? `Loaded: ${here.map((worker) => worker.plugin).join(", ")}`
+                : "No worker is loaded. One starts with the first job of its plugin."}
+            </Text>
+          </Card>
+        );
+      })}
+      {!host.devices.length && (
+        <Text size="sm" c="dimmed">
+          Its devices are being looked for.
+        </Text>
+      )}
+    </Stack>
+  );
+}
+
+function ServerLog() {
+  const { data, error, refetch, isFetching } = useQuery({
+    queryKey: ["/v1/log"],
+    queryFn: () => requestText("/v1/log"),
+    refetchInterval: LOG_REFRESH_MS,
+  });
+  return (
+    <Stack gap="sm" component="section" aria-label="Server log">
+      <Group justify="space-between">
+        <Title order={2} size="h3">
+          Server log
+        </Title>
+        <Button size="xs" variant="default" loading={isFetching && !data} onClick={() => void refetch()}>
+          Read again
+        </Button>
+      </Group>
+      {error ? (
+        <Problem error={error} />
+      ) : (
+        <Box mih={LOG_HEIGHT}>{data !== undefined && <LogText text={data} height={LOG_HEIGHT} />}</Box>
+      )}
+    </Stack>
   );
 }

@@ -7,6 +7,7 @@ import { memo } from "react";
 
 import type { LiveJob } from "../api/liveJobs";
 import { liveJobs } from "../api/liveJobs";
+import { requestText } from "../api/http";
 import { artifactUrl, cancelJob, interruptJob, retryJob } from "../api/queries";
 import type { Artifact, Job } from "../api/types";
 import { isFinal } from "../api/types";
@@ -110,7 +111,14 @@ function Actions({ job }: { job: LiveJob }) {
     <Group gap={2} wrap="nowrap">
       <Tool label="What it printed" icon={IconFileText} onClick={log.open} />
       {job.state !== "succeeded" && <Tool label="Try again" icon={IconRefresh} onClick={act(retryJob)} />}
-      {isLogOpen && <LogWindow title={job.job} path={`/v1/jobs/${job.id}/log`} onClose={log.close} />}
+      {isLogOpen && (
+        <LogWindow
+          title={`What ${job.job} printed`}
+          name={job.id}
+          read={() => requestText(`/v1/jobs/${job.id}/log`)}
+          onClose={log.close}
+        />
+      )}
     </Group>
   );
 }

@@ -4,20 +4,21 @@ import { Button, Center, Code, Group, Loader, Modal, ScrollArea } from "@mantine
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 
-import { requestText } from "../api/http";
 import { Empty } from "./Empty";
 import { Problem } from "./Problem";
 
 interface Props {
   title: string;
-  path: string;
+  /** What tells this log from others. */
+  name: string;
+  read: () => Promise<string>;
   onClose: () => void;
 }
 
-export function LogWindow({ title, path, onClose }: Props) {
+export function LogWindow({ title, name, read, onClose }: Props) {
   const { data, error, refetch, isFetching } = useQuery({
-    queryKey: [path],
-    queryFn: () => requestText(path),
+    queryKey: ["log", name],
+    queryFn: read,
     staleTime: 0,
   });
   return (

@@ -1,0 +1,72 @@
+// What the server says of its plugins, hosts and workers, asked again and again while somebody looks. It draws nothing.
+
+import { useQuery } from "@tanstack/react-query";
+
+import { request } from "../api/http";
+import type { Told } from "../ui/Problem";
+
+export interface Plugin {
+  name: string;
+  version: string;
+  source: string;
+  bundled: boolean;
+  installed: boolean;
+  /** All files of its environment, though it may share them; null while there is none. */
+  environment_bytes: number | null;
+  signatures: string[];
+  error: Told | null;
+}
+
+export interface Worker {
+  plugin: string;
+  device: string;
+  pid: number;
+  /** What it plans with on its device, 0 if it does not say. */
+  memory_mb: number;
+  state: "idle" | "busy";
+  job: string | null;
+  log: string;
+}
+
+export interface Host {
+  name: string;
+  devices: { name: string; memory_mb: number }[];
+  workers: Worker[];
+}
+
+const REFRESH_MS = 2000;
+
+export const fetchHosts = () => request<Host[]>("GET", "/v1/hosts");
+export const restartPlugin = (name: string) => request<Host[]>("POST", `/v1/plugins/${name}/restart`, {});
+
+export const useHosts = () =>
+  useQuery({ queryKey: ["hosts"], queryFn: fetchHosts, refetchInterval: REFRESH_MS });
+
+/** Ask for the plugins, and again while one of them is still being set up or has to be installed. */
+export const usePlugins = () =>
+  useQuery({
+    queryKey: ["plugins"],
+    queryFn: () => request<Plugin[]>("GET", "/v1/plugins"),
+    refetchInterval: ({ state }) =>
+      state.data?.every((plugin) => plugin.error || plugin.installed) ? false : REFRESH_MS,
+  });
+
+export type PluginState =
+  "broken" | "being set up" | "working" | "loaded" | "ready" | "installs at first use";
+
+/** Say in a word how a plugin is doing. */
+export function stateOf(plugin: Plugin, workers: readonly Worker[]): PluginState {
+  if (plugin.error) return "broken";
+  if (workers.some(({ state }) => state === "busy")) return "working";
+  if (workers.length) return "loaded";
+  if (!plugin.signatures.length) return "being set up";
+  return plugin.installed ? "ready" : "installs at first use";
+}
+
+/** Return a number of bytes as people say it. */
+export function sizeOf(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const power = bytes < 1 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), units.length - 1);
+  const value = bytes / 1024 ** power;
+  return `${value < 10 && power ? value.toFixed(1) : Math.round(value)} ${units[power]}`;
+}
