@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Core:
             for folder in ("plugins", "models/checkpoints"):
                 (self.home / folder).mkdir(parents=True, exist_ok=True)
             self._registry = PluginRegistry(self._folders, self.home, Environments(self.home))
-            self._queue = JobQueue(self.home, self._store, self._registry, self.config)
+            self._queue = JobQueue(self._store, self._registry, self.config)
             await self._registry.refresh()
             self._queue.recover()
             await self._store.commit()
@@ -85,6 +85,7 @@ class Core:
         await self._queue.stop()
         await self._store.commit()
         self.end_waits()
+        await asyncio.sleep(0)  # whoever waits may read its job once more
         self._store.close()
 
     async def __aenter__(self) -> Core:
@@ -246,17 +247,12 @@ class Core:
 
     async def cancel(self, job_id: str, owner: str | None = None) -> Row:
         """Cancel a job; one that has ended stays as it is."""
-        self.get_job(job_id, owner)
-        self._queue.cancel(job_id)
-        await self._store.commit()
-        return self.get_job(job_id)
+        return await self._changed(job_id, owner, self._queue.cancel)
 
     async def interrupt(self, job_id: str, owner: str | None = None, skip: bool = False) -> Row:
         """Tell a running job to end with what it has made or, to skip, to go on with the next; not all jobs can."""
-        self.get_job(job_id, owner)
-        self._queue.ask(job_id, "skip" if skip else "interrupt")
-        await self._store.commit()
-        return self.get_job(job_id)
+        wish = "skip" if skip else "interrupt"
+        return await self._changed(job_id, owner, lambda _: self._queue.ask(job_id, wish))
 
     async def cancel_all(self, *, state: str | None = None, graph: str | None = None, owner: str | None = None) -> int:
         """Cancel every job that waits, is queued or runs, or those of one state or graph; return how many."""
@@ -287,7 +283,12 @@ class Core:
         if self.get_job(job_id, owner)["state"] is JobState.SUCCEEDED:
             hint = 'Submit it again to run it once more, with "cache": false to not get the same result.'
             raise Conflict("The job has succeeded", hint)
-        self._queue.states.retry(job_id)
+        return await self._changed(job_id, owner, self._queue.states.retry)
+
+    async def _changed(self, job_id: str, owner: str | None, change: Callable[[str], None]) -> Row:
+        """Do something to a job of this owner and return it once that is stored."""
+        self.get_job(job_id, owner)
+        change(job_id)
         await self._store.commit()
         return self.get_job(job_id)
 

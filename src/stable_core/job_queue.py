@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from stable_core import graphs
@@ -49,14 +48,14 @@ class Run:
 class JobQueue:
     """Moves jobs from `queued` to their end. Its methods act inside the store's open transaction and never wait."""
 
-    def __init__(self, home: Path, store: Store, registry: PluginRegistry, config: Config) -> None:
+    def __init__(self, store: Store, registry: PluginRegistry, config: Config) -> None:
         self._store = store
         self._registry = registry
         self._config = config
         self._cache = ResultCache(store, registry, config)
         self.states = JobStates(store, registry, self.admit, lambda job_id: self._ready.discard(job_id))
         self._ready = ReadyJobs()
-        self.pool = WorkerPool(home, config, registry.environments, self.dispatch, self._worker_failed, self._report)
+        self.pool = WorkerPool(config, registry.environments, self.dispatch, self._worker_failed, self._report)
         self.runs: dict[str, Run] = {}
         self._skips: Counter[str] = Counter()
         self._side_work: set[asyncio.Task[Any]] = set()
@@ -397,6 +396,3 @@ class JobQueue:
         self.runs.clear()
         await self.pool.stop()
         await asyncio.gather(*self._side_work, return_exceptions=True)
-        await self._store.commit()
-        self.states.end_waits()
-        await asyncio.sleep(0)  # whoever waits may read its job once more

@@ -175,8 +175,7 @@ class JobStates:
             if row["state"] not in (JobState.FAILED, JobState.CANCELLED) or row["id"] in rows:
                 continue
             rows[row["id"]] = row
-            if row["expanded"] is not None:
-                self._store.drop_waits(row["id"], self._store.children(row["id"]))
+            self._store.leave_children(row["id"])
             dependents = [self._store.job(dependent) for dependent in self._store.dependents(row["id"])]
             others += self._store.waits_of(row["id"])
             others += [found["id"] for found in dependents if found["expanded"] is None and _lacks_input(found)]

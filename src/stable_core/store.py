@@ -20,11 +20,11 @@ from typing import Any
 import msgspec
 
 from stable_core.errors import ConfigError, Conflict, NotFound, StorageFull
+from stable_core.events import Event
 from stable_core.protocol import artifact_path
 from stable_core.sdk.jobs import TRANSITIONS, JobState
 
 Row = dict[str, Any]
-Event = dict[str, Any]
 
 SCHEMA_VERSION = 1
 CHECKPOINT_COMMITS = 500
@@ -282,7 +282,7 @@ class Store:
         return _read(row)
 
     def jobs(self, limit: int = -1, text: str | None = None, **wanted: Any) -> Iterator[Row]:
-        """Yield jobs, newest first, that have these words in their inputs and these values in their columns.
+        """Return jobs, newest first, that have these words in their inputs and these values in their columns.
 
         Further names of values are those of FILTERS: the id of the last one seen, seconds since 1970, ids with commas.
         """
@@ -293,8 +293,7 @@ class Store:
             clauses.append(f"inputs LIKE :word{index} ESCAPE '~'")
         source = "jobs INDEXED BY jobs_texts" if text and "ids" not in values else "jobs"
         sql = f"SELECT * FROM {source} WHERE {' AND '.join(clauses)} ORDER BY number DESC LIMIT :limit"
-        for row in self._db.execute(sql, {**values, "limit": limit}).fetchall():
-            yield _read(row)
+        return map(_read, self._db.execute(sql, {**values, "limit": limit}).fetchall())
 
     def ids_in(self, states: Iterable[JobState]) -> list[str]:
         """Return the ids of all jobs in these states, oldest first."""
@@ -317,10 +316,10 @@ class Store:
         """Make a job wait for another."""
         self._execute("INSERT OR IGNORE INTO waits VALUES (?, ?)", (job_id, on_job))
 
-    def drop_waits(self, job_id: str, on_jobs: Iterable[str]) -> None:
-        """Make a job wait for these others no longer."""
-        for on_job in on_jobs:
-            self._execute("DELETE FROM waits WHERE job = ? AND on_job = ?", (job_id, on_job))
+    def leave_children(self, job_id: str) -> None:
+        """Make a job wait no longer for the jobs that were made by it."""
+        sql = "DELETE FROM waits WHERE job = ? AND on_job IN (SELECT id FROM jobs WHERE parent = waits.job)"
+        self._execute(sql, (job_id,))
 
     def waits_of(self, job_id: str, states: Iterable[JobState] = JobState, limit: int = -1) -> dict[str, JobState]:
         """Return the jobs that this one waits for or has waited for and that are in these states, with their states."""
@@ -411,10 +410,8 @@ class Store:
 
     def collect_artifacts(self, older_than: float) -> int:
         """Delete artifacts, files and rows, that no job has and that were made before `older_than`; return how many."""
-        sql = "SELECT id FROM artifacts WHERE created < ? AND id NOT IN (SELECT artifact FROM artifact_uses)"
-        unused = [row[0] for row in self._db.execute(sql, (older_than,))]
-        for artifact_id in unused:
-            self._execute("DELETE FROM artifacts WHERE id = ?", (artifact_id,))
+        sql = "DELETE FROM artifacts WHERE created < ? AND id NOT IN (SELECT artifact FROM artifact_uses)"
+        self._execute(sql, (older_than,))
         known = {row[0] for row in self._db.execute("SELECT id FROM artifacts")}
         strays = [path for path in self.artifacts.glob("*/*") if path.name not in known]
         count = 0

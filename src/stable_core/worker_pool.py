@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection
-from pathlib import Path
 
 from stable_core.config import Config
 from stable_core.environments import Environments
@@ -31,7 +30,6 @@ class WorkerPool:
 
     def __init__(
         self,
-        home: Path,
         config: Config,
         environments: Environments,
         on_change: Callable[[], None],
@@ -39,10 +37,9 @@ class WorkerPool:
         on_report: Report,
     ) -> None:
         self._environments = environments
-        self.host = LocalHost(home)
+        self.host = LocalHost(config.home)
         self._config = config
-        self._artifacts = home / "artifacts"
-        self._logs = home / "logs"
+        self._logs = config.home / "logs"
         self._logs.mkdir(exist_ok=True)
         self._on_change, self._on_failure, self._on_report = on_change, on_failure, on_report
         self._workers: dict[Key, WorkerProcess] = {}
@@ -126,7 +123,7 @@ class WorkerPool:
         variables = {
             "PYDANTIC_DISABLE_PLUGINS": "__all__",  # it would look through every package of the environment
             "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),  # spinning slows all others
-            "STABLE_CORE_ARTIFACTS": str(self._artifacts),
+            "STABLE_CORE_ARTIFACTS": str(self._config.home / "artifacts"),
             "STABLE_CORE_MODELS": os.pathsep.join(map(str, self._config.model_roots())),
             "STABLE_CORE_DEVICE": worker.device,
         }

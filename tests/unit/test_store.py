@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from stable_core.errors import ConfigError, Conflict, NotFound, StorageFull
+from stable_core.events import Event
 from stable_core.protocol import artifact_path, write_artifact
 from stable_core.sdk.jobs import TRANSITIONS, JobState
-from stable_core.store import Event, Store, new_id
+from stable_core.store import Store, new_id
 
 pytestmark = pytest.mark.anyio
 
@@ -289,9 +290,6 @@ async def test_waits(store: Store) -> None:
     assert store.waits_of(job_id, [JobState.RUNNING]) == {second: JobState.RUNNING}
     assert len(store.waits_of(job_id, limit=1)) == 1
     assert store.dependents(second) == [job_id]
-    store.drop_waits(job_id, [second])
-    assert store.waits_of(job_id) == {first: JobState.SUCCEEDED}
-    assert store.dependents(second) == []
 
 
 async def test_children(store: Store) -> None:
@@ -305,6 +303,11 @@ async def test_children(store: Store) -> None:
     assert store.waits_for_children(parent)
     store.update_job(children[0], JobState.CANCELLED)
     assert not store.waits_for_children(parent)
+    needed = add(store, JobState.FAILED)
+    store.add_wait(parent, needed)
+    store.leave_children(parent)
+    assert store.waits_of(parent) == {needed: JobState.FAILED}
+    assert store.dependents(children[0]) == []
 
 
 def cached(store: Store, key: str) -> list[str]:
