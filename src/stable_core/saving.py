@@ -12,15 +12,16 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+from PIL.ExifTags import IFD, Base
+
 from stable_core.config import Config
 from stable_core.sdk.artifacts import suffix_of
+from stable_core.sdk.codecs import decode
 
 Provenance = dict[str, Any]
 
 PNG_SIGNATURE_BYTES = 8
-EXIF_USER_COMMENT = 0x9286
-EXIF_MAKER_NOTE = 0x927C
-EXIF_POINTER = 0x8769
 MAX_SIDE = {"jpeg": 65_500, "webp": 16_383}
 """The longest side in pixels that these formats can hold."""
 MAX_JPEG_CHARACTERS = 20_000
@@ -82,16 +83,12 @@ def with_png_text(png: bytes, facts: dict[str, str]) -> bytes:
 
 
 def _convert(content: Path, image_format: str, facts: dict[str, str]) -> bytes:
-    from PIL import Image  # noqa: PLC0415 - the server does not need Pillow before this
-
-    from stable_core.sdk.codecs import decode  # noqa: PLC0415
-
     picture = decode("image", content, "image/png")
     exif = Image.Exif()
     if "parameters" in facts:
-        exif.get_ifd(EXIF_POINTER)[EXIF_USER_COMMENT] = b"UNICODE\0" + facts["parameters"].encode("utf-16-be")
+        exif.get_ifd(IFD.Exif)[Base.UserComment] = b"UNICODE\0" + facts["parameters"].encode("utf-16-be")
     if "stable-core" in facts:
-        exif.get_ifd(EXIF_POINTER)[EXIF_MAKER_NOTE] = facts["stable-core"].encode()
+        exif.get_ifd(IFD.Exif)[Base.MakerNote] = facts["stable-core"].encode()
     stream = io.BytesIO()
     (picture.convert("RGB") if image_format == "jpeg" else picture).save(stream, image_format, quality=92, exif=exif)
     return stream.getvalue()

@@ -133,8 +133,11 @@ class Store:
 
     def _open(self, synchronous: str) -> None:
         try:
+            self._lock.execute("PRAGMA journal_mode=OFF")  # nothing is written
             self._lock.execute("BEGIN EXCLUSIVE")  # until it is closed, by the end of this process at the latest
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
             hint = "Stop it, or give this one another folder with --home."
             raise Conflict(f"Another stable-core is using {self._path.parent}", hint) from None
         self._db.execute("PRAGMA journal_mode=WAL")

@@ -11,9 +11,8 @@ from typing import Any
 from stable_core.errors import InvalidInput, StorageFull, TooLarge
 from stable_core.protocol import artifact_path, new_file
 from stable_core.sdk.artifacts import media_type_of, type_of
-from stable_core.sdk.codecs import describe
+from stable_core.sdk.codecs import describe, head_of
 
-HEAD_BYTES = 4096
 UNKNOWN = "application/octet-stream"
 
 
@@ -63,8 +62,7 @@ async def receive(
 
 
 def _examine(path: Path, media_type: str, filename: str) -> dict[str, Any]:
-    with path.open("rb") as file:
-        found = media_type_of(file.read(HEAD_BYTES), filename)
+    found = media_type_of(head_of(path), filename)
     declared = media_type.partition(";")[0].strip().lower()
     if type_of(declared) not in ("file", type_of(found)):
         raise InvalidInput(f"The content is {found}, not {declared}", "Send the Content-Type that it has, or none.")

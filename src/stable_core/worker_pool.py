@@ -142,19 +142,14 @@ class WorkerPool:
             del self._starting[plugin.name, worker.device]
             self.notes.pop(plugin.name, None)
             if not worker.is_ready:
-                self._forget(worker)
+                self._gone(worker)
         self._on_change()
 
     def _gone(self, worker: WorkerProcess) -> None:
-        if self._forget(worker):
-            self._on_change()
-
-    def _forget(self, worker: WorkerProcess) -> bool:
         key = (worker.plugin, worker.device)
-        is_known = self._workers.get(key) is worker
-        if is_known:
+        if self._workers.get(key) is worker:
             del self._workers[key]
-        return is_known
+        self._on_change()
 
     def end(self, plugin: str) -> None:
         """End the workers of a plugin, busy or not; what one has in hand dies with it."""

@@ -256,7 +256,7 @@ async def test_clean_up_finds_an_upload_that_was_cut_off_with_the_server(lab: An
         os.utime(half, (1, 1))
         assert await core.clean() == 1
         never.set()
-        with pytest.raises(StorageFull):
+        with pytest.raises(InvalidInput):
             await uploading
 
 

@@ -227,11 +227,16 @@ def _decode_audio(path: Path) -> Audio:
 
 
 def _decode_video(path: Path) -> Video:
-    _expect_family(_head(path), "video")
+    _expect_family(head_of(path), "video")
     return Video(path)
 
 
-def _head(path: Path) -> bytes:
+def head_of(path: Path) -> bytes:
+    """Return the beginning of a file, enough to tell what it is.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return file.read(_HEAD_BYTES)
@@ -252,7 +257,7 @@ _CODECS: dict[str, tuple[type, Callable[[Any], Encoded], Callable[[Path], Any]]]
     "image": (Image, _encode_image, _decode_image),
     "mask": (Image, lambda image: _encode_image(_as_mask(image)), lambda path: _as_mask(_decode_image(path))),
     "audio": (Audio, _encode_audio, _decode_audio),
-    "video": (Video, lambda video: Encoded(video.path, _expect_family(_head(video.path), "video")), _decode_video),
-    "file": (File, lambda file: Encoded(file.path, media_type_of(_head(file.path), file.path.name)), File),
+    "video": (Video, lambda video: Encoded(video.path, _expect_family(head_of(video.path), "video")), _decode_video),
+    "file": (File, lambda file: Encoded(file.path, media_type_of(head_of(file.path), file.path.name)), File),
     "data": (object, _encode_data, _decode_data),
 }
