@@ -1,6 +1,6 @@
 """Make the pictures of docs/web.md: `python tests/web/screenshots.py FOLDER`. Not a test.
 
-Without `--all` it makes the few that the documentation shows, else every page in both sizes and both themes.
+They are taken on the tour. With `--all` it shows every page instead, in both sizes and both themes, to be looked at.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))  # for running_server
+sys.path += [str(Path(__file__).parents[1] / "e2e"), str(Path(__file__).parent)]  # for running_server and tour
 from running_server import RunningServer
+from tour import take_tour
 
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
-SHOWN = {("jobs", "wide", "light"), ("gallery", "wide", "dark"), ("graph", "wide", "light"), ("jobs", "phone", "dark")}
 PROMPTS = ["a red circle on a blue background", "a house in the snow", "a green star", "a sunset sea with a boat"]
 GRAPH = {
     "version": 1,
@@ -61,6 +61,35 @@ def show_graph(page: Page, folder: Path) -> None:
     page.wait_for_timeout(1500)
 
 
+def show_tour(browser: Browser, server: RunningServer, folder: Path) -> None:
+    """Make the pictures of the documentation: those of the tour, and one of a phone."""
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    take_tour(page, server, lambda name: page.wait_for_timeout(1500) or shoot(page, folder / f"web_{name}.png"))
+    phone = open_page(browser, server, "jobs/sd.txt2img", "phone", "dark")
+    phone.get_by_role("textbox", name="Prompt", exact=True).fill("a red circle on a blue background")
+    phone.wait_for_timeout(1500)
+    shoot(phone, folder / "web_phone.png")
+
+
+def shoot(page: Page, path: Path) -> None:
+    """Write what is seen as a small PNG."""
+    page.mouse.move(0, 0)
+    page.screenshot(path=path)
+
+
+def show_all(browser: Browser, server: RunningServer, folder: Path, scratch: Path) -> None:
+    """Make a picture of every page in both sizes and both themes."""
+    make_results(server)
+    for path in ("jobs", "queue/finished", "gallery", "graph", "plugins", "settings"):
+        for size in SIZES:
+            for theme in ("light", "dark"):
+                page = open_page(browser, server, path, size, theme)
+                if path == "graph":
+                    show_graph(page, scratch)
+                shoot(page, folder / f"web_{path.partition('/')[0]}_{size}_{theme}.png")
+                page.context.close()
+
+
 def main() -> None:
     """Make the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -68,20 +97,15 @@ def main() -> None:
     parser.add_argument("--all", action="store_true")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    expect.set_options(timeout=90_000)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         server = RunningServer(Path(scratch) / "home").start()
         try:
-            make_results(server)
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            for path in ("jobs", "queue", "gallery", "graph", "plugins", "settings"):
-                for size in SIZES:
-                    for theme in ("light", "dark"):
-                        if arguments.all or (path, size, theme) in SHOWN:
-                            page = open_page(browser, server, path, size, theme)
-                            if path == "graph":
-                                show_graph(page, Path(scratch))
-                            page.screenshot(path=arguments.folder / f"web_{path}_{size}_{theme}.png")
-                            page.context.close()
+            if arguments.all:
+                show_all(browser, server, arguments.folder, Path(scratch))
+            else:
+                show_tour(browser, server, arguments.folder)
         finally:
             server.stop()
 

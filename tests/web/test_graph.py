@@ -231,7 +231,11 @@ def test_a_result_brings_the_graph_that_made_it(canvas: Page, server: RunningSer
         expect(node(canvas, "inverse")).to_be_visible()
         canvas.get_by_role("button", name="Clear").click()
         expect(canvas.locator(".react-flow__node")).to_have_count(0)
-    canvas.goto(f"{server.url}/#/graph/{last['id']}")
+    canvas.goto(f"{server.url}/#/gallery")
+    canvas.get_by_role("button", name="a blue square").or_(
+        canvas.get_by_role("button", name="invert.invert")
+    ).first.click()
+    canvas.get_by_role("dialog").get_by_role("button", name="Its graph").click()
     expect(node(canvas, "inverse")).to_be_visible()
 
 

@@ -131,7 +131,7 @@ export default function MaskEditor({ picture, mask, onDone, onClose }: Props) {
           Use this mask
         </Button>
       </Group>
-      <Box pos="relative" style={{ width: "fit-content", maxWidth: "100%" }}>
+      <Box pos="relative" mx="auto" style={{ width: "fit-content", maxWidth: "100%" }}>
         <img
           src={picture}
           alt="The picture under the mask"

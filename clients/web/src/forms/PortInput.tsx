@@ -195,7 +195,7 @@ function FilesInput({ label, port, value, onChange, problem, picture }: Props & 
             leftSection={<IconBrush size={16} />}
             onClick={() => setPainting(true)}
           >
-            Paint {port.name}
+            Paint {port.name.replaceAll("_", " ")}
           </Button>
         )}
         <Button

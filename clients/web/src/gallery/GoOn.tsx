@@ -1,7 +1,7 @@
 // Where a result can go from here: made again, its knobs in the form, itself into any port that takes it.
 
 import { Button, Group, Menu, Text } from "@mantine/core";
-import { IconArrowRight, IconRefresh } from "@tabler/icons-react";
+import { IconArrowRight, IconRefresh, IconSchema } from "@tabler/icons-react";
 import { useLocation } from "wouter";
 
 import { liveJobs } from "../api/liveJobs";
@@ -67,6 +67,14 @@ export function GoOn({ result: { artifact, job } }: { result: Result }) {
         }}
       >
         Use these knobs
+      </Button>
+      <Button
+        size="xs"
+        variant="default"
+        leftSection={<IconSchema size={16} />}
+        onClick={() => navigate(`/graph/${job.id}`)}
+      >
+        Its graph
       </Button>
       <Button
         size="xs"

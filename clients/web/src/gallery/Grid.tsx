@@ -104,6 +104,7 @@ export function Grid({ results, onOpen, onChoose, onDelete, onEnd, empty, ...loo
                 transform: `translateY(${row.start}px)`,
                 display: "grid",
                 gridTemplateColumns: `repeat(${columns}, 1fr)`,
+                gridTemplateRows: "100%",
                 gap: GAP,
               }}
             >
