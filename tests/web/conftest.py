@@ -39,8 +39,9 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Return a server that only the tests of one module use: what they find there, they have made."""
     home = tmp_path_factory.mktemp("web") / "home"
     shutil.copytree(Path(__file__).parent / "plugins", home / "plugins")
     server = RunningServer(home, OMP_NUM_THREADS="1")
