@@ -38,12 +38,31 @@ def make_results(server: RunningServer) -> None:
             server.client.run("sd.txt2img", prompt, seed=seed)
 
 
+def fill_queue(server: RunningServer) -> None:
+    """Start more than can be done at once."""
+    ids = []
+    for seed, prompt in enumerate([*PROMPTS, "a yellow square"]):
+        request = server.client.request("sd.txt2img", prompt, seed=seed, steps=150)
+        ids.append(server.client.submit({**request, "cache": False})["id"])
+    swept = server.client.request("sd.txt2img", "a red heart", steps={"each": [20, 30, 40]})
+    server.client.submit({**swept, "cache": False})
+    server.until_event(ids[0], "job.preview")
+
+
+def compared(server: RunningServer) -> str:
+    """Return the path of two results that are compared."""
+    jobs = server.client.jobs(job="sd.txt2img", state="succeeded", limit=2)
+    first, second = (job["outputs"]["image"][0]["id"] for job in jobs)
+    return f"gallery/{jobs[0]['id']}/image/{first}?with={second}"
+
+
 def open_page(browser: Browser, server: RunningServer, path: str, size: str, theme: str) -> Page:
     """Return a page as it is a moment after it was opened."""
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
     page = context.new_page()
-    page.goto(f"{server.url}/#/{path}")
+    place, _, query = path.partition("?")
+    page.goto(f"{server.url}/?{query}#/{place}")
     page.wait_for_load_state("networkidle", timeout=3000) if path == "settings" else page.wait_for_timeout(2500)
     return page
 
@@ -62,13 +81,18 @@ def show_graph(page: Page, folder: Path) -> None:
 
 
 def show_tour(browser: Browser, server: RunningServer, folder: Path) -> None:
-    """Make the pictures of the documentation: those of the tour, and one of a phone."""
+    """Make the pictures of the documentation: those of the tour, and those of what it does not show."""
     page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
     take_tour(page, server, lambda name: page.wait_for_timeout(1500) or shoot(page, folder / f"web_{name}.png"))
     phone = open_page(browser, server, "jobs/sd.txt2img", "phone", "dark")
     phone.get_by_role("textbox", name="Prompt", exact=True).fill("a red circle on a blue background")
     phone.wait_for_timeout(1500)
     shoot(phone, folder / "web_phone.png")
+    make_results(server)
+    shoot(open_page(browser, server, "plugins", "wide", "light"), folder / "web_plugins.png")
+    shoot(open_page(browser, server, compared(server), "wide", "dark"), folder / "web_compare.png")
+    fill_queue(server)
+    shoot(open_page(browser, server, "queue", "wide", "light"), folder / "web_queue.png")
 
 
 def shoot(page: Page, path: Path) -> None:
@@ -80,13 +104,17 @@ def shoot(page: Page, path: Path) -> None:
 def show_all(browser: Browser, server: RunningServer, folder: Path, scratch: Path) -> None:
     """Make a picture of every page in both sizes and both themes."""
     make_results(server)
-    for path in ("jobs", "queue/finished", "gallery", "graph", "plugins", "settings"):
+    names = {"jobs": "jobs", "queue/finished": "queue", "gallery": "gallery", "graph": "graph", "plugins": "plugins"}
+    names |= {"settings": "settings", compared(server): "compare", "queue": "queue_full"}
+    for path, name in names.items():
+        if path == "queue":
+            fill_queue(server)
         for size in SIZES:
             for theme in ("light", "dark"):
                 page = open_page(browser, server, path, size, theme)
                 if path == "graph":
                     show_graph(page, scratch)
-                shoot(page, folder / f"web_{path.partition('/')[0]}_{size}_{theme}.png")
+                shoot(page, folder / f"web_{name}_{size}_{theme}.png")
                 page.context.close()
 
 

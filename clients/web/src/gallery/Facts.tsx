@@ -36,13 +36,9 @@ export function Facts({ result: { artifact, job } }: { result: Result }) {
       <Table layout="fixed" verticalSpacing={4}>
         <Table.Tbody>
           {facts
-            .filter(([, value]) => value !== undefined && value !== "" && value !== null)
+            .filter(([, value]) => ![undefined, null, "", "[]"].includes(asText(value)))
             .map(([name, value]) => (
-              <Fact
-                key={name}
-                name={name}
-                value={typeof value === "string" ? value : JSON.stringify(value)}
-              />
+              <Fact key={name} name={name} value={asText(value) ?? ""} />
             ))}
         </Table.Tbody>
       </Table>
@@ -55,7 +51,7 @@ function Fact({ name, value }: { name: string; value: string }) {
     <Table.Tr>
       <Table.Td w={120} c="dimmed" style={{ verticalAlign: "top", overflowWrap: "anywhere" }}>
         <Text size="xs" lh={1.6}>
-          {name.replaceAll("_", " ")}
+          {labelOf(name)}
         </Text>
       </Table.Td>
       <Table.Td style={{ overflowWrap: "anywhere" }}>
@@ -79,6 +75,12 @@ function Fact({ name, value }: { name: string; value: string }) {
     </Table.Tr>
   );
 }
+
+const asText = (value: unknown): string | null | undefined =>
+  typeof value === "string" ? value : value === null ? null : JSON.stringify(value);
+
+/** Return the name of a knob as it is read, with places to break it at. */
+const labelOf = (name: string): string => name.replaceAll("_", " ").replaceAll(".", ".\u200b");
 
 /** Return nested knobs as `hires.scale`. */
 function flat(values: Record<string, unknown>, prefix = ""): [string, unknown][] {

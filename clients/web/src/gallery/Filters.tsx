@@ -43,7 +43,8 @@ export function Filters({ asked, onAsk }: Props) {
         onChange={(job) => onAsk({ job: job ?? "" })}
         clearable
         searchable
-        w={170}
+        flex={{ base: 1, xs: "0 0 170px" }}
+        miw={110}
       />
       <Days asked={asked} onAsk={onAsk} />
       <Tooltip label={asked.liked ? "Show all" : "Show favourites only"}>

@@ -1,7 +1,7 @@
 // Everything that was made: found, looked at, compared, sent on, deleted.
 
-import { Box, Button, Center, Group, Loader, Paper, Text, Title } from "@mantine/core";
-import { IconArrowsLeftRight, IconTrash, IconX } from "@tabler/icons-react";
+import { ActionIcon, Tooltip, Box, Button, Center, Group, Loader, Paper, Text, Title } from "@mantine/core";
+import { IconArrowsLeftRight, IconCheckbox, IconTrash, IconX } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 
@@ -56,12 +56,17 @@ export default function GalleryPage() {
           Gallery
         </Title>
         <Filters asked={asked} onAsk={address.ask} />
-        <Button
-          variant={isChoosing ? "light" : "default"}
-          onClick={isChoosing ? stopChoosing : () => setChoosing(true)}
-        >
-          Select
-        </Button>
+        <Tooltip label={isChoosing ? "Done" : "Select"}>
+          <ActionIcon
+            variant={isChoosing ? "filled" : "default"}
+            size="input-sm"
+            aria-label="Select"
+            aria-pressed={isChoosing}
+            onClick={isChoosing ? stopChoosing : () => setChoosing(true)}
+          >
+            <IconCheckbox size={18} />
+          </ActionIcon>
+        </Tooltip>
       </Group>
       {query.error && (
         <Box p="md">

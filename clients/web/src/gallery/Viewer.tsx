@@ -90,14 +90,13 @@ export function Viewer({ results, at, compared, favourites, onDelete, onCompare,
           />
         </Box>
         <ScrollArea
-          p="md"
           type="auto"
           style={{
             borderLeft: isNarrow ? undefined : "1px solid var(--mantine-color-default-border)",
             borderTop: isNarrow ? "1px solid var(--mantine-color-default-border)" : undefined,
           }}
         >
-          <Stack gap="md">
+          <Stack gap="md" p="md">
             <Group justify="space-between" wrap="nowrap">
               <Group gap={4} wrap="nowrap">
                 <ActionIcon
@@ -201,7 +200,7 @@ function Step({ label, side, disabled, onClick }: StepProps) {
   return (
     <ActionIcon
       pos="absolute"
-      top="50%"
+      top="calc(50% - 17px)"
       {...{ [side]: 12 }}
       variant="default"
       radius="xl"

@@ -1,6 +1,6 @@
 // One plugin: what it can do, how it is doing, how much room it takes, and its workers.
 
-import { Badge, Card, Group, Text } from "@mantine/core";
+import { Badge, Card, Group, Spoiler, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconFileText, IconRotateClockwise } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
@@ -19,6 +19,9 @@ import {
   sizeOf,
   stateOf,
 } from "./server";
+
+/** Three rows; more are folded away. */
+const JOBS_HEIGHT = 76;
 
 const COLORS: Record<PluginState, string> = {
   broken: "red",
@@ -54,34 +57,37 @@ export function PluginCard({ plugin, workers }: { plugin: Plugin; workers: reado
         {facts.filter(Boolean).join(" · ")}
       </Text>
       {plugin.signatures.length > 0 && (
-        <Group gap={6} mt={8}>
-          {plugin.signatures.map((name) => (
-            <Badge
-              key={name}
-              component={Link}
-              href={`/jobs/${name}`}
-              variant="default"
-              tt="none"
-              fw={500}
-              style={{ cursor: "pointer" }}
-            >
-              {name.slice(plugin.name.length + 1)}
-            </Badge>
-          ))}
-        </Group>
+        <Spoiler maxHeight={JOBS_HEIGHT} showLabel="All jobs" hideLabel="Fewer" mt={8}>
+          <Group gap={6}>
+            {plugin.signatures.map((name) => (
+              <Badge
+                key={name}
+                component={Link}
+                href={`/jobs/${name}`}
+                variant="default"
+                tt="none"
+                fw={500}
+                style={{ cursor: "pointer" }}
+              >
+                {name.slice(plugin.name.length + 1)}
+              </Badge>
+            ))}
+          </Group>
+        </Spoiler>
       )}
       {plugin.error && <Problem error={plugin.error} />}
       {workers.map((worker) => (
-        <WorkerRow key={worker.device} worker={worker} />
+        <WorkerRow key={`${worker.plugin} ${worker.device}`} plugin={plugin.name} worker={worker} />
       ))}
     </Card>
   );
 }
 
-function WorkerRow({ worker }: { worker: Worker }) {
+function WorkerRow({ plugin, worker }: { plugin: string; worker: Worker }) {
   const queries = useQueryClient();
   const [isLogOpen, log] = useDisclosure();
   const facts = [
+    worker.plugin !== plugin && "for light jobs",
     `on ${worker.device}`,
     worker.memory_mb > 0 && `plans with ${sizeOf(worker.memory_mb * 2 ** 20)}`,
     `process ${worker.pid}`,
@@ -90,7 +96,7 @@ function WorkerRow({ worker }: { worker: Worker }) {
     const all = (await fetchHosts()).flatMap(({ workers }) => workers);
     return all.find(({ pid }) => pid === worker.pid)?.log ?? "";
   };
-  const restart = told(async () => queries.setQueryData(["hosts"], await restartPlugin(worker.plugin)));
+  const restart = told(async () => queries.setQueryData(["hosts"], await restartPlugin(plugin)));
   return (
     <Group
       gap="xs"

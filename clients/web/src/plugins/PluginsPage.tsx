@@ -21,7 +21,7 @@ import { Empty } from "../ui/Empty";
 import { LogText } from "../ui/LogWindow";
 import { Problem } from "../ui/Problem";
 import { PluginCard } from "./PluginCard";
-import { type Host, sizeOf, useHosts, usePlugins } from "./server";
+import { type Host, isOf, sizeOf, useHosts, usePlugins } from "./server";
 
 const LOG_REFRESH_MS = 5000;
 const LOG_HEIGHT = 320;
@@ -47,7 +47,7 @@ export default function PluginsPage() {
           <PluginCard
             key={plugin.name}
             plugin={plugin}
-            workers={workers.filter((worker) => worker.plugin === plugin.name)}
+            workers={workers.filter((worker) => isOf(worker, plugin))}
           />
         ))}
         {plugins.data?.length === 0 && (
@@ -90,12 +90,10 @@ function Machine({ host }: { host: Host }) {
             <Group justify="space-between" gap="xs">
               <Text fw={600}>{device.name}</Text>
               <Text size="sm" c="dimmed">
-                {device.memory_mb
-                  ? `${sizeOf(used * 2 ** 20)} of ${sizeOf(device.memory_mb * 2 ** 20)} planned for`
-                  : "Its memory is not known"}
+                {memoryOf(used, device.memory_mb)}
               </Text>
             </Group>
-            {device.memory_mb > 0 && (
+            {device.memory_mb > 0 && used > 0 && (
               <Progress
                 value={(100 * used) / device.memory_mb}
                 mt={6}
@@ -117,6 +115,13 @@ function Machine({ host }: { host: Host }) {
       )}
     </Stack>
   );
+}
+
+/** Say how much of a device's memory the workers there plan with; many do not say. */
+function memoryOf(used: number, all: number): string {
+  if (!all) return "Its memory is not known";
+  const total = sizeOf(all * 2 ** 20);
+  return used ? `${sizeOf(used * 2 ** 20)} of ${total} planned for` : `${total} of memory`;
 }
 
 function ServerLog() {

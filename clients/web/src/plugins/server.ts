@@ -51,6 +51,10 @@ export const usePlugins = () =>
       state.data?.every((plugin) => plugin.error || plugin.installed) ? false : REFRESH_MS,
   });
 
+/** Tell whether a worker is a plugin's; the one for its light jobs is called `sd (light)`. */
+export const isOf = (worker: Worker, plugin: Plugin): boolean =>
+  worker.plugin === plugin.name || worker.plugin.startsWith(`${plugin.name} (`);
+
 export type PluginState =
   "broken" | "being set up" | "working" | "loaded" | "ready" | "installs at first use";
 

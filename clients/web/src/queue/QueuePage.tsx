@@ -1,6 +1,6 @@
 // Everything that waits, runs or has ended, in step with the server: what runs, what comes next, what went wrong.
 
-import { Badge, Box, Button, Group, SegmentedControl, Stack, Text, Title } from "@mantine/core";
+import { Box, Button, Group, SegmentedControl, Stack, Text, Title } from "@mantine/core";
 import { useLocalStorage } from "@mantine/hooks";
 import { type ReactNode, useMemo } from "react";
 import { useLocation, useParams } from "wouter";
@@ -45,13 +45,6 @@ export default function QueuePage() {
         <Title order={2} size="h3" mr="auto">
           Queue
         </Title>
-        <SegmentedControl
-          size="xs"
-          value={view}
-          onChange={(next) => navigate(`/queue/${next}`)}
-          data={VIEWS.map((value) => ({ value, label: labels[value] }))}
-          aria-label="Which jobs"
-        />
         {view === "unfinished" && (
           <Button size="xs" variant="default" disabled={!unfinished} onClick={told(() => cancelAll())}>
             Cancel all
@@ -77,6 +70,13 @@ export default function QueuePage() {
             Clear finished
           </Button>
         )}
+        <SegmentedControl
+          size="xs"
+          value={view}
+          onChange={(next) => navigate(`/queue/${next}`)}
+          data={VIEWS.map((value) => ({ value, label: labels[value] }))}
+          aria-label="Which jobs"
+        />
       </Group>
       {view === "unfinished" ? (
         <Unfinished jobs={jobs} />
@@ -150,14 +150,14 @@ function Section({ title, children }: { title: string; children: ReactNode }) {
   );
 }
 
-function Counted({ label, count, color = "violet" }: { label: string; count: number; color?: string }) {
+function Counted({ label, count, color = "dimmed" }: { label: string; count: number; color?: string }) {
   return (
     <Group gap={6} wrap="nowrap" justify="center">
       {label}
       {count > 0 && (
-        <Badge size="xs" variant="light" color={color}>
+        <Text span size="xs" c={color}>
           {count}
-        </Badge>
+        </Text>
       )}
     </Group>
   );
