@@ -87,6 +87,22 @@ def test_windows_over_the_page_shut_nobody_out(themed: Page, server: RunningServ
     assert not faults(themed)
 
 
+def test_a_result_in_full_shuts_nobody_out(themed: Page, server: RunningServer) -> None:
+    themed.goto(f"{server.url}/#/gallery")
+    settle(themed, "gallery")
+    themed.get_by_role("button", name="Select").click()
+    cells = themed.get_by_test_id("gallery").get_by_role("listitem")
+    for at in (0, 1):
+        cells.nth(at).get_by_role("button").first.click()
+    assert not faults(themed)
+    themed.get_by_role("button", name="Compare").click()
+    expect(themed.get_by_role("dialog", name="a red circle")).to_be_visible()
+    assert not faults(themed)
+    themed.get_by_role("button", name="Delete").click()
+    expect(themed.get_by_role("button", name="Keep")).to_be_visible()
+    assert not faults(themed)
+
+
 @pytest.mark.parametrize("path", ["jobs", "queue", "gallery", "graph", "plugins", "settings"])
 def test_every_page_can_be_named_and_fits_a_phone(page: Page, server: RunningServer, results: None, path: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})

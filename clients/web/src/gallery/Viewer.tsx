@@ -56,8 +56,8 @@ export function Viewer({ results, at, compared, favourites, onDelete, onCompare,
       fullScreen
       withCloseButton={false}
       padding={0}
-      title={null}
-      aria-label={promptOf(job) || job.job}
+      title={promptOf(job) || job.job}
+      styles={{ header: { display: "none" } }}
       transitionProps={{ duration: 0 }}
     >
       <Box

@@ -44,7 +44,7 @@ export function useDelete(onDeleted: () => void): {
         <Button variant="default" onClick={close}>
           Keep
         </Button>
-        <Button color="red" loading={isBusy} onClick={() => void remove()} data-autofocus>
+        <Button color="red.9" loading={isBusy} onClick={() => void remove()} data-autofocus>
           Delete
         </Button>
       </Group>
