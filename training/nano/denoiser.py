@@ -26,6 +26,8 @@ CAPTIONS_PER_PICTURE = 6
 CONTEXT_LENGTH = 77
 WIDTH = 96
 BATCH, PEAK_RATE = 24, 1e-3
+FURTHER_RATE = 4e-4
+"""The highest learning rate of a model that is trained further."""
 AVERAGE_DECAY = 0.9995
 """Decay per step of the running average of the weights."""
 STATE = "denoiser.pt"
@@ -147,10 +149,11 @@ def train_denoiser(rank: int, ranks: int, folder: Path, rows: int, seconds: floa
         optimizer.load_state_dict(state["optimizer"])
         clock.spent, step = state["spent"], state["step"]
     examples = Examples(folder, seed=1000 * step + rank)
+    peak_rate = PEAK_RATE if start is None else FURTHER_RATE
     saved = time.monotonic()
     while (share := clock.share()) < 1.0:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(share, PEAK_RATE)
+            group["lr"] = learning_rate(share, peak_rate)
         made, loss = train_a_while(model, optimizer, examples)
         total = average_weights(model, made)
         step += total

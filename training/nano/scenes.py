@@ -26,7 +26,7 @@ COLORS = tuple(PALETTE)
 SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "ring", "cross", "crescent", "arrow")
 OUTER_SHAPES = ("circle", "square", "diamond", "heart")
 """Shapes with room for another one inside."""
-RADII = {"small": 0.13, "medium": 0.20, "large": 0.34}
+RADII = {"small": 0.15, "medium": 0.20, "large": 0.34}
 """Half the extent of a single object, as a share of the picture's side."""
 PLACES: dict[str, tuple[float, float]] = {
     f"{row} {column}".strip(): (x, y)

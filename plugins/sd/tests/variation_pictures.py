@@ -14,7 +14,7 @@ from PIL import Image
 from stable_core.sdk import Progress, Text
 from stable_core_sd.plugin import Txt2ImgParams, txt2img
 
-PAIRS = [("a shape on a white background", 7, 8), ("a shape on a white background", 1, 2), ("a red circle", 1, 2)]
+PAIRS = [("a shape on a white background", 7, 8), ("a shape on a white background", 9, 10), ("a red circle", 1, 2)]
 """Prompts with two seeds each."""
 STEPS, SIDE, GAP = 7, 96, 4
 
