@@ -1,6 +1,6 @@
 // The graph as a command and as a program, to be copied.
 
-import { Box, Button, CopyButton, Group, Modal, ScrollArea, Stack, Text } from "@mantine/core";
+import { Box, Button, CopyButton, Group, Modal, Stack, Text } from "@mantine/core";
 
 import type { GraphDocument } from "./document";
 import { snippets } from "./snippets";
@@ -31,11 +31,20 @@ export function Program({ document, onClose }: { document: GraphDocument; onClos
                 )}
               </CopyButton>
             </Group>
-            <ScrollArea.Autosize mah={220} className="program" tabIndex={0}>
-              <Text component="pre" size="xs" ff="monospace" m={0} p="sm" aria-label={`${name} program`}>
-                {text}
-              </Text>
-            </ScrollArea.Autosize>
+            <Text
+              component="pre"
+              className="program"
+              size="xs"
+              ff="monospace"
+              m={0}
+              p="sm"
+              mah={220}
+              style={{ overflow: "auto" }}
+              tabIndex={0}
+              aria-label={`${name} program`}
+            >
+              {text}
+            </Text>
           </Box>
         ))}
       </Stack>
