@@ -52,8 +52,11 @@ def port(page: Page, key: str, name: str, side: str) -> Locator:
 
 
 def center(target: Locator) -> tuple[float, float]:
-    """Return the middle of what is seen."""
-    box = target.bounding_box()
+    """Return the middle of what is seen, once it has come to rest."""
+    before, box = None, target.bounding_box()
+    while box != before:
+        target.page.wait_for_timeout(120)  # longer than the canvas takes to begin to move
+        before, box = box, target.bounding_box()
     assert box is not None
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 

@@ -8,6 +8,7 @@ export const theme = createTheme({
   fontFamily: "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif",
   headings: { fontWeight: "600" },
   cursorType: "pointer",
+  respectReducedMotion: true,
   components: {
     // What is only drawn has a name too, for those who hear the page.
     Modal: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
@@ -35,5 +36,6 @@ export const contrasts: CSSVariablesResolver = () => ({
     "--mantine-color-dimmed": "#adb1b6",
     "--mantine-color-placeholder": "#979ba0",
     "--mantine-color-error": "#ff8787",
+    "--mantine-color-anchor": "#b197fc",
   },
 });
