@@ -121,6 +121,8 @@ class Store:
         self.on_failure: Callable[[], None] = lambda: None
         """Called when a transaction was undone: whoever acted in it must look at the rows again."""
         self._pending_events: list[Event] = []
+        self._latest: tuple[int, list[Event]] = (-1, [])
+        """The events of the newest commit, which are what followers want next, and the number of the one before."""
         self._active: dict[str, Row] = {}
         """Jobs on their way, which are looked at several times; as many as there is room for, the oldest ones."""
         self._ended: list[list[str]] = [[], []]
@@ -200,6 +202,7 @@ class Store:
             self._active.pop(job_id, None)
         self._ended = [self._ended[1], []]
         if events:
+            self._latest = self.last_seq, events
             self.last_seq = events[-1]["seq"]
             self._on_commit(events)
         self._commits += 1
@@ -238,8 +241,11 @@ class Store:
         seq = self._execute(sql, (*event.values(), _dump(data))).lastrowid
         self._pending_events.append({"seq": seq, **event, "data": data})
 
-    def events_after(self, seq: int, equal: dict[str, str], limit: int = -1) -> list[Event]:
+    def events_after(self, seq: int, equal: dict[str, str], limit: int = 10**9) -> list[Event]:
         """Return the committed events with a higher number whose columns have the given values, oldest first."""
+        before, latest = self._latest
+        if seq == before:
+            return [event for event in latest if all(event[name] == value for name, value in equal.items())][:limit]
         clauses = "".join(f" AND {name} = ?" for name in equal)
         sql = f"SELECT * FROM events WHERE seq > ? AND seq <= ?{clauses} ORDER BY seq LIMIT ?"
         rows = self._db.execute(sql, (seq, self.last_seq, *equal.values(), limit))
@@ -427,6 +433,7 @@ class Store:
 
     def forget_old(self, before: float) -> None:
         """Delete old events and keys, and the previews of finished jobs; jobs and results stay."""
+        self._latest = -1, []
         self._execute("DELETE FROM events WHERE time < ? AND seq < ?", (before, self.last_seq))
         self._execute("DELETE FROM idempotency WHERE created < ?", (before,))
         old = "DELETE FROM events WHERE type = 'job.preview' AND time < ?"
