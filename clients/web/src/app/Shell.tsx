@@ -1,7 +1,6 @@
 // The frame of every page: navigation, the state of the connection, light and dark. Pages are loaded when opened.
 
 import {
-  ActionIcon,
   AppShell,
   Badge,
   Box,
@@ -9,7 +8,6 @@ import {
   Group,
   Loader,
   Text,
-  Tooltip,
   UnstyledButton,
   useComputedColorScheme,
   useMantineColorScheme,
@@ -34,6 +32,7 @@ import { isFinal } from "../api/types";
 import { useWork } from "../api/work";
 import { JobsPage } from "../jobs/JobsPage";
 import { Empty } from "../ui/Empty";
+import { Tool } from "../ui/Tool";
 
 interface Page {
   path: string;
@@ -187,15 +186,10 @@ function ColorScheme() {
   const isDark = useComputedColorScheme("light") === "dark";
   const label = isDark ? "Switch to light" : "Switch to dark";
   return (
-    <Tooltip label={label}>
-      <ActionIcon
-        variant="subtle"
-        color="gray"
-        aria-label={label}
-        onClick={() => setColorScheme(isDark ? "light" : "dark")}
-      >
-        {isDark ? <IconSun size={18} /> : <IconMoon size={18} />}
-      </ActionIcon>
-    </Tooltip>
+    <Tool
+      label={label}
+      icon={isDark ? IconSun : IconMoon}
+      onClick={() => setColorScheme(isDark ? "light" : "dark")}
+    />
   );
 }
