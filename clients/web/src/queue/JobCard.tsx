@@ -33,11 +33,11 @@ export const JobCard = memo(function JobCard({ job }: { job: LiveJob }) {
     <Card withBorder padding="sm" component="article" aria-label={`${job.job}, ${job.state}`}>
       <Group justify="space-between" wrap="nowrap" mb="xs">
         <Group gap="xs" wrap="nowrap" style={{ minWidth: 0 }}>
-          <Badge color={COLORS[job.state]} variant="light">
+          <Badge color={COLORS[job.state]} variant="light" flex="none">
             {job.state}
           </Badge>
           {job.cached && (
-            <Badge color="gray" variant="outline">
+            <Badge color="gray" variant="outline" flex="none">
               cached
             </Badge>
           )}
@@ -153,7 +153,7 @@ export function Result({ artifact, alt }: { artifact: Artifact; alt: string }) {
     case "data":
       return (
         <Spoiler maxHeight={160} showLabel="More" hideLabel="Less" w="100%">
-          <Code block>
+          <Code block style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere" }}>
             {typeof artifact.value === "string"
               ? artifact.value
               : JSON.stringify(artifact.value ?? null, null, 2)}
