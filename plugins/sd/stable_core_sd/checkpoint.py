@@ -142,14 +142,19 @@ class Checkpoint:
         """Return pixels in about -1..1, of shape (batch, 3, height, width), for clean latents.
 
         Where 16 bits are too few for the VAE, it is switched to 32 for good and the latents are decoded again.
+
+        Raises:
+            FloatingPointError: the VAE is broken.
         """
         self._fetch_vae()
         scaled = latents / self.vae.config.scaling_factor
         pixels: torch.Tensor = self.vae.decode(scaled.to(self.vae.dtype), return_dict=False)[0]
-        if self.vae.dtype != torch.float32 and not pixels.isfinite().all():
-            self.vae.float()
-            return self.decode(latents)
-        return pixels.float()
+        if pixels.isfinite().all():
+            return pixels.float()
+        if self.vae.dtype == torch.float32:
+            raise FloatingPointError("The VAE made values that are no numbers; choose another one")
+        self.vae.float()
+        return self.decode(latents)
 
     @property
     def vae_name(self) -> str | None:

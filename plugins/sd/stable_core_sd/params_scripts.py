@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 from stable_core.sdk import Field, Params
 from stable_core_sd.counted import NegativePrompt, Prompt
 from stable_core_sd.labels import SamplerName
-from stable_core_sd.params import UPSCALERS_WITHOUT_FILE, Img2ImgParams, Txt2ImgParams, UpscalerName
+from stable_core_sd.params import UPSCALERS_WITHOUT_FILE, Img2ImgParams, InpaintParams, Txt2ImgParams, UpscalerName
 
 Kind = TypeVar("Kind", bound=Params)
 
@@ -239,12 +239,23 @@ class PasteParams(Params):
     told: ToldParams = Field(default=ToldParams(), description="What the generation data says")
 
 
+class PoorInpaintParams(InpaintParams):
+    """What the new parts of a picture start with that is continued tile by tile: what is beside them."""
+
+    fill: Literal["fill", "original", "latent noise", "latent nothing"] = Field(
+        default="fill",
+        title="Masked content",
+        description="What the new parts start with: smeared surroundings, black, noise, or nothing",
+    )
+
+
 class PoorOutpaintParams(SidesParams):
     """The knobs of continuing a picture tile by tile."""
 
     blur: int = Field(
         default=4, ge=0, le=32, unit="px", group="Outpaint", description="How far the old picture is drawn over"
     )
+    inpaint: PoorInpaintParams = Field(default=PoorInpaintParams(), description="What the new parts start with")
 
 
 class PromptsFromFileParams(AnyRunParams):

@@ -118,3 +118,13 @@ def test_poor_mans_tiles_cover_the_canvas_and_only_new_ones_are_drawn() -> None:
     assert last.mask.getpixel((0, 64)) == 0
     assert last.run is not None
     assert last.run.inpaint.mask_blur_x == 8
+
+
+def test_poor_mans_tiles_are_filled_from_their_edges_unless_told_otherwise() -> None:
+    def fills(**knobs: Any) -> set[str]:
+        params = PoorOutpaintParams(pixels=64, width=128, height=128, seed=5, **knobs)
+        plan = plan_poor_outpainting(Image.new("RGB", (128, 128), "red"), "p", params)
+        return {piece.run.inpaint.fill for piece in plan.pieces if piece.run}
+
+    assert fills() == fills(inpaint={"overlay": False}) == {"fill"}
+    assert fills(inpaint={"fill": "latent noise"}) == {"latent noise"}

@@ -30,6 +30,11 @@ def test_a_line_sets_knobs_for_itself() -> None:
     assert (second, two.steps, two.tiling) == ("a dog", 9, False)
 
 
+def test_a_line_may_ask_for_restored_faces() -> None:
+    (_, with_faces), (_, without) = runs_of("--prompt a --restore_faces True\n--prompt b")
+    assert (with_faces.restore_faces, without.restore_faces) == (True, False)
+
+
 def test_a_line_may_have_styles_of_its_own() -> None:
     [(_, run)] = runs_of('--prompt a cat --styles "Ink, Old paper"', styles=["Other"])
     assert run.styles == ["Ink", "Old paper"]

@@ -39,6 +39,7 @@ OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "width": ("width", int),
     "height": ("height", int),
     "tiling": ("tiling", lambda text: text.lower() in TRUE),
+    "restore_faces": ("restore_faces", lambda text: text.lower() in TRUE),
     "sd_model": ("checkpoint", str),
 }
 """The param that each option sets."""
@@ -49,9 +50,8 @@ WITHOUT_USE = (
     "outpath_samples",
     "outpath_grids",
     "prompt_for_display",
-    "restore_faces",
 )
-"""Options that a run here does not have, most of them about saving; they are read and passed over."""
+"""Options that a run here does not have, about saving and showing; they are read and passed over."""
 
 
 def read_line(line: str) -> dict[str, Any]:
