@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import functools
+import gc
 import logging
 import re
 import socket
@@ -25,6 +26,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from stable_core import server_shapes as shapes
 from stable_core.config import Config
@@ -342,6 +344,41 @@ def make_app(core: Core, host: str = "127.0.0.1", token: str = "") -> Starlette:
     return app
 
 
+class GatheringTransport:
+    """A connection that writes once per turn of the event loop, because each write costs more than all of an answer."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._pieces: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write this before the next turn."""
+        if not self._pieces:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        """Write what there is, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._pieces:
+            self._transport.write(b"".join(self._pieces))
+            self._pieces.clear()
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """HTTP, and the WebSockets it turns into, over a transport that gathers."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Take a new connection."""
+        super().connection_made(GatheringTransport(transport))  # type: ignore[arg-type]
+
+
 class Server(uvicorn.Server):
     """A uvicorn server that ends streams and waits when it stops, and stops without dying of the signal."""
 
@@ -374,8 +411,8 @@ def run_server(
     check_bind(host, token)
     core = Core(config.home, config)
     options = uvicorn.Config(
-        make_app(core, host, token), log_level="warning", access_log=False, server_header=False, lifespan="off",
-        timeout_graceful_shutdown=2, timeout_keep_alive=60, ws_ping_interval=EVENT_SECONDS,
+        make_app(core, host, token), http=HttpProtocol, log_level="warning", access_log=False, server_header=False,
+        lifespan="off", timeout_graceful_shutdown=2, timeout_keep_alive=60, ws_ping_interval=EVENT_SECONDS,
         ws_per_message_deflate=False, proxy_headers=False,
     )  # fmt: skip
 
@@ -387,6 +424,8 @@ def run_server(
                 server = Server(options)
                 url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
                 logging.getLogger("stable_core").info("Serving at %s", url)
+                gc.freeze()  # what is there stays, and looking at it again and again costs time
+                gc.set_threshold(20_000, 20, 20)
                 with serving(server, url):
                     await server.serve(sockets=[listening])
 

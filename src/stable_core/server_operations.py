@@ -14,6 +14,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from stable_core import __version__
 from stable_core.errors import BadRequest, TooLarge, error_classes
@@ -84,7 +85,7 @@ def _idempotency_key(request: Request) -> str | None:
 
 GIVEN: dict[str, Callable[[Request], Any]] = {
     "http": lambda request: request,
-    "owner": lambda request: request.state.owner,
+    "owner": lambda request: request.scope["state"]["owner"],
     "idempotency_key": _idempotency_key,
 }
 
@@ -113,19 +114,22 @@ async def _json_object(request: Request) -> Json:
         raise BadRequest(f"The body is wrong: {error}", "The forms of all requests are at /docs.") from None
 
 
+class Methods(dict[str, Operation]):
+    """What answers at one path, by method."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        request = Request(scope, receive, send)
+        answer = await self["GET" if request.method == "HEAD" else request.method](request)
+        await answer(scope, receive, send)
+
+
 def make_routes(operations: Iterable[Operation]) -> list[Route]:
     """Return what Starlette serves: one route per path, so that 405 names every method there is."""
-    paths: dict[str, dict[str, Operation]] = {}
+    paths: dict[str, Methods] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method] = operation
-
-    def serve(methods: dict[str, Operation]) -> Callable[[Request], Any]:
-        async def answer(request: Request) -> Any:
-            return await methods["GET" if request.method == "HEAD" else request.method](request)
-
-        return answer
-
-    return [Route(path, serve(methods), methods=list(methods)) for path, methods in paths.items()]
+        paths.setdefault(operation.path, Methods())[operation.method] = operation
+    return [Route(path, methods, methods=list(methods)) for path, methods in paths.items()]
 
 
 def openapi_document(operations: Iterable[Operation]) -> Json:

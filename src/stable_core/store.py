@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import random
 import re
-import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -79,9 +79,12 @@ NEW_JOB: Row = {
 """What the columns hold that a new job does not name."""
 
 
+_random = random.Random()
+
+
 def new_id() -> str:
     """Return a new job id: 20 characters, sortable by time of creation."""
-    return f"{int(time.time() * 1000):012x}{secrets.token_hex(4)}"
+    return f"{int(time.time() * 1000):012x}{_random.randbytes(4).hex()}"
 
 
 def _dump(value: Any) -> str:

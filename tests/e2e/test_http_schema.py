@@ -19,6 +19,7 @@ CHECKS = [checks.not_a_server_error, checks.content_type_conformance, checks.res
 
 
 @pytest.mark.filterwarnings("default")
+@pytest.mark.timeout(300)
 def test_no_request_makes_the_server_fail(shared_server: RunningServer) -> None:
     schema = schemathesis.openapi.from_url(f"{shared_server.url}/openapi.json").exclude(path=STREAM)
     operations = [found.ok() for found in schema.get_all_operations()]
