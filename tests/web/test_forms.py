@@ -11,6 +11,7 @@ from typing import Any
 
 import PIL.Image
 import pytest
+from graphs import center
 from playwright.sync_api import Locator, Page, expect
 from running_server import RunningServer, until
 
@@ -281,6 +282,39 @@ def test_a_mask_is_painted_erased_inverted_and_undone(page: Page, server: Runnin
     assert painted() == pytest.approx(once, abs=0.001)
     page.get_by_role("button", name="Use this mask").click()
     expect(page.get_by_alt_text("mask", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize(("window", "size"), [((390, 844), (200, 200)), ((1440, 900), (800, 100))])
+def test_a_mask_is_painted_where_it_is_seen(
+    page: Page, server: RunningServer, window: tuple[int, int], size: tuple[int, int]
+) -> None:
+    page.set_viewport_size({"width": window[0], "height": window[1]})
+    page.goto(f"{server.url}/#/jobs/showcase.play")
+    choose(page, "picture", "picture.png", "image/png", png(size=size))
+    page.get_by_role("button", name="Paint mask", exact=True).click()
+    canvas = page.get_by_label("Mask", exact=True)
+    x, y = center(canvas)
+    box = canvas.bounding_box()
+    assert box is not None
+    assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.02)
+    page.mouse.click(x, y)
+    painted = canvas.evaluate(
+        "c => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0, x = 0, y = 0;"
+        " for (let i = 3; i < d.length; i += 4) if (d[i] > 127) {"
+        " n++; x += (i >> 2) % c.width; y += Math.floor((i >> 2) / c.width); }"
+        " return [x / n / c.width, y / n / c.height]; }"
+    )
+    assert painted == pytest.approx([0.5, 0.5], abs=0.02)
+
+
+def test_on_a_phone_only_the_last_run_stands_above_the_knobs(page: Page, server: RunningServer) -> None:
+    for text in ("one", "two"):
+        server.ended(server.submit("showcase.say", text))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{server.url}/#/jobs/showcase.say")
+    expect(page.get_by_role("article")).to_have_count(1)
+    expect(page.get_by_role("article")).to_contain_text("two")
+    expect(page.get_by_text("Older results are in the gallery.")).to_be_visible()
 
 
 def test_a_missing_input_is_named_at_its_port(page: Page, server: RunningServer) -> None:

@@ -118,6 +118,21 @@ def test_a_picture_is_zoomed_and_moved(page: Page, server: RunningServer, made: 
     expect(view).to_have_attribute("data-scale", "1.5")
 
 
+def test_a_result_beside_its_form_opens_in_full_and_closes_to_the_form(
+    page: Page, server: RunningServer, made: list[str]
+) -> None:
+    page.goto(f"{server.url}/#/jobs/invert.invert")
+    page.get_by_role("article").first.get_by_role("link", name="invert.invert").click()
+    assert opened(page) == made[3]
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Send to").click()
+    expect(page.get_by_role("menuitem").first).to_have_text("invert.invert image")
+    page.keyboard.press("Escape")
+    dialog.get_by_role("button", name="Close", exact=True).click()
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("button", name="Run Ctrl")).to_be_visible()
+
+
 def test_two_results_are_compared(page: Page, server: RunningServer, made: list[str]) -> None:
     open_gallery(page, server, 5)
     page.get_by_role("button", name="Select").click()

@@ -153,7 +153,7 @@ function Navigation({ compact = false }: { compact?: boolean }) {
 }
 
 function Unfinished() {
-  const count = useWork().filter((job) => !isFinal(job)).length;
+  const count = useWork().filter((job) => !isFinal(job) && job.parent === null).length;
   return count ? (
     <Badge size="sm" circle={count < 10} aria-label={`${count} unfinished`}>
       {count}

@@ -18,11 +18,16 @@ interface Props {
 
 type Point = [number, number];
 
+interface Size {
+  width: number;
+  height: number;
+}
+
 export default function MaskEditor({ picture, mask, onDone, onClose }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const past = useRef<ImageData[]>([]);
   const last = useRef<Point | null>(null);
-  const [size, setSize] = useState<{ width: number; height: number } | null>(null);
+  const [size, setSize] = useState<Size | null>(null);
   const [brush, setBrush] = useState(40);
   const [mode, setMode] = useState("paint");
   const [undos, setUndos] = useState(0);
@@ -66,8 +71,11 @@ export default function MaskEditor({ picture, mask, onDone, onClose }: Props) {
 
   const pointAt = (event: PointerEvent<HTMLCanvasElement>): Point => {
     const box = event.currentTarget.getBoundingClientRect();
-    const scale = event.currentTarget.width / box.width;
-    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+    const { width, height } = event.currentTarget;
+    return [
+      ((event.clientX - box.left) * width) / box.width,
+      ((event.clientY - box.top) * height) / box.height,
+    ];
   };
   const draw = (to: Point) => {
     const context = contextOf(canvas.current);
@@ -131,7 +139,7 @@ export default function MaskEditor({ picture, mask, onDone, onClose }: Props) {
           Use this mask
         </Button>
       </Group>
-      <Box pos="relative" mx="auto" style={{ width: "fit-content", maxWidth: "100%" }}>
+      <Box pos="relative" mx="auto" style={size ? shapeOf(size) : undefined}>
         <img
           src={picture}
           alt="The picture under the mask"
@@ -139,13 +147,7 @@ export default function MaskEditor({ picture, mask, onDone, onClose }: Props) {
           onLoad={({ currentTarget: { naturalWidth: width, naturalHeight: height } }) =>
             setSize({ width, height })
           }
-          style={{
-            display: "block",
-            maxWidth: "100%",
-            maxHeight: "70vh",
-            minHeight: "min(480px, 60vh)",
-            objectFit: "contain",
-          }}
+          style={{ display: "block", width: "100%" }}
         />
         {size && (
           <canvas
@@ -176,6 +178,16 @@ export default function MaskEditor({ picture, mask, onDone, onClose }: Props) {
       </Box>
     </Modal>
   );
+}
+
+/** Return the place of a picture: as large as the window lets it be, small ones enlarged, and always in its shape. */
+function shapeOf({ width, height }: Size) {
+  const shape = width / height;
+  const wanted = `max(${width}px, min(480px, 60vh) * ${shape})`;
+  return {
+    width: `min(${wanted}, 70vh * ${shape}, 90vw - 2 * var(--mantine-spacing-md))`,
+    aspectRatio: `${width} / ${height}`,
+  };
 }
 
 function contextOf(canvas: HTMLCanvasElement | null): CanvasRenderingContext2D {

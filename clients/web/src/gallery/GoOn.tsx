@@ -7,20 +7,18 @@ import { useLocation } from "wouter";
 import { liveJobs } from "../api/liveJobs";
 import { useSignatures, useSubmit } from "../api/queries";
 import type { Port, Signature } from "../api/types";
-import { fits } from "../forms/fits";
 import { EMPTY_DRAFT, readDraft, writeDraft } from "../jobs/drafts";
 import { promptOf } from "../queue/JobCard";
 import { tell } from "../ui/told";
 import type { Result } from "./results";
+import { targetsOf } from "./targets";
 
 export function GoOn({ result: { artifact, job } }: { result: Result }) {
   const { data: signatures = [] } = useSignatures();
   const [, navigate] = useLocation();
   const submit = useSubmit();
   const open = (name: string) => navigate(`/jobs/${name}`);
-  const targets = signatures.flatMap((signature) =>
-    signature.inputs.filter((port) => fits(artifact.type, port.type)).map((port) => ({ signature, port })),
-  );
+  const targets = targetsOf(signatures, artifact.type, job.job);
   const runAgain = () =>
     submit.mutate(
       { job: job.job, inputs: job.inputs, params: job.params, cache: false },

@@ -15,7 +15,7 @@ export function useAddress() {
   for (const name of FIELDS) asked[name] = search.get(name) ?? "";
   const go = (key: string, replace = false) => {
     const path = key ? `/gallery/${key}` : "/gallery";
-    navigate(`${path}?${search}`, { replace });
+    navigate(`${path}?${search}`, { replace, state: replace ? (history.state as unknown) : null });
   };
   return {
     asked,
@@ -34,7 +34,9 @@ export function useAddress() {
     },
     close: () => {
       search.delete("with");
-      go("");
+      const { back } = (history.state ?? {}) as { back?: string };
+      if (back) navigate(`${back}?${search}`);
+      else go("");
     },
   };
 }

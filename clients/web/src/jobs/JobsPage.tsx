@@ -1,6 +1,6 @@
 // The page where jobs are filled in, started and seen taking shape.
 
-import { Box, Button, Center, Drawer, Group, Loader, Text } from "@mantine/core";
+import { Box, Button, Center, Drawer, Loader } from "@mantine/core";
 import { useDisclosure, useMediaQuery } from "@mantine/hooks";
 import { IconList } from "@tabler/icons-react";
 import { useState } from "react";
@@ -61,7 +61,8 @@ export function JobsPage() {
       }}
     />
   );
-  const results = signature && <Results name={signature.name} />;
+  // On a phone they stand above the knobs, which must stay within reach.
+  const results = signature && <Results name={signature.name} shown={isNarrow ? 1 : 30} />;
   const form = signature ? (
     <JobForm key={`${signature.name} ${restored}`} signature={signature}>
       {isNarrow && results}
@@ -72,15 +73,22 @@ export function JobsPage() {
   if (isNarrow) {
     return (
       <Box p="md" {...restore}>
-        <Group mb="sm" justify="space-between" wrap="nowrap">
-          <Button variant="default" size="xs" leftSection={<IconList size={16} />} onClick={palette.open}>
-            All jobs
-          </Button>
-          <Text size="sm" c="dimmed" truncate>
-            {signature?.name}
-          </Text>
-        </Group>
-        <Drawer opened={isOpen} onClose={palette.close} title="Jobs" padding={0}>
+        <Button
+          mb="sm"
+          variant="default"
+          size="xs"
+          leftSection={<IconList size={16} />}
+          onClick={palette.open}
+        >
+          All jobs
+        </Button>
+        <Drawer
+          opened={isOpen}
+          onClose={palette.close}
+          title="Jobs"
+          padding={0}
+          styles={{ header: { padding: "var(--mantine-spacing-md)" } }}
+        >
           <Box onClick={(event) => (event.target as HTMLElement).closest("a") && palette.close()}>{list}</Box>
         </Drawer>
         {form}

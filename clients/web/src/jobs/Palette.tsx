@@ -86,7 +86,7 @@ export function Palette({ signatures, chosen, onChoose }: Props) {
   );
 }
 
-export const pluginOf = ({ name }: Signature): string => name.slice(0, name.lastIndexOf("."));
+export const pluginOf = ({ name }: Pick<Signature, "name">): string => name.slice(0, name.lastIndexOf("."));
 
 /** Return the jobs whose name, title or description holds every word, those named by the text first. */
 export function matching(signatures: readonly Signature[], text: string): Signature[] {

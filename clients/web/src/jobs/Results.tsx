@@ -9,26 +9,30 @@ import type { Job } from "../api/types";
 import { JobCard } from "../queue/JobCard";
 import { Empty } from "../ui/Empty";
 
-const SHOWN = 30;
+interface Props {
+  name: string;
+  /** How many runs there is place for. */
+  shown: number;
+}
 
-export function Results({ name }: { name: string }) {
+export function Results({ name, shown }: Props) {
   const { jobs } = useLiveJobs();
   useEffect(() => {
     // The newest jobs of all kinds, which the page has anyway, may be others.
-    request<Job[]>("GET", `/v1/jobs?job=${encodeURIComponent(name)}&limit=${SHOWN}`)
+    request<Job[]>("GET", `/v1/jobs?job=${encodeURIComponent(name)}&limit=${shown}`)
       .then((runs) => runs.forEach((job) => liveJobs.add(job)))
       .catch(() => undefined);
-  }, [name]);
+  }, [name, shown]);
   const runs = jobs.filter((job) => job.job === name && (job.parent === null || job.state === "running"));
   if (!runs.length) {
     return <Empty title="Nothing yet">Fill in the form and press Run. What is made appears here.</Empty>;
   }
   return (
     <Stack gap="md">
-      {runs.slice(0, SHOWN).map((job) => (
+      {runs.slice(0, shown).map((job) => (
         <JobCard key={job.id} job={job} />
       ))}
-      {runs.length > SHOWN && (
+      {runs.length > shown && (
         <Text size="sm" c="dimmed" ta="center">
           Older results are in the gallery.
         </Text>

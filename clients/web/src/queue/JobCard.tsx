@@ -4,6 +4,7 @@ import { Badge, Box, Card, Code, Group, Image, Progress, Spoiler, Stack, Text } 
 import { useDisclosure } from "@mantine/hooks";
 import { IconFileText, IconInfoCircle, IconPlayerStop, IconRefresh, IconX } from "@tabler/icons-react";
 import { memo } from "react";
+import { Link, useLocation } from "wouter";
 
 import type { LiveJob } from "../api/liveJobs";
 import { liveJobs } from "../api/liveJobs";
@@ -27,7 +28,10 @@ const COLORS: Record<Job["state"], string> = {
 
 /** It is drawn again only when its own job has changed: many others may change at any time. */
 export const JobCard = memo(function JobCard({ job }: { job: LiveJob }) {
-  const artifacts = Object.values(job.outputs).flat() as Artifact[];
+  const made = Object.entries(job.outputs).flatMap(([port, all]) =>
+    (all as Artifact[]).map((artifact) => ({ artifact, place: `/gallery/${job.id}/${port}/${artifact.id}` })),
+  );
+  const artifacts = made.map(({ artifact }) => artifact);
   const notes = new Set(artifacts.flatMap((artifact) => artifact.notes ?? []));
   return (
     <Card withBorder padding="sm" component="article" aria-label={`${job.job}, ${job.state}`}>
@@ -57,8 +61,13 @@ export const JobCard = memo(function JobCard({ job }: { job: LiveJob }) {
       ))}
       {artifacts.length > 0 && (
         <Group gap="xs" align="start">
-          {artifacts.map((artifact, index) => (
-            <Result key={`${artifact.id}-${index}`} artifact={artifact} alt={promptOf(job) || job.job} />
+          {made.map(({ artifact, place }, index) => (
+            <Made
+              key={`${artifact.id}-${index}`}
+              artifact={artifact}
+              place={place}
+              alt={promptOf(job) || job.job}
+            />
           ))}
         </Group>
       )}
@@ -123,27 +132,37 @@ function Actions({ job }: { job: LiveJob }) {
   );
 }
 
+/** What was made; a picture opens in full, and closed there, the page is this one again. */
+function Made({ artifact, alt, place }: { artifact: Artifact; alt: string; place: string }) {
+  const [here] = useLocation();
+  const result = <Result artifact={artifact} alt={alt} />;
+  if (artifact.type !== "image" && artifact.type !== "mask") return result;
+  return (
+    <Link href={place} state={{ back: here }}>
+      {result}
+    </Link>
+  );
+}
+
 export function Result({ artifact, alt }: { artifact: Artifact; alt: string }) {
   const url = artifactUrl(artifact.id);
   switch (artifact.type) {
     case "image":
     case "mask":
       return (
-        <a href={url} target="_blank" rel="noreferrer" style={{ display: "block" }}>
-          <img
-            className="picture checkered"
-            src={url}
-            alt={alt}
-            width={artifact.width}
-            height={artifact.height}
-            loading="lazy"
-            draggable
-            onDragStart={(event) =>
-              event.dataTransfer.setData("application/x-stable-core-artifact", artifact.id)
-            }
-            style={{ minWidth: Math.min(256, 2 * (artifact.width ?? 256)) }}
-          />
-        </a>
+        <img
+          className="picture checkered"
+          src={url}
+          alt={alt}
+          width={artifact.width}
+          height={artifact.height}
+          loading="lazy"
+          draggable
+          onDragStart={(event) =>
+            event.dataTransfer.setData("application/x-stable-core-artifact", artifact.id)
+          }
+          style={{ minWidth: Math.min(256, 2 * (artifact.width ?? 256)) }}
+        />
       );
     case "audio":
       return <audio controls src={url} aria-label={alt} />;

@@ -32,7 +32,7 @@ export default function QueuePage() {
     [jobs, cleared],
   );
   const failed = ended.filter(({ state }) => state === "failed");
-  const unfinished = jobs.filter((job) => !isFinal(job)).length;
+  const unfinished = jobs.filter((job) => !isFinal(job) && job.parent === null).length;
   const shown = view === "failed" ? failed : ended;
   const labels: Record<View, ReactNode> = {
     unfinished: <Counted label="Unfinished" count={unfinished} />,
