@@ -181,7 +181,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             on_message(message)
 
     def _release(self) -> None:
-        if self._escalation is not None:
+        if self._escalation is not None and self.is_ready:  # one that was told to end must end, with a job or without
             self._escalation.cancel()
             self._escalation = None
         self.job_id = self._on_message = None
@@ -201,7 +201,6 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         if self._exited.is_set():
             return
         self._exited.set()
-        self.is_ready = False
         error = self._fault or self._death()
         if not self._hello.done():
             is_plain_death = isinstance(error, WorkerDied)
@@ -210,6 +209,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             self._hello.exception()
         on_message, job_id = self._on_message, self.job_id
         self._release()
+        self.is_ready = False
         if on_message is not None:
             on_message({"type": "died", "job": job_id, "error": error.to_dict()})
         self.log.close()

@@ -23,6 +23,8 @@ import json, os, signal, subprocess, sys, time
 def say(**message): print(json.dumps(message), flush=True)
 def hear(): return json.loads(sys.stdin.readline())
 """
+WAIT_SECONDS = 120
+"""How long a test waits for something that should come at once; only a failing test waits that long."""
 HELLO = "say(type='hello', version=1, pid=os.getpid(), plugin={})\n"
 
 
@@ -58,18 +60,18 @@ class Watch:
         self.exits.append(worker)
         self.is_gone.set()
 
-    async def until(self, kind: str) -> Message:
-        async with asyncio.timeout(30):
+    async def until(self, kind: str, **told: Any) -> Message:
+        async with asyncio.timeout(WAIT_SECONDS):
             while True:
                 for message in self.messages:
-                    if message["type"] == kind:
+                    if message["type"] == kind and told.items() <= message.items():
                         return message
                 self._news.clear()
                 await self._news.wait()
 
 
 @asynccontextmanager
-async def started(script: str, logs: Path, seconds: float = 30) -> AsyncIterator[tuple[WorkerProcess, Watch]]:
+async def started(script: str, logs: Path, seconds: float = WAIT_SECONDS) -> AsyncIterator[tuple[WorkerProcess, Watch]]:
     watch = Watch()
     worker = WorkerProcess("script", "1", "cpu", logs, watch.gone)
     try:
@@ -77,7 +79,7 @@ async def started(script: str, logs: Path, seconds: float = 30) -> AsyncIterator
         yield worker, watch
     finally:
         await worker.stop(0)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT_SECONDS):
             await watch.is_gone.wait()
         assert watch.exits == [worker], "told once that it has ended"
 
@@ -182,20 +184,48 @@ async def test_a_dead_worker_whose_child_holds_the_pipes(tmp_path: Path, lab: An
 
 
 async def test_cancel_is_asked_once_and_then_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_process, "TERM_SECONDS", 0.05)
-    before = "signal.signal(signal.SIGTERM, lambda *_: say(type='progress', job='j1', step='terminated'))\n"
+    monkeypatch.setattr(worker_process, "TERM_SECONDS", 60)  # here the worker shall live to tell
+    before = """
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # a busy machine may be slower than the grace
+signal.signal(signal.SIGTERM, lambda *_: say(type='progress', job='j1', step='terminated'))
+"""
     script = """
 hear()
 say(type='progress', job='j1', step=hear()['type'])
-while True: signal.pause()
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+say(type='failed', job='j1', step=hear()['type'])
+hear()
 """
     async with started(before + HELLO + script, tmp_path) as (worker, watch):
         worker.run(job(), watch)
         worker.cancel(0.05)
         worker.cancel(0.05)
-        error = (await watch.until("died"))["error"]
-    assert "SIGKILL" in error["message"]
-    assert [message.get("step") for message in watch.messages] == ["cancel", "terminated", None]
+        await watch.until("progress", step="terminated")
+        worker.ask("skip")
+        await watch.until("failed")
+    assert [message["step"] for message in watch.messages] == ["cancel", "terminated", "skip"]
+
+
+async def test_a_worker_that_is_deaf_to_its_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "TERM_SECONDS", 0.05)
+    before = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    async with started(before + HELLO + "while True: signal.pause()", tmp_path) as (worker, watch):
+        worker.run(job(), watch)
+        worker.cancel(0.05)
+        assert "SIGKILL" in (await watch.until("died"))["error"]["message"]
+
+
+async def test_a_terminated_worker_that_ends_only_its_job_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "TERM_SECONDS", 0.5)
+    line = b'{"type": "cancelled", "job": "j1"}\n'
+    before = f"signal.signal(signal.SIGTERM, lambda *_: os.write(1, {line!r}))\n"
+    async with started(before + HELLO + "while True: signal.pause()", tmp_path) as (worker, watch):
+        worker.run(job(), watch)
+        worker.cancel(0)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await watch.is_gone.wait()
 
 
 async def test_a_job_that_obeys_a_cancel_keeps_its_worker(tmp_path: Path) -> None:
@@ -203,7 +233,7 @@ async def test_a_job_that_obeys_a_cancel_keeps_its_worker(tmp_path: Path) -> Non
     async with started(HELLO + script, tmp_path) as (worker, watch):
         worker.cancel(0)
         worker.run(job(), watch)
-        worker.cancel(30)
+        worker.cancel(WAIT_SECONDS)
         await watch.until("cancelled")
         assert worker.is_idle
         worker.run(job("j2"), watch)
@@ -225,7 +255,7 @@ async def test_stop_lets_a_worker_go_by_itself(tmp_path: Path) -> None:
     note = tmp_path / "note"
     script = f"hear(); open({str(note)!r}, 'w').write('unloaded')"
     async with started(HELLO + script, tmp_path) as (worker, _):
-        await worker.stop(30)
+        await worker.stop(WAIT_SECONDS)
     assert note.read_text() == "unloaded"
 
 
