@@ -27,7 +27,8 @@ from stable_core.worker_process import WorkerProcess
 ENTRY_POINTS = "stable_core.plugins"
 LIGHT = " (light)"
 """Stands behind a plugin's name where its light jobs are meant."""
-ANNOUNCE_SECONDS = 20
+ANNOUNCE_SECONDS = 45
+"""How long a plugin may take to announce: for slow machines, since one that is given up stays so until it changes."""
 PATIENCE_SECONDS = 5
 """How long all others wait for a plugin to announce; after that it goes on in the background."""
 SKIPPED_FOLDERS = {"__pycache__", "tests", "node_modules", "build", "dist"}
@@ -101,7 +102,7 @@ class PluginRegistry:
         self.environments = environments
         self.plugins: dict[str, InstalledPlugin] = {}
         self._found: dict[tuple[Path, Files], list[InstalledPlugin]] = {}
-        self._slow: dict[str, asyncio.Task[None]] = {}
+        self._asked: dict[str, asyncio.Task[None]] = {}
         self._cache = home / "cache" / "announcements.json"
         self._lock = asyncio.Lock()
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
@@ -119,14 +120,15 @@ class PluginRegistry:
             if is_changed:
                 await self._refresh(sources)
         names = {name.partition(".")[0] for name in wait_for}
-        await asyncio.gather(*(asyncio.shield(task) for name, task in self._slow.items() if name in names))
+        while waiting := [task for name, task in self._asked.items() if name in names and not task.done()]:
+            await asyncio.gather(*map(asyncio.shield, waiting))  # one that lacks packages then asks once more
         return is_changed
 
     async def stop(self) -> None:
         """End what is still announcing and the environments made for it."""
-        for task in self._slow.values():
+        for task in self._asked.values():
             task.cancel()
-        await asyncio.gather(*self._slow.values(), return_exceptions=True)
+        await asyncio.gather(*self._asked.values(), return_exceptions=True)
 
     async def _refresh(self, sources: list[tuple[Path, Files]]) -> None:
         found = {source: self._found[source] if source in self._found else _read(*source) for source in sources}
@@ -137,9 +139,9 @@ class PluginRegistry:
             plugin.announcement = plugin.announcement or known.get(self._cache_key(plugin), {})
             if not plugin.announcement and plugin.error is None and plugin is not self.plugins.get(name):
                 asked[name] = asyncio.create_task(self._announce(plugin))
+        self._asked |= asked
         if asked:
-            in_time, _ = await asyncio.wait(asked.values(), timeout=PATIENCE_SECONDS)
-            self._slow |= {name: task for name, task in asked.items() if task not in in_time}
+            await asyncio.wait(asked.values(), timeout=PATIENCE_SECONDS)
         self._found, self.plugins = found, plugins
         self._save_cache()
 
@@ -205,7 +207,7 @@ class PluginRegistry:
                 self._save_cache()
         except StableCoreError as error:
             if not at_home and re.search(r"(?m)^(ModuleNotFound|Import)Error\b", error.traceback):
-                self._slow[plugin.name] = asyncio.create_task(self._announce(plugin, at_home=True))
+                self._asked[plugin.name] = asyncio.create_task(self._announce(plugin, at_home=True))
             else:
                 plugin.error = error
 
@@ -301,9 +303,8 @@ async def _run_announce(python: Path, plugin: InstalledPlugin, home: Path) -> di
         BadAnnouncement: it said nothing in ANNOUNCE_SECONDS, or something else than its declaration.
     """
     worker = WorkerProcess(plugin.name, plugin.version, "cpu", home / "logs", lambda _: None)
-    start = worker.start(LocalHost(home), python, plugin.source, plugin.target, {}, ANNOUNCE_SECONDS)
     try:
-        announced = await start
+        announced = await worker.start(LocalHost(home), python, plugin.source, plugin.target, {}, ANNOUNCE_SECONDS)
     except TimedOut:
         hint = "Heavy imports belong inside the job functions."
         raise BadAnnouncement(f"{plugin.name} did not announce within {ANNOUNCE_SECONDS} s", hint) from None

@@ -195,6 +195,14 @@ def test_a_plugin_that_imports_its_packages_at_once_is_asked_in_its_environment(
     assert registry.environments.python_of(registry.plugin("needy").environment) is not None
 
 
+def test_who_waits_for_a_plugin_waits_for_its_environment_too(
+    home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin_registry, "PATIENCE_SECONDS", 0)  # as on a slow machine
+    write(folder / "needy.py", named("needy", '# /// script\n# dependencies = ["pyasn1==0.6.1"]\n# ///\nimport pyasn1'))
+    assert refreshed(home).plugin("needy").announcement
+
+
 def test_a_failed_environment_is_the_plugins_error(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needs = '# /// script\n# dependencies = ["pyasn1==0.6.1"]\n# ///\nimport pyasn1\n'
     write(folder / "needy.py", named("needy", needs))
@@ -252,10 +260,10 @@ def test_plugins_come_change_and_go(home: Path, folder: Path) -> None:
         assert await registry.refresh() is True
         assert registry.plugins.keys() == {"paint"}
         write(folder / "late.py", named("late", "1 / 0"))
-        assert await registry.refresh() is True
+        assert await registry.refresh(["late"]) is True
         assert registry.plugin("late").error is not None
         write(folder / "late.py", named("late"))
-        assert await registry.refresh() is True
+        assert await registry.refresh(["late"]) is True
         assert registry.plugin("late").error is None
 
     asyncio.run(run())
@@ -305,7 +313,7 @@ def test_an_environment_in_the_making_holds_up_nobody(
                 return wrapper
 
         registry = PluginRegistry([folder], home, SlowEnvironments(home))
-        await registry.refresh()
+        await registry.refresh(["invert"])
         assert registry.signature("invert.invert")["name"] == "invert.invert"
         with pytest.raises(PluginError, match="still being set up"):
             registry.signature("slow.anything")
