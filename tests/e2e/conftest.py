@@ -13,7 +13,7 @@ import pytest
 from stable_core.environments import Environments, EnvironmentSpec
 
 sys.path.insert(0, str(Path(__file__).parent))  # for running_server
-from running_server import RunningServer
+from running_server import RunningServer, until
 
 FAULT_PLUGINS = Path(__file__).parent / "fault_plugins"
 
@@ -28,7 +28,9 @@ def warm_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("warm") / "home"
     copy_plugins(home)
     asyncio.run(Environments(home).ensure(EnvironmentSpec()))
-    RunningServer(home).start().terminate()
+    server = RunningServer(home).start()
+    until(lambda: all(plugin["signatures"] for plugin in server.client.plugins()), "what the plugins announce")
+    server.terminate()
     return home
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_server import RunningServer, until
+from running_server import DEADLINE_SECONDS, RunningServer, until
 from websockets.sync.client import connect
 
 Event = dict[str, Any]
@@ -25,7 +25,7 @@ FINAL = {"job.succeeded", "job.failed", "job.cancelled"}
 @contextlib.contextmanager
 def sse(server: RunningServer, query: str, **headers: str) -> Iterator[Iterator[Event]]:
     """Open a stream of Server-Sent Events as a browser does and yield its events; leave without a word."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
     connection.request("GET", f"/v1/events?{query}", headers={"Accept": "text/event-stream", **headers})
     response = connection.getresponse()
     assert response.status == 200
@@ -41,7 +41,9 @@ def sse(server: RunningServer, query: str, **headers: str) -> Iterator[Iterator[
 @contextlib.contextmanager
 def websocket(server: RunningServer, query: str) -> Iterator[Iterator[Event]]:
     """Open a WebSocket and yield its events; leave without a word."""
-    with connect(f"ws://127.0.0.1:{server.port}/v1/events?{query}", close_timeout=0.1) as stream:
+    with connect(
+        f"ws://127.0.0.1:{server.port}/v1/events?{query}", open_timeout=DEADLINE_SECONDS, close_timeout=0.1
+    ) as stream:
         try:
             yield (json.loads(message) for message in stream)
         finally:
@@ -79,7 +81,7 @@ def test_a_client_that_leaves_mid_stream_disturbs_nobody(server: RunningServer, 
 
 def test_a_client_that_leaves_while_it_waits_changes_nothing(server: RunningServer, tmp_path: Path) -> None:
     body = {"job": "faults.hold", "inputs": {"text": str(tmp_path / "release")}, "cache": False}
-    waiting = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    waiting = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
     waiting.request("POST", "/v1/jobs?wait=60", json.dumps(body), {"Content-Type": "application/json"})
     [job] = until(lambda: server.client.jobs(state="running", job="faults.hold"), "the job that runs")
     break_off(waiting.sock)
@@ -159,7 +161,7 @@ def test_a_stream_goes_on_over_kills_of_the_server(new_server: RunningServer, tm
     (tmp_path / "release").touch()
     assert server.ended(held)["attempt"] == 3
     last = server.submit("faults.echo", "the last one")
-    assert is_done.wait(60)
+    assert is_done.wait(DEADLINE_SECONDS)
     watching.join()
     with contextlib.closing(server.events()) as events:  # type: ignore[type-var]
         whole = list(islice(events, len(seen)))
@@ -176,7 +178,7 @@ def submit_many(server: RunningServer, count: int) -> None:
 
 def last_seq(server: RunningServer) -> int:
     """Return the number of the newest event: where a stream without `after` says it starts."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
     connection.request("GET", "/v1/events")
     response = connection.getresponse()
     try:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import PIL.Image
 import PIL.ImageDraw
 import pytest
-from running_server import RunningServer, until
+from running_server import DEADLINE_SECONDS, RunningServer, until
 
 from stable_core.client import ERRORS, StableCoreError
 
@@ -62,7 +62,7 @@ def secret(server: RunningServer) -> Iterator[None]:
 
 def call(server: RunningServer, method: str, target: str, body: Any = None) -> tuple[int, bytes]:
     """Send a request exactly as written, without the client's care, and return the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
     try:
         content = None if body is None else json.dumps(body).encode()
         connection.request(method, target, content, {"Content-Type": "application/json"} if content else {})
@@ -158,7 +158,7 @@ def test_the_file_name_of_an_upload_is_only_a_name(server: RunningServer, name: 
     except (ERRORS["bad_request"], ERRORS["invalid_input"]):
         return
     assert "/" not in stored.get("filename", "")
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
     connection.request("GET", f"/v1/artifacts/{stored['id']}")
     response = connection.getresponse()
     assert response.read() == content
@@ -178,7 +178,7 @@ def test_a_deeply_nested_request_is_refused(server: RunningServer) -> None:
 
 
 def raw_post(server: RunningServer, target: str, body: bytes) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
     try:
         connection.request("POST", target, body, {"Content-Type": "application/json"})
         return connection.getresponse().status
@@ -213,7 +213,7 @@ def test_an_upload_with_a_wrong_hash_is_refused(server: RunningServer) -> None:
     content = b"this is what was sent"
     for digest, status in ((hashlib.sha256(b"this was meant"), 422), (hashlib.sha256(content), 201)):
         header = f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
         connection.request("POST", "/v1/artifacts", content, {"Content-Digest": header})
         response = connection.getresponse()
         body = json.loads(response.read())
@@ -320,7 +320,7 @@ def test_a_picture_is_what_it_is_not_what_it_says(server: RunningServer) -> None
         server.client.upload(b"#!/bin/sh\necho hello\n", "image/png", filename="x.png")
     page = b"<!doctype html><script>alert(1)</script>"
     stored = server.client.upload(page, "text/html", filename="x.html")
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
     connection.request("GET", f"/v1/artifacts/{stored['id']}")
     response = connection.getresponse()
     assert response.read() == page

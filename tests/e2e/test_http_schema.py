@@ -7,7 +7,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import schemathesis
-from running_server import RunningServer
+from running_server import DEADLINE_SECONDS, RunningServer
 from schemathesis import checks
 
 EXAMPLES = 10
@@ -41,7 +41,7 @@ def ask_many_times(operation: schemathesis.APIOperation, mode: schemathesis.Gene
     def ask(case: schemathesis.Case) -> None:
         if "wait" in (case.query or {}):
             case.query["wait"] = 0
-        case.validate_response(case.call(timeout=30), checks=CHECKS)
+        case.validate_response(case.call(timeout=DEADLINE_SECONDS), checks=CHECKS)
 
     try:
         ask()

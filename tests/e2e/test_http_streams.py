@@ -25,7 +25,7 @@ from stable_core.client import Client
 
 def open_socket(server: RunningServer, query: str = "", **headers: str) -> ClientConnection:
     url = f"ws://127.0.0.1:{server.port}/v1/events{query}"
-    return connect(url, additional_headers=headers, max_queue=None, compression=None)
+    return connect(url, additional_headers=headers, open_timeout=DEADLINE_SECONDS, max_queue=None, compression=None)
 
 
 def test_a_socket_sees_a_job_from_start_to_end(server: RunningServer) -> None:
@@ -109,13 +109,13 @@ def test_a_stopping_server_ends_its_streams_and_leaves_at_once(make_server: Make
 
 def test_a_stopping_server_answers_those_who_wait(make_server: MakeServer, tmp_path: Path) -> None:
     server = make_server().start()
-    job_id = server.submit("calm.hold", str(tmp_path / "never"))
-    server.until_working(job_id)
     waiting = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
-    waiting.request("GET", f"/v1/jobs/{job_id}?wait=60")
+    body = {"job": "calm.hold", "inputs": {"text": str(tmp_path / "never")}}
+    waiting.request("POST", "/v1/jobs?wait=60", json.dumps(body), {"Content-Type": "application/json"})
+    until(lambda: server.client.jobs(state="running"), "the job that runs, which says that the request is waiting")
     assert server.terminate() == 0
     answer = waiting.getresponse()
-    assert (answer.status, json.loads(answer.read())["state"]) == (200, "running")
+    assert (answer.status, json.loads(answer.read())["state"]) == (201, "running")
     waiting.close()
 
 

@@ -525,7 +525,7 @@ async def test_a_job_that_ends_while_nothing_can_be_stored_runs_again(lab: Any, 
         database = core._store._db
         database.execute("PRAGMA query_only=ON")
         gate.open(2)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while "busy" in core.health()["workers"].values():  # noqa: ASYNC110 - no event can be told
                 await asyncio.sleep(0.01)
         database.execute("PRAGMA query_only=OFF")

@@ -28,7 +28,7 @@ from stable_core.server import OPERATIONS, make_app
 
 pytestmark = pytest.mark.anyio
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 ECHO = {"job": "probe.echo", "inputs": {"text": "hi"}, "params": {"suffix": "!"}}
 
 

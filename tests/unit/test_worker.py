@@ -17,6 +17,8 @@ from stable_core.protocol import MessageDecoder, encode_message
 
 pytestmark = pytest.mark.anyio
 
+WAIT_SECONDS = 120
+
 
 async def fails(core: Core, lab: Any, job: str, how: str, **params: Any) -> dict[str, Any]:
     """Run a job that fails and return its error; a job after it runs as if nothing had been."""
@@ -217,7 +219,7 @@ async def test_a_log_is_cut_at_one_mebibyte(core: Core, lab: Any) -> None:
 
 
 async def test_programs_that_a_plugin_starts_read_no_messages(core: Core, lab: Any) -> None:
-    waiting = await core.submit({"job": "probe.read_stdin", "timeout": 10})
+    waiting = await core.submit({"job": "probe.read_stdin", "timeout": WAIT_SECONDS})
     behind = await core.submit({"job": "probe.echo", "inputs": {"text": "behind"}, "cache": False})
     assert lab.texts(core, await lab.end(core, waiting["id"])) == [""]
     assert lab.texts(core, await lab.end(core, behind["id"])) == ["behind"]
@@ -242,7 +244,7 @@ def said(stdout: bytes) -> list[protocol.Message]:
 def test_a_worker_announces_and_ends(lab: Any) -> None:
     home = lab.home()
     with start(home, str(home / "plugins" / "probe.py"), "") as worker:
-        out, _ = worker.communicate(timeout=30)
+        out, _ = worker.communicate(timeout=WAIT_SECONDS)
     (hello,) = said(out)
     assert (hello["type"], hello["version"], worker.returncode) == ("hello", protocol.VERSION, 0)
     assert "probe.echo" in [signature["name"] for signature in hello["plugin"]["signatures"]]
@@ -260,7 +262,7 @@ def test_a_worker_ends_when_its_pipe_is_closed_even_in_a_job(lab: Any, gate: Any
         worker.stdin.flush()
         assert said(worker.stdout.readline())[0]["type"] == "progress"
         worker.stdin.close()
-        assert worker.wait(timeout=30) == 0
+        assert worker.wait(timeout=WAIT_SECONDS) == 0
 
 
 def test_a_worker_that_is_sent_garbage_ends(lab: Any) -> None:
@@ -271,7 +273,7 @@ def test_a_worker_that_is_sent_garbage_ends(lab: Any) -> None:
         worker.stdout.readline()
         worker.stdin.write(b"this is no message\n")
         worker.stdin.flush()
-        worker.wait(timeout=30)
+        worker.wait(timeout=WAIT_SECONDS)
 
 
 def test_a_worker_told_to_exit_unloads_first(lab: Any) -> None:
@@ -289,7 +291,7 @@ def test_a_worker_told_to_exit_unloads_first(lab: Any) -> None:
         assert worker.stderr is not None
         worker.stdin.write(encode_message({"type": "exit"}))
         worker.stdin.flush()
-        assert worker.wait(timeout=30) == 0
+        assert worker.wait(timeout=WAIT_SECONDS) == 0
         assert b"unloaded" in worker.stderr.read()
 
 
@@ -309,7 +311,7 @@ def test_a_plugin_that_cannot_be_imported(lab: Any, code: str, words: str) -> No
     plugin = home / "plugins" / "bad.py"
     plugin.write_text(code)
     with start(home, str(plugin), "") as worker:
-        out, _ = worker.communicate(timeout=30)
+        out, _ = worker.communicate(timeout=WAIT_SECONDS)
     (hello,) = said(out)
     assert hello["error"]["code"] == "bad_announcement"
     assert words in hello["error"]["message"]
@@ -329,7 +331,7 @@ def test_a_worker_sees_no_secrets_and_nothing_of_the_core(lab: Any, monkeypatch:
         'plugin = Plugin("nosy")\n'
     )
     with start(home, str(plugin), "") as worker:
-        out, _ = worker.communicate(timeout=30)
+        out, _ = worker.communicate(timeout=WAIT_SECONDS)
     assert "plugin" in said(out)[0], said(out)[0]
     assert os.environ["STABLE_CORE_TOKEN"] == "s3cret"
 

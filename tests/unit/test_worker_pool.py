@@ -210,12 +210,15 @@ async def test_each_device_has_a_worker(lab: Any, home: Path, gate: Any) -> None
         await order(core, lab, ids)
 
 
-async def test_an_idle_worker_is_stopped_after_a_while(lab: Any, home: Path) -> None:
+async def test_an_idle_worker_is_stopped_after_a_while(lab: Any, home: Path, gate: Any) -> None:
     write(home, "light")
     async with lab.open(home, worker_idle_seconds=0.2) as core:
-        await lab.end(core, await go(core, "light"))
+        job_id = await go(core, "light", gate)
+        await lab.until(core, "job.running", job_id)
         (worker,) = core._queue.pool.workers
-        async with asyncio.timeout(30):
+        gate.open()
+        await lab.end(core, job_id)
+        async with asyncio.timeout(120):
             await worker._exited.wait()
         assert names(core) == []
         assert (await lab.end(core, await go(core, "light")))["state"] == "succeeded"
@@ -263,7 +266,7 @@ async def test_a_plugin_that_goes_while_its_job_runs(lab: Any, home: Path, gate:
 async def test_a_worker_that_cannot_start_fails_its_jobs(lab: Any, home: Path) -> None:
     only_worker = "import os\nif 'STABLE_CORE_DEVICE' in os.environ: {}\n"
     write(home, "light", before=only_worker.format("raise RuntimeError('no device')"))
-    async with lab.open(home, worker_start_seconds=10) as core:
+    async with lab.open(home) as core:
         ids = [await go(core, "light") for _ in range(3)]
         for job_id in ids:
             error = (await lab.end(core, job_id))["error"]
