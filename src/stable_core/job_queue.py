@@ -271,9 +271,17 @@ class JobQueue:
         if has_died and is_first:
             self.states.requeue(row, error)
         elif error.code() == "out_of_memory" and is_first and idle - {row["plugin"]}:
-            self._begin(self.pool.stop_idle()).add_done_callback(lambda _: self.states.requeue(row, error))
+            self.runs[row["id"]] = run  # in hand until then, so that a cancel finds it
+            self._begin(self.pool.stop_idle()).add_done_callback(lambda _: self._run_again(run, error))
         else:
             self.states.fail(row, error, run.progress)
+
+    def _run_again(self, run: Run, error: StableCoreError) -> None:
+        if self.runs.pop(run.row["id"], None) is run:
+            with contextlib.suppress(StorageFull):
+                self.states.requeue(run.row, error)
+                if run.is_cancelled:
+                    self.cancel(run.row["id"])
 
     def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Do something beside the queue and keep hold of it until it is done."""

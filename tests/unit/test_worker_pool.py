@@ -167,23 +167,49 @@ async def test_a_worker_that_makes_room_gets_no_job(lab: Any, home: Path, gate: 
         assert (await lab.end(core, made["big_a"]["id"]))["attempt"] == 1
 
 
-async def test_a_job_without_memory_is_tried_again_when_others_are_gone(lab: Any, home: Path) -> None:
-    write(home, "light")
-    tight = "import pathlib\ntally = pathlib.Path(__file__).with_suffix('.tally')\n"
-    write(home, "other", before=tight)
+def write_greedy(home: Path) -> Path:
+    """Add the job `other.greedy`, which runs out of memory when the file that this returns is not there."""
     plugin = home / "plugins" / "other.py"
+    tally = plugin.with_suffix(".tally")
+    write(home, "other", before=f"import pathlib\ntally = pathlib.Path({str(tally)!r})\n")
     greedy = "\n@plugin.job(cached=False)\ndef greedy() -> Text:\n    if not tally.exists():\n"
     greedy += "        tally.touch()\n        raise MemoryError('too much')\n    return 'enough'\n"
     with plugin.open("a") as file:
         file.write(greedy)
+    return tally
+
+
+async def test_a_job_without_memory_is_tried_again_when_others_are_gone(lab: Any, home: Path) -> None:
+    write(home, "light")
+    tally = write_greedy(home)
     async with lab.open(home, devices="cpu") as core:
         await lab.end(core, await go(core, "light"))
         job = await lab.run(core, "other.greedy")
         assert lab.texts(core, job) == ["enough"]
         assert (job["attempt"], names(core)) == (2, ["other"])
-        (home / "plugins" / "other.tally").unlink()
+        tally.unlink()
         alone = await lab.run(core, "other.greedy")
         assert (alone["state"], alone["error"]["code"]) == ("failed", "out_of_memory")
+
+
+async def test_a_job_that_is_to_be_tried_again_can_be_cancelled(lab: Any, home: Path) -> None:
+    write(home, "light")
+    write_greedy(home)
+    leaving, leave = home / "leaving", home / "leave"
+    linger = f"\n@plugin.unload\ndef linger() -> None:\n    open({str(leaving)!r}, 'w').close()\n"
+    linger += f"    open({str(leave)!r}).close()\n"
+    with (home / "plugins" / "light.py").open("a") as file:
+        file.write(linger)
+    for fifo in (leaving, leave):
+        os.mkfifo(fifo)
+    async with lab.open(home, devices="cpu") as core:
+        await lab.end(core, await go(core, "light"))
+        job = await core.submit({"job": "other.greedy"})
+        await asyncio.to_thread(leaving.read_text)  # the idle worker is about to make room
+        await core.cancel(job["id"])
+        await asyncio.to_thread(leave.write_text, "")
+        ended = await lab.end(core, job["id"])
+        assert (ended["state"], ended["attempt"]) == ("cancelled", 1)
 
 
 async def test_a_job_cancelled_while_its_worker_starts_never_runs(lab: Any, home: Path) -> None:
