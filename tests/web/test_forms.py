@@ -231,6 +231,20 @@ def test_a_former_result_is_picked(page: Page, server: RunningServer) -> None:
     expect(page.get_by_alt_text("picture", exact=True)).to_have_attribute("src", f"/v1/artifacts/{made['id']}")
 
 
+@pytest.mark.parametrize("size", [(1600, 1200), (64, 1600)])
+def test_a_large_result_leaves_room_for_others_and_keeps_its_shape(
+    page: Page, server: RunningServer, size: tuple[int, int]
+) -> None:
+    server.client.run("image.resize", png(), width=size[0], height=size[1])
+    page.goto(f"{server.url}/#/jobs/image.resize")
+    picture = page.get_by_role("article").first.get_by_role("img")
+    expect(picture).to_have_attribute("width", str(size[0]))
+    box = picture.bounding_box()
+    assert box is not None
+    assert 300 < box["height"] < 600
+    assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.05)
+
+
 def test_sound_and_film_play(page: Page, server: RunningServer) -> None:
     page.goto(f"{server.url}/#/jobs/showcase.play")
     beep = struct.pack("<8000h", *([3000, -3000] * 4000))

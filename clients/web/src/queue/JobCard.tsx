@@ -66,6 +66,7 @@ export const JobCard = memo(function JobCard({ job }: { job: LiveJob }) {
               key={`${artifact.id}-${index}`}
               artifact={artifact}
               place={place}
+              room={made.length > 1 ? 300 : undefined}
               alt={promptOf(job) || job.job}
             />
           ))}
@@ -132,10 +133,18 @@ function Actions({ job }: { job: LiveJob }) {
   );
 }
 
+interface ResultProps {
+  artifact: Artifact;
+  alt: string;
+  /** How high a picture may be, in pixels. */
+  room?: number;
+}
+
 /** What was made; a picture opens in full, and closed there, the page is this one again. */
-function Made({ artifact, alt, place }: { artifact: Artifact; alt: string; place: string }) {
+function Made({ place, ...shown }: ResultProps & { place: string }) {
+  const { artifact } = shown;
   const [here] = useLocation();
-  const result = <Result artifact={artifact} alt={alt} />;
+  const result = <Result {...shown} />;
   if (artifact.type !== "image" && artifact.type !== "mask") return result;
   return (
     <Link href={place} state={{ back: here }}>
@@ -144,7 +153,7 @@ function Made({ artifact, alt, place }: { artifact: Artifact; alt: string; place
   );
 }
 
-export function Result({ artifact, alt }: { artifact: Artifact; alt: string }) {
+export function Result({ artifact, alt, room = 512 }: ResultProps) {
   const url = artifactUrl(artifact.id);
   switch (artifact.type) {
     case "image":
@@ -161,7 +170,7 @@ export function Result({ artifact, alt }: { artifact: Artifact; alt: string }) {
           onDragStart={(event) =>
             event.dataTransfer.setData("application/x-stable-core-artifact", artifact.id)
           }
-          style={{ minWidth: Math.min(256, 2 * (artifact.width ?? 256)) }}
+          style={{ width: widthOf(artifact, room) }}
         />
       );
     case "audio":
@@ -188,6 +197,13 @@ export function Result({ artifact, alt }: { artifact: Artifact; alt: string }) {
         </Box>
       );
   }
+}
+
+/** Return how wide a picture is shown: small ones twice as large, large ones so that others have room beside and below. */
+function widthOf({ width, height }: Artifact, room: number): string | undefined {
+  if (!width || !height) return undefined;
+  const wanted = Math.max(width, Math.min(256, 2 * width));
+  return `min(${wanted}px, min(${room}px, 60vh) * ${width / height})`;
 }
 
 /** Return the texts that a job was given: what people know it by. */
