@@ -16,7 +16,7 @@ import msgspec
 from stable_core import __version__, graphs
 from stable_core.config import Config
 from stable_core.environments import Environments
-from stable_core.errors import Conflict, InvalidInput, NotFound, StorageFull
+from stable_core.errors import Conflict, InvalidInput, NotFound, StableCoreError, StorageFull
 from stable_core.events import Event, EventHub
 from stable_core.job_queue import JobQueue
 from stable_core.params_schema import ParamsSchema
@@ -169,12 +169,16 @@ class Core:
         """Check all requests first, then add all rows: one bad request and nothing is stored."""
         rows = []
         for key, request in requests.items():
-            signature = self._registry.signature(request["job"])
-            graphs.check_inputs(signature, request["inputs"], lambda leaf: self._type_of(leaf, requests, owner))
-            params = self._registry.params_schema(request["job"])(request["params"])
             row = {name: request[name] for name in ("job", "priority", "timeout")}
             row |= {"id": ids[key], "owner": owner, "graph": graph, "key": key or None, "parent": None}
-            row |= {"inputs": graphs.with_job_ids(request["inputs"], ids), "params": params}
+            row |= {"inputs": graphs.with_job_ids(request["inputs"], ids)}
+            try:
+                signature = self._registry.signature(request["job"])
+                graphs.check_inputs(signature, request["inputs"], lambda leaf: self._type_of(leaf, requests, owner))
+                row["params"] = self._registry.params_schema(request["job"])(request["params"])
+            except StableCoreError as error:
+                message = f"Job {key!r}: {error.message}" if key else error.message
+                raise type(error)(message, error.hint, error.traceback) from None
             rows.append({**row, "options": {"map": request["map"], "cache": request["cache"]}})
         for row in rows:
             self._queue.states.insert(row)
@@ -454,6 +458,17 @@ class Core:
         ParamsSchema(schema)({**saved, **given})
         self.config.update_plugin_settings(name, values)
         return await self.plugin_settings(name)
+
+    def notes(self, owner: str) -> Row:
+        """Return what clients keep for their user, the same on every device, by name."""
+        return self._store.notes(owner)
+
+    async def update_notes(self, notes: Row, owner: str) -> Row:
+        """Keep the notes that are named, and return all; None forgets one."""
+        self._store.keep_notes(owner, notes)
+        self._store.add_event("notes.changed", notes, owner=owner)
+        await self._store.commit()
+        return self.notes(owner)
 
     # -- how it is doing -----------------------------------------------------------------------------------------------
 

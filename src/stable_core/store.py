@@ -57,8 +57,12 @@ CREATE TABLE artifact_uses (artifact TEXT NOT NULL, job TEXT NOT NULL, PRIMARY K
 CREATE TABLE idempotency (owner TEXT NOT NULL, key TEXT NOT NULL, request TEXT NOT NULL, result TEXT NOT NULL,
     created REAL NOT NULL, PRIMARY KEY (owner, key)) WITHOUT ROWID;
 """
-TEXT_INDEX = "CREATE INDEX IF NOT EXISTS jobs_texts ON jobs (number, job, inputs)"
-"""What a search for words reads in place of the rows, which are many times larger. Homes of before get it too."""
+ADDED = """
+CREATE INDEX IF NOT EXISTS jobs_texts ON jobs (number, job, inputs);
+CREATE TABLE IF NOT EXISTS notes (owner TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (owner, name)) WITHOUT ROWID;
+"""
+"""What homes of before get too. A search for words reads that index in place of the rows, which are much larger."""
 ACTIVE = "('waiting', 'queued', 'running')"
 """The states of the jobs that have not ended."""
 FIRST_AT = "(SELECT number FROM jobs WHERE id >= printf('%012x', CAST(:{} * 1000 AS INTEGER)) ORDER BY id LIMIT 1)"
@@ -156,7 +160,7 @@ class Store:
         elif version != SCHEMA_VERSION:
             message = f"This home was written by another version (database {version})"
             raise Conflict(message, "Update stable-core or use another --home.")
-        self._db.execute(TEXT_INDEX)
+        self._db.executescript(ADDED)
 
     # -- transactions --------------------------------------------------------------------------------------------------
 
@@ -368,6 +372,20 @@ class Store:
         """Keep what this key gave."""
         sql = "INSERT OR IGNORE INTO idempotency VALUES (?,?,?,?,?)"
         self._execute(sql, (owner, key, request, result, time.time()))
+
+    # -- notes ---------------------------------------------------------------------------------------------------------
+
+    def notes(self, owner: str) -> Row:
+        """Return the notes of an owner by name."""
+        rows = self._db.execute("SELECT name, value FROM notes WHERE owner = ? ORDER BY name", (owner,))
+        return {row["name"]: msgspec.json.decode(row["value"]) for row in rows}
+
+    def keep_notes(self, owner: str, notes: Row) -> None:
+        """Write some notes of an owner; None deletes one."""
+        for name, value in notes.items():
+            self._execute("DELETE FROM notes WHERE owner = ? AND name = ?", (owner, name))
+            if value is not None:
+                self._execute("INSERT INTO notes VALUES (?,?,?)", (owner, name, _dump(value)))
 
     # -- artifacts -----------------------------------------------------------------------------------------------------
 

@@ -86,8 +86,9 @@ async def test_a_graph_is_stored_whole_or_not_at_all(core: Core) -> None:
         {**ECHO, "params": {"x": 1}},
         {**ECHO, "inputs": {"text": {"job": "c"}}},
     ):
-        with pytest.raises((NotFound, InvalidParams, InvalidInput)):
+        with pytest.raises((NotFound, InvalidParams, InvalidInput), match=r"^Job 'b': ") as refused:
             await core.submit_graph({"version": 1, "jobs": {"a": ECHO, "b": wrong}})
+        assert refused.value.hint
     assert (core.last_event(), core.list_jobs(limit=1)) == (last, before)
 
 
@@ -607,6 +608,21 @@ async def test_how_it_does_is_told(core: Core, lab: Any) -> None:
 async def test_a_log_of_an_unknown_job_is_not_found(core: Core) -> None:
     with pytest.raises(NotFound):
         core.log("../core.lock")
+
+
+async def test_notes_are_the_callers_own_and_outlive_the_core(lab: Any, home: Path) -> None:
+    async with lab.open(home) as core:
+        before = core.last_event()
+        assert await core.update_notes({"favourite.a": True, "cleared": 1.5, "gone": "x"}, "ann") != {}
+        kept = await core.update_notes({"gone": None, "never": None, "cleared": {"at": [2]}}, "ann")
+        assert kept == core.notes("ann") == {"cleared": {"at": [2]}, "favourite.a": True}
+        assert core.notes("bob") == {}
+        events = core.events(before, owner="ann")
+        told = [await anext(events), await anext(events)]
+        assert [event["type"] for event in told] == ["notes.changed"] * 2
+        assert told[1]["data"] == {"gone": None, "never": None, "cleared": {"at": [2]}}
+    async with lab.open(home) as core:
+        assert core.notes("ann") == kept
 
 
 async def test_model_names(core: Core) -> None:
