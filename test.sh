@@ -1,5 +1,6 @@
 #!/bin/sh
-# Sets up and runs the whole test suite: the core's tests, then each plugin's in its own environment. Arguments go to pytest.
+# Sets up and runs the whole test suite: the core's tests, each plugin's in its own environment, and those of the built-in
+# model's training. Arguments go to pytest.
 set -eu
 here=$(cd -- "$(dirname -- "$0")" && pwd -P)
 cd -- "$here"
@@ -48,6 +49,9 @@ for plugin in plugins/*/; do
     part "plugin $name" env PYTHONPATH="$here/src:$here/$plugin" "$venv/bin/python" -m pytest \
         -p stable_core_testing.contract --stable-core-plugin "$here/$plugin" "$@" "$plugin/tests"
 done
+
+# What trains the built-in model needs no packages but those of the plugin that runs it.
+part "training of nano" "$here/.venv/plugins/sd/bin/python" -m pytest "$@" training/nano/tests
 
 if [ "$failed" ]; then
     say "failed"

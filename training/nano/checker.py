@@ -8,7 +8,6 @@ from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from training.nano.drawing import (
     CAP,
@@ -28,6 +27,7 @@ from training.nano.drawing import (
     WALL,
     draw_shape,
 )
+from training.nano.regions import Mask, fill_holes, grow, label_regions, largest_region, shrink
 from training.nano.scenes import COLORS, PALETTE, ROOF_COLORS, SHAPES, Thing
 
 TEMPLATE_SIDE = 256
@@ -39,7 +39,6 @@ SPECK = 16
 LIKENESS = 0.75
 """A shape counts only if it covers its ideal outline this well (intersection over union)."""
 
-Mask = np.ndarray
 _PALETTE = np.array([PALETTE[color] for color in COLORS], np.float64)
 
 
@@ -79,12 +78,8 @@ def find_objects(pixels: np.ndarray, background: str | None = None, region: Mask
     apart = np.sqrt(np.square(pixels - ground).sum(2)) > 40
     if region is not None:
         apart &= region
-    labels, count = ndimage.label(apart, np.ones((3, 3)))
-    found = []
-    for label in range(1, count + 1):
-        rough = labels == label
-        if rough.sum() >= SPECK:
-            found.append(_describe(pixels, rough, ground))
+    labels, sizes = label_regions(apart, corners=True)
+    found = [_describe(pixels, labels == 1 + index, ground) for index in np.flatnonzero(sizes >= SPECK)]
     return sorted(found, key=lambda thing: thing.x)
 
 
@@ -92,16 +87,12 @@ def find_nested(pixels: np.ndarray) -> tuple[Found, Found] | None:
     """Find one object inside another, as (inner, outer); None if there is no such pair."""
     pixels = pixels.astype(np.float64)
     ground = np.array(PALETTE[find_background(pixels)], np.float64)
-    labels, count = ndimage.label(np.sqrt(np.square(pixels - ground).sum(2)) > 40)
-    if count == 0:
-        return None
-    largest = 1 + int(np.argmax(ndimage.sum_labels(labels > 0, labels, range(1, count + 1))))
-    outer = ndimage.binary_fill_holes(labels == largest)
-    rim = ndimage.binary_erosion(outer, iterations=2) & ~ndimage.binary_erosion(outer, iterations=5)
+    outer = fill_holes(largest_region(np.sqrt(np.square(pixels - ground).sum(2)) > 40))
+    rim = shrink(outer, 2) & ~shrink(outer, 5)
     if not rim.any():
         return None
     outer_color = nearest_color(np.median(pixels[rim], 0))
-    inner = find_objects(pixels, outer_color, ndimage.binary_erosion(outer, iterations=4))
+    inner = find_objects(pixels, outer_color, shrink(outer, 4))
     if len(inner) != 1:
         return None
     shape, likeness = nearest_shape(outer)
@@ -110,11 +101,11 @@ def find_nested(pixels: np.ndarray) -> tuple[Found, Found] | None:
 
 
 def _describe(pixels: np.ndarray, rough: Mask, ground: np.ndarray) -> Found:
-    core = ndimage.binary_erosion(rough, iterations=2)
+    core = shrink(rough, 2)
     color = np.median(pixels[core if core.sum() >= SPECK else rough], 0)
     axis = color - ground
     cover = (pixels - ground) @ axis / max(float(axis @ axis), 1.0)
-    mask = (cover > 0.5) & ndimage.binary_dilation(rough, iterations=2)
+    mask = (cover > 0.5) & grow(rough, 2)
     mask = mask if mask.any() else rough
     shape, likeness = nearest_shape(mask) if mask.sum() >= SMALLEST else ("", 0.0)
     x, y = _middle(mask)
@@ -157,14 +148,6 @@ def nearest_shape(mask: Mask) -> tuple[str, float]:
     return best, scores[best]
 
 
-def _largest(mask: Mask) -> Mask:
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    largest: Mask = labels == 1 + int(np.argmax(ndimage.sum_labels(mask, labels, range(1, count + 1))))
-    return largest
-
-
 def _above(mask: Mask, reach: int) -> Mask:
     rows, columns = np.nonzero(mask)
     above = np.zeros_like(mask)
@@ -195,13 +178,13 @@ def find_features(pixels: np.ndarray) -> set[str]:
     pixels = pixels.astype(np.float64)
     parts = _landscape_parts(pixels)
     found = set()
-    walls, hull = _largest(parts["wall"]), _largest(parts["hull"])
+    walls, hull = largest_region(parts["wall"]), largest_region(parts["hull"])
     if walls.sum() > 250 and max((parts[f"roof {color}"] & _above(walls, 24)).sum() for color in ROOF_COLORS) > 150:
         found.add("house")
     if hull.sum() > 150 and ((parts["sail"] | parts["cap"]) & _above(hull, 42)).sum() > 150:
         found.add("boat")
     for name, part in (("trees", "crown"), ("pines", "pine")):
-        leaves = _largest(parts[part])
+        leaves = largest_region(parts[part])
         if leaves.sum() > 250 and not leaves[-1].any():
             found.add(name)
     if _count_stars(pixels) >= 3:
@@ -214,6 +197,5 @@ def _count_stars(pixels: np.ndarray) -> int:
     if np.median(sky[:4]) > 60:  # not night
         return 0
     bright = (sky[:, :, 0] > 150) & (sky[:, :, 1] > 140)
-    labels, count = ndimage.label(bright)
-    sizes = ndimage.sum_labels(bright, labels, range(1, count + 1)) if count else np.zeros(0)
+    _, sizes = label_regions(bright)
     return int(((sizes >= 6) & (sizes <= 60)).sum())
