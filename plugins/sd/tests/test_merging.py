@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import tiny
-from stable_core.sdk import InvalidParams, JobCancelled, Progress, Text, find_model_file
+from script_pictures import write_swapped
+from stable_core.sdk import InvalidParams, JobCancelled, Progress, Text
 from stable_core_sd import merge_files
 from stable_core_sd.checkpoint import load_checkpoint
 from stable_core_sd.hashes import sha256_of
@@ -205,15 +205,10 @@ def test_every_type_of_number_is_written(tmp_path: Path) -> None:
 
 
 def test_pictures_go_from_one_parent_to_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The built-in model is merged with one that swaps colours in the last layer of its VAE, which is linear."""
+    """The built-in model is merged with one that swaps colours in the last layer of its VAE."""
     monkeypatch.setenv("STABLE_CORE_MODELS", str(tmp_path))
     monkeypatch.setenv("STABLE_CORE_DEVICE", "cpu")
-    swapped = shutil.copytree(find_model_file("checkpoints", "nano"), tmp_path / "checkpoints" / "swapped")
-    weights = swapped / "vae" / "diffusion_pytorch_model.safetensors"
-    tensors = load_file(weights)
-    for name in ("decoder.conv_out.weight", "decoder.conv_out.bias"):
-        tensors[name] = tensors[name][[2, 0, 1]].contiguous()
-    save_file(tensors, weights)
+    write_swapped(tmp_path / "checkpoints" / "swapped")
 
     def picture(checkpoint: str) -> torch.Tensor:
         params = Txt2ImgParams(checkpoint=checkpoint, steps=8, seed=1)
