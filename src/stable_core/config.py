@@ -5,14 +5,29 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import ConfigDict, ValidationError
+from pydantic import BeforeValidator, ConfigDict, ValidationError
 
 from stable_core.errors import ConfigError
 from stable_core.protocol import new_file
 from stable_core.sdk.params import Field, Params, Secret, check_params, describe_validation
+
+
+class Knob(Params):
+    """How the user wants a knob of a form; further names are the hints of `sdk.Field`, and `step`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    default: Any = None
+    minimum: int | float = 0
+    maximum: int | float = 0
+
+
+Forms = Annotated[
+    dict[str, dict[str, Knob]], BeforeValidator(lambda given: json.loads(given) if isinstance(given, str) else given)
+]
 
 
 class Settings(Params):
@@ -52,6 +67,8 @@ class Settings(Params):
     """How long artifacts are kept that no job refers to."""
     durability: Literal["normal", "full"] = Field(default="normal", group="Jobs", advanced=True)
     """With full, an accepted job survives a power cut too; slower."""
+    forms: Forms = Field(default={}, group="Jobs", advanced=True)
+    """Other defaults, narrower ranges and other steps of knobs, by job and knob."""
     devices: str = Field(default="auto", group="Workers")
     """Where jobs run: auto, cpu, or a list such as cuda:0,cuda:1."""
     device_memory_mb: int = Field(default=0, ge=0, unit="MB", group="Workers", advanced=True)

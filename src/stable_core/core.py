@@ -66,7 +66,8 @@ class Core:
         try:
             for folder in ("plugins", "models/checkpoints"):
                 (self.home / folder).mkdir(parents=True, exist_ok=True)
-            self._registry = PluginRegistry(self._folders, self.home, Environments(self.home))
+            forms = self.config.settings.model_dump(include={"forms"}, exclude_unset=True).get("forms", {})
+            self._registry = PluginRegistry(self._folders, self.home, Environments(self.home), forms)
             self._queue = JobQueue(self._store, self._registry, self.config)
             await self._registry.refresh()
             self._queue.recover()

@@ -6,6 +6,8 @@ place of any value, however deep, is a sweep.
 
 from __future__ import annotations
 
+import copy
+import logging
 import random
 from collections.abc import Callable
 from typing import Any
@@ -69,6 +71,45 @@ class ParamsSchema:
     def without_secrets(self, params: dict[str, Any]) -> dict[str, Any]:
         """Return the complete params with every secret blanked."""
         return _completed(self._schema, params, lambda field, value: "" if field.get("writeOnly") else value)
+
+
+def with_form(schema: Schema, form: dict[str, dict[str, Any]]) -> Schema:
+    """Return a schema with some knobs as a user wants them: by dotted name, `default`, `minimum`, `maximum` and hints.
+
+    A range is never wider than the plugin's own. What names no knob is logged and left out.
+    """
+    schema = copy.deepcopy(schema)
+    for path, changes in form.items():
+        group, field = {}, schema
+        for name in path.split("."):
+            group, field = field, _own_group(schema, field).get("properties", {}).get(name, {})
+        if not field:
+            logging.getLogger("stable_core").warning("A form of settings.json names %r, which is no knob", path)
+            continue
+        for key, value in changes.items():
+            if key in _NARROWER:
+                field[key] = _NARROWER[key](field.get(key, value), value)
+            elif key != "default":
+                field["x-ui"] = {**field.get("x-ui", {}), key: value}
+            else:
+                field[key] = value
+                if isinstance(group.get(key), dict):  # the group as a whole has a default too
+                    group[key][name] = value
+    return schema
+
+
+_NARROWER = {"minimum": max, "maximum": min}
+
+
+def _own_group(schema: Schema, field: Schema) -> Schema:
+    """Return the group that a field refers to, after making it the field's own: others may refer to the same."""
+    reference = next((option for option in field.get("anyOf", [field]) if "$ref" in option), None)
+    if reference is None:
+        return field
+    group: Schema = copy.deepcopy(schema["$defs"][reference["$ref"].removeprefix("#/$defs/")])
+    reference["$ref"] += f".{len(schema['$defs'])}"
+    schema["$defs"][reference["$ref"].removeprefix("#/$defs/")] = group
+    return group
 
 
 def _with_groups(field: Schema, definitions: dict[str, Schema], within: tuple[str, ...] = ()) -> Schema:

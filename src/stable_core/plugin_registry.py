@@ -21,7 +21,7 @@ from typing import Any
 from stable_core.environments import Environments, EnvironmentSpec, worker_runtime
 from stable_core.errors import BadAnnouncement, NotFound, PluginError, StableCoreError, TimedOut
 from stable_core.hosts.local import LocalHost
-from stable_core.params_schema import ParamsSchema
+from stable_core.params_schema import ParamsSchema, with_form
 from stable_core.worker_process import WorkerProcess
 
 ENTRY_POINTS = "stable_core.plugins"
@@ -54,11 +54,17 @@ class InstalledPlugin:
     announcement: dict[str, Any] = field(default_factory=dict)
     """What its worker said of it; empty until then."""
     error: StableCoreError | None = None
+    forms: dict[str, Any] = field(default_factory=dict)
+    """How the user wants the knobs of jobs, by full name; see `params_schema.with_form`."""
 
     @functools.cached_property
     def signatures(self) -> dict[str, dict[str, Any]]:
         """What it announced, by full name."""
-        return {signature["name"]: signature for signature in self.announcement["signatures"]}
+        signatures = {signature["name"]: signature for signature in self.announcement["signatures"]}
+        for name in signatures.keys() & self.forms.keys():
+            params = with_form(signatures[name]["params"], self.forms[name])
+            signatures[name] = {**signatures[name], "params": params}
+        return signatures
 
     @functools.cached_property
     def params_schemas(self) -> dict[str, ParamsSchema]:
@@ -96,8 +102,11 @@ class InstalledPlugin:
 class PluginRegistry:
     """All plugins found in some folders, the strongest folder first; a plugin that is broken never breaks another."""
 
-    def __init__(self, folders: list[Path], home: Path, environments: Environments) -> None:
+    def __init__(
+        self, folders: list[Path], home: Path, environments: Environments, forms: dict[str, Any] | None = None
+    ) -> None:
         self.folders = folders
+        self.forms = forms or {}
         self.home = home
         self.environments = environments
         self.plugins: dict[str, InstalledPlugin] = {}
@@ -136,6 +145,7 @@ class PluginRegistry:
         known = self._load_cache()
         asked = {}
         for name, plugin in plugins.items():
+            plugin.forms = self.forms
             plugin.announcement = plugin.announcement or known.get(self._cache_key(plugin), {})
             if not plugin.announcement and plugin.error is None and plugin is not self.plugins.get(name):
                 asked[name] = asyncio.create_task(self._announce(plugin))

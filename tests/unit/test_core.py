@@ -625,6 +625,22 @@ async def test_notes_are_the_callers_own_and_outlive_the_core(lab: Any, home: Pa
         assert core.notes("ann") == kept
 
 
+async def test_forms_of_the_settings_hold_for_every_client(lab: Any) -> None:
+    home = lab.home()
+    form = {"probe.echo": {"suffix": {"default": "!"}, "number": {"maximum": 5, "step": 2}}}
+    (home / "settings.json").write_text(json.dumps({"core": {"forms": form}}))
+    async with lab.open(home) as core:
+        knobs = (await core.signature("probe.echo"))["params"]["properties"]
+        assert (knobs["suffix"]["default"], knobs["number"]["maximum"], knobs["number"]["x-ui"]) == (
+            "!",
+            5,
+            {"step": 2},
+        )
+        assert lab.texts(core, await lab.run(core, "echo", inputs={"text": "hi"})) == ["hi!"]
+        with pytest.raises(InvalidParams, match="number: 6"):
+            await core.submit({**ECHO, "params": {"number": 6}})
+
+
 async def test_model_names(core: Core) -> None:
     (core.home / "models" / "checkpoints" / "one.safetensors").write_bytes(b"")
     assert core.model_names("checkpoints") == ["one"]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 
 from stable_core.errors import InvalidParams
-from stable_core.params_schema import ParamsSchema, is_sweep, sweeps_in, with_values
+from stable_core.params_schema import ParamsSchema, is_sweep, sweeps_in, with_form, with_values
 from stable_core.sdk.params import MAX_SEED, Field, ModelFile, Params, Secret, Seed
 
 
@@ -51,6 +51,43 @@ def check() -> ParamsSchema:
 @pytest.fixture(scope="module")
 def grouped() -> ParamsSchema:
     return ParamsSchema(Grouped.model_json_schema())
+
+
+def test_a_form_changes_defaults_narrows_ranges_and_adds_hints() -> None:
+    own = Knobs.model_json_schema()
+    form = {
+        "steps": {"default": 30, "minimum": 0, "maximum": 60},
+        "scale": {"step": 0.5, "maximum": 9, "advanced": True},
+    }
+    schema = with_form(own, form)
+    steps, scale = schema["properties"]["steps"], schema["properties"]["scale"]
+    assert (steps["default"], steps["minimum"], steps["maximum"]) == (30, 1, 60)
+    assert (scale["x-ui"], scale["maximum"]) == ({"step": 0.5, "advanced": True}, 9)
+    assert own == Knobs.model_json_schema()
+    assert ParamsSchema(schema)({"name": "x", "seed": 1})["steps"] == 30
+    with pytest.raises(InvalidParams, match="steps: 61"):
+        ParamsSchema(schema)({"name": "x", "steps": 61})
+
+
+@pytest.mark.parametrize("group", ["hires", "refiner"])
+def test_a_form_reaches_knobs_in_groups(group: str) -> None:
+    check = ParamsSchema(with_form(Grouped.model_json_schema(), {f"{group}.scale": {"default": 1.5, "maximum": 2}}))
+    assert check({})["hires"]["scale"] == (1.5 if group == "hires" else 3)
+    assert check({group: {}})[group]["scale"] == 1.5
+    assert check({group: {"upscaler": {"model": "x"}}})[group]["scale"] == 1.5
+    other = "refiner" if group == "hires" else "hires"
+    assert check({other: {"scale": 2.5}})[other]["scale"] == 2.5
+    with pytest.raises(InvalidParams, match=rf"{group}\.scale: 2\.5"):
+        check({group: {"scale": 2.5}})
+
+
+def test_a_form_of_a_knob_that_is_none_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    form = {"stepz": {"default": 1}, "hires.scales": {"default": 1}, "no.such": {"step": 1}}
+    schema = with_form(Grouped.model_json_schema(), form)
+    assert ParamsSchema(schema)({"hires": {"seed": 1}}) == ParamsSchema(Grouped.model_json_schema())(
+        {"hires": {"seed": 1}}
+    )
+    assert [record.args for record in caplog.records] == [(path,) for path in form]
 
 
 def test_params_are_completed(check: ParamsSchema) -> None:

@@ -36,6 +36,8 @@ export interface Hints {
   group?: string;
   advanced?: boolean;
   unit?: string;
+  /** How far a slider moves at once; other values are right too. */
+  step?: number;
   depends?: Record<string, unknown>;
   /** The job that tells how long a text is while it is typed, and what it is to be told beside the text. */
   counter?: { job: string; params: Record<string, unknown> };

@@ -47,7 +47,8 @@ export function widgetName(schema: KnobSchema): string {
 
 const stepOf = (schema: KnobSchema): number => {
   const isWhole = [schema.type].flat().includes("integer");
-  if (schema.multipleOf) return schema.multipleOf;
+  const wanted = hintsOf(schema).step ?? schema.multipleOf;
+  if (wanted) return wanted;
   if (isWhole) return 1;
   return (schema.maximum ?? 10) - (schema.minimum ?? 0) <= 2 ? 0.01 : 0.1;
 };
