@@ -116,6 +116,20 @@ def test_knobs_stand_in_groups_and_some_are_hidden_at_first(form: Page) -> None:
     expect(field(form, "Width")).to_have_value("2 px")
 
 
+def test_examples_are_offered_and_anything_may_be_typed(form: Page) -> None:
+    paper = form.get_by_role("combobox", name="Paper")
+    expect(paper).to_have_value("plain")
+    paper.click()
+    expect(form.get_by_role("option")).to_have_text(["plain", "lined", "squared"])
+    form.get_by_role("option", name="lined").click()
+    expect(paper).to_have_value("lined")
+    paper.fill("re")
+    expect(form.get_by_role("option")).to_have_text(["squared"])
+    paper.fill("wrapping")
+    paper.press("Tab")
+    expect(paper).to_have_value("wrapping")
+
+
 def test_what_is_wrong_is_said_while_typing_and_nothing_runs(form: Page, server: RunningServer) -> None:
     before = len(server.client.jobs(job="showcase.say"))
     field(form, "Size").fill("5000")
@@ -168,6 +182,18 @@ def test_a_new_model_is_there_after_a_look(page: Page, server: RunningServer) ->
         expect(picker).to_have_value("fresh")
     finally:
         (folder / "fresh.safetensors").unlink()
+
+
+def test_a_plot_offers_every_axis(page: Page, server: RunningServer) -> None:
+    page.goto(f"{server.url}/#/jobs/sd.xyz_plot")
+    axis = page.get_by_role("combobox", name="X axis", exact=True)
+    expect(axis).to_have_value("Nothing")
+    axis.click()
+    for name in ("Steps", "Prompt S/R", "Checkpoint name", "FP8 mode", "Size"):
+        expect(page.get_by_role("option", name=name, exact=True)).to_have_count(1)
+    axis.fill("guid")
+    page.get_by_role("option", name="Negative Guidance minimum sigma").click()
+    expect(axis).to_have_value("Negative Guidance minimum sigma")
 
 
 # -- counting ----------------------------------------------------------------------------------------------------------

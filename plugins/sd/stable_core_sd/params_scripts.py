@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+import pydantic
 from pydantic import ConfigDict
 
 from stable_core.sdk import Field, Params
 from stable_core_sd.counted import NegativePrompt, Prompt
+from stable_core_sd.invocations.axis_list import AXES, NOTHING
 from stable_core_sd.labels import SamplerName
 from stable_core_sd.params import UPSCALERS_WITHOUT_FILE, Img2ImgParams, InpaintParams, Txt2ImgParams, UpscalerName
 
@@ -126,20 +128,28 @@ class PromptMatrixParams(AnyRunParams):
     margin: int = Field(default=0, ge=0, le=500, unit="px", group="Matrix", description="Space between the pictures")
 
 
-AXIS_HELP = "a name such as Steps, Sampler, Prompt S/R or Seed, or any knob, such as noise.eta"
-VALUES_HELP = 'Comma-separated: 10,20 or ranges 1-5, 10-50(+10), 1-10[4]; "a, b" is one value'
+AxisName = Annotated[str, pydantic.Field(examples=[axis.name for axis in AXES])]
+AXIS_HELP = "one of the list, or any knob by its place, such as noise.eta"
+VALUES_HELP = (
+    "Separated by commas. Numbers: 10,20 or ranges 1-5, 10-50(+10), 1-10[4]. Names: Euler,DDIM. Sizes: 512x768. "
+    'Switches: true,false. Prompt S/R: red,blue puts blue for red. "a, b" is one value'
+)
 
 
 class PlotParams(AnyRunParams):
     """The knobs of an X/Y/Z plot."""
 
-    x_axis: str = Field(
-        default="Nothing", group="X axis", description=f"What differs from column to column: {AXIS_HELP}"
+    x_axis: AxisName = Field(
+        default=NOTHING.name, group="X axis", description=f"What differs from column to column: {AXIS_HELP}"
     )
     x_values: str = Field(default="", group="X axis", description=VALUES_HELP)
-    y_axis: str = Field(default="Nothing", group="Y axis", description=f"What differs from row to row: {AXIS_HELP}")
+    y_axis: AxisName = Field(
+        default=NOTHING.name, group="Y axis", description=f"What differs from row to row: {AXIS_HELP}"
+    )
     y_values: str = Field(default="", group="Y axis", description=VALUES_HELP)
-    z_axis: str = Field(default="Nothing", group="Z axis", description=f"What differs from grid to grid: {AXIS_HELP}")
+    z_axis: AxisName = Field(
+        default=NOTHING.name, group="Z axis", description=f"What differs from grid to grid: {AXIS_HELP}"
+    )
     z_values: str = Field(default="", group="Z axis", description=VALUES_HELP)
     legend: bool = Field(default=True, group="Plot", description="Write the values around the pictures")
     lone_images: bool = Field(default=False, group="Plot", description="Return each picture too")

@@ -10,9 +10,10 @@ from PIL import Image
 from graphs import run
 from stable_core.sdk import InvalidParams, JobCancelled, Progress
 from stable_core_sd.infotext_reader import read_infotext
-from stable_core_sd.invocations.axes import find_axis, known_axes
+from stable_core_sd.invocations.axes import find_axis, knobs_of
+from stable_core_sd.invocations.axis_list import AXES
 from stable_core_sd.invocations.plots import plan_plot
-from stable_core_sd.params_scripts import PlotParams, PromptMatrixParams
+from stable_core_sd.params_scripts import AnyRunParams, PlotParams, PromptMatrixParams
 from stable_core_sd.scripts import prompt_matrix, xyz_plot
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -125,10 +126,20 @@ def test_axes_turn_the_right_knob(axis: str, values: str, found: list[Any]) -> N
     assert [places[axis](cell.params) for cell in cells_of(x_axis=axis, x_values=values)] == found
 
 
-@pytest.mark.parametrize("axis", known_axes(), ids=lambda axis: axis.name)
+@pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.name)
 def test_every_axis_names_a_knob_that_there_is(axis: Any) -> None:
     from_image = axis.side == "image"
     assert find_axis(axis.name.upper(), from_image) == axis
+    assert not axis.knob or axis.knob in knobs_of(AnyRunParams())
+
+
+@pytest.mark.parametrize("side", ["x", "y", "z"])
+def test_forms_offer_the_names_of_all_axes_and_any_name_may_be_typed(side: str) -> None:
+    knob = PlotParams.model_json_schema()["properties"][f"{side}_axis"]
+    assert knob["examples"] == [axis.name for axis in AXES]
+    assert knob["default"] in knob["examples"]
+    assert (knob["type"], "enum" in knob) == ("string", False)
+    assert knob["x-ui"]["group"] == f"{side.upper()} axis"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ class Knobs(Params):
     wildness: int = Field(
         default=3, ge=1, le=9, description="Shown for wild only", group="Choices", depends={"mode": "wild"}
     )
+    paper: str = Field(default="plain", examples=["plain", "lined", "squared"], description="Any", group="Choices")
     colour: str = Field(default="#1a1a40", component="color", description="Which colour", group="Choices")
     model: str = Field(default="", description="A hidden extra", advanced=True)
     caption: Annotated[str, Counted("showcase.count", short=True)] = Field(default="", description="What stands below")

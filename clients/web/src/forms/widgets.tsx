@@ -22,6 +22,7 @@ import { useModels } from "../api/queries";
 import type { KnobSchema } from "../api/types";
 import { PromptInput } from "./PromptInput";
 import { hintsOf } from "./schema";
+import { suggested } from "./suggested";
 
 interface WidgetProps {
   id: string;
@@ -154,6 +155,7 @@ function ModelWidget({ id, schema, value, onChange, describedBy }: WidgetProps) 
         data={names}
         value={typeof value === "string" ? value : ""}
         onChange={onChange}
+        filter={suggested}
         limit={200}
         onFocus={(event) => event.currentTarget.select()}
       />
@@ -182,6 +184,8 @@ function TextWidget({ id, schema, value, onChange, describedBy }: WidgetProps) {
         data={schema.examples.map(String)}
         value={text}
         onChange={onChange}
+        filter={suggested}
+        onFocus={(event) => event.currentTarget.select()}
       />
     );
   }

@@ -18,7 +18,6 @@ from stable_core.sdk.params import MAX_SEED
 from stable_core_sd.checkpoint_list import find_checkpoint, find_vae
 from stable_core_sd.faces.files import check_files
 from stable_core_sd.invocations.axes import (
-    Axis,
     Run,
     apply_value,
     find_axis,
@@ -26,6 +25,7 @@ from stable_core_sd.invocations.axes import (
     params_of,
     read_axis,
 )
+from stable_core_sd.invocations.axis_list import Axis
 from stable_core_sd.invocations.axis_values import Value, format_value
 from stable_core_sd.params import LATENT_UPSCALERS, UPSCALERS_WITHOUT_FILE
 from stable_core_sd.params_scripts import AnyRunParams, DrawPlotParams, Label, PlotParams, told_of
