@@ -55,7 +55,7 @@ def enlarged(upscaler: str, strength: float) -> Image.Image:
 
 def rows() -> dict[str, list[Image.Image]]:
     """Return the rows of the sheet by what is written above them."""
-    plain, tile = drawn(SNOW, 2), drawn(SNOW, 2, tiling=True)
+    plain, tile = drawn(SNOW, 1), drawn(SNOW, 1, tiling=True)
     return {
         f"a circle, then a star on green at strengths {STRENGTHS}": [drawn(), *(changed(one) for one in STRENGTHS)],
         "a mask, and under it a star: fill, original, latent noise, latent nothing": [
