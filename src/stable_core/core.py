@@ -460,16 +460,16 @@ class Core:
         self.config.update_plugin_settings(name, values)
         return await self.plugin_settings(name)
 
-    def notes(self, owner: str) -> Row:
+    def user_data(self, owner: str) -> Row:
         """Return what clients keep for their user, the same on every device, by name."""
-        return self._store.notes(owner)
+        return self._store.user_data(owner)
 
-    async def update_notes(self, notes: Row, owner: str) -> Row:
-        """Keep the notes that are named, and return all; None forgets one."""
-        self._store.keep_notes(owner, notes)
-        self._store.add_event("notes.changed", notes, owner=owner)
+    async def update_user_data(self, values: Row, owner: str) -> Row:
+        """Keep the values that are named, and return all; None forgets one."""
+        self._store.keep_user_data(owner, values)
+        self._store.add_event("user_data.changed", values, owner=owner)
         await self._store.commit()
-        return self.notes(owner)
+        return self.user_data(owner)
 
     # -- how it is doing -----------------------------------------------------------------------------------------------
 

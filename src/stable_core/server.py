@@ -185,8 +185,8 @@ operation("GET", "/v1/settings", shapes.Settings)(Core.settings)
 operation("PUT", "/v1/settings", shapes.Settings, body=Values, errors=(413, 422))(Core.update_settings)
 operation("GET", PLUGIN_SETTINGS, shapes.Settings, errors=(404,))(Core.plugin_settings)
 operation("PUT", PLUGIN_SETTINGS, shapes.Settings, body=Values, errors=(404, 413, 422))(Core.update_plugin_settings)
-operation("GET", "/v1/notes", Values)(Core.notes)
-operation("PUT", "/v1/notes", Values, body=Values, errors=(413,))(Core.update_notes)
+operation("GET", "/v1/user-data", Values)(Core.user_data)
+operation("PUT", "/v1/user-data", Values, body=Values, errors=(413,))(Core.update_user_data)
 operation("GET", "/v1/hosts", list[shapes.Host])(Core.hosts)
 
 

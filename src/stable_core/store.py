@@ -59,7 +59,7 @@ CREATE TABLE idempotency (owner TEXT NOT NULL, key TEXT NOT NULL, request TEXT N
 """
 ADDED = """
 CREATE INDEX IF NOT EXISTS jobs_texts ON jobs (number, job, inputs);
-CREATE TABLE IF NOT EXISTS notes (owner TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
+CREATE TABLE IF NOT EXISTS user_data (owner TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (owner, name)) WITHOUT ROWID;
 """
 """What homes of before get too. A search for words reads that index in place of the rows, which are much larger."""
@@ -373,19 +373,19 @@ class Store:
         sql = "INSERT OR IGNORE INTO idempotency VALUES (?,?,?,?,?)"
         self._execute(sql, (owner, key, request, result, time.time()))
 
-    # -- notes ---------------------------------------------------------------------------------------------------------
+    # -- user data -----------------------------------------------------------------------------------------------------
 
-    def notes(self, owner: str) -> Row:
-        """Return the notes of an owner by name."""
-        rows = self._db.execute("SELECT name, value FROM notes WHERE owner = ? ORDER BY name", (owner,))
+    def user_data(self, owner: str) -> Row:
+        """Return what clients keep for an owner, by name."""
+        rows = self._db.execute("SELECT name, value FROM user_data WHERE owner = ? ORDER BY name", (owner,))
         return {row["name"]: msgspec.json.decode(row["value"]) for row in rows}
 
-    def keep_notes(self, owner: str, notes: Row) -> None:
-        """Write some notes of an owner; None deletes one."""
-        for name, value in notes.items():
-            self._execute("DELETE FROM notes WHERE owner = ? AND name = ?", (owner, name))
+    def keep_user_data(self, owner: str, values: Row) -> None:
+        """Write some values of an owner; None deletes one."""
+        for name, value in values.items():
+            self._execute("DELETE FROM user_data WHERE owner = ? AND name = ?", (owner, name))
             if value is not None:
-                self._execute("INSERT INTO notes VALUES (?,?,?)", (owner, name, _dump(value)))
+                self._execute("INSERT INTO user_data VALUES (?,?,?)", (owner, name, _dump(value)))
 
     # -- artifacts -----------------------------------------------------------------------------------------------------
 

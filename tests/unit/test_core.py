@@ -610,19 +610,19 @@ async def test_a_log_of_an_unknown_job_is_not_found(core: Core) -> None:
         core.log("../core.lock")
 
 
-async def test_notes_are_the_callers_own_and_outlive_the_core(lab: Any, home: Path) -> None:
+async def test_user_data_is_the_callers_own_and_outlives_the_core(lab: Any, home: Path) -> None:
     async with lab.open(home) as core:
         before = core.last_event()
-        assert await core.update_notes({"favourite.a": True, "cleared": 1.5, "gone": "x"}, "ann") != {}
-        kept = await core.update_notes({"gone": None, "never": None, "cleared": {"at": [2]}}, "ann")
-        assert kept == core.notes("ann") == {"cleared": {"at": [2]}, "favourite.a": True}
-        assert core.notes("bob") == {}
+        assert await core.update_user_data({"favourite.a": True, "cleared": 1.5, "gone": "x"}, "ann") != {}
+        kept = await core.update_user_data({"gone": None, "never": None, "cleared": {"at": [2]}}, "ann")
+        assert kept == core.user_data("ann") == {"cleared": {"at": [2]}, "favourite.a": True}
+        assert core.user_data("bob") == {}
         events = core.events(before, owner="ann")
         told = [await anext(events), await anext(events)]
-        assert [event["type"] for event in told] == ["notes.changed"] * 2
+        assert [event["type"] for event in told] == ["user_data.changed"] * 2
         assert told[1]["data"] == {"gone": None, "never": None, "cleared": {"at": [2]}}
     async with lab.open(home) as core:
-        assert core.notes("ann") == kept
+        assert core.user_data("ann") == kept
 
 
 async def test_forms_of_the_settings_hold_for_every_client(lab: Any) -> None:

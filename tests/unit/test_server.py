@@ -558,11 +558,11 @@ async def test_health_is_503_when_jobs_cannot_run(core: Core, monkeypatch: pytes
         assert (await http.get("/healthz")).status_code == 503
 
 
-async def test_notes_are_kept(http: httpx.AsyncClient) -> None:
-    assert (await http.put("/v1/notes", json={"one": [1], "two": 2})).json() == {"one": [1], "two": 2}
-    await http.put("/v1/notes", json={"two": None})
-    assert (await http.get("/v1/notes")).json() == {"one": [1]}
-    refused(await http.put("/v1/notes", json=[1]), 400, "bad_request")
+async def test_user_data_is_kept(http: httpx.AsyncClient) -> None:
+    assert (await http.put("/v1/user-data", json={"one": [1], "two": 2})).json() == {"one": [1], "two": 2}
+    await http.put("/v1/user-data", json={"two": None})
+    assert (await http.get("/v1/user-data")).json() == {"one": [1]}
+    refused(await http.put("/v1/user-data", json=[1]), 400, "bad_request")
 
 
 async def test_metrics_are_prometheus_text(http: httpx.AsyncClient) -> None:
