@@ -123,6 +123,7 @@ def _hires(hires: HiresParams, sampler: str, facts: PictureFacts) -> dict[str, A
         "Hires upscale": None if has_size else hires.scale,
         "Hires steps": hires.steps or None,
         "Hires upscaler": hires.upscaler,
+        "Extra noise": _unless(hires.extra_noise, 0),
     }
 
 

@@ -99,4 +99,6 @@ def enlarge(first: Pass, second: Pass, latents: torch.Tensor, name: str, sizes: 
 
 def start_of(latents: torch.Tensor, first: Txt2ImgParams) -> Start:
     """Return what the second pass starts with; it makes all its steps whatever the strength."""
-    return Start(latents, first.hires.denoising_strength, is_exact=True, calls_before=model_calls(first))
+    own = first.hires
+    calls = model_calls(first)
+    return Start(latents, own.denoising_strength, is_exact=True, extra_noise=own.extra_noise, calls_before=calls)

@@ -255,6 +255,13 @@ class HiresParams(Params):
         default=0.7, ge=0, le=1, component="slider", description="How much the second pass may change; 1 is everything"
     )
     steps: int = Field(default=0, ge=0, le=150, description="Steps of the second pass; 0 takes as many as the first")
+    extra_noise: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        advanced=True,
+        description="More noise on the enlarged picture, for more detail; 0 is off",
+    )
     size_is_target: bool = Field(
         default=False,
         advanced=True,

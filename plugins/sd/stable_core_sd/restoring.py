@@ -24,6 +24,9 @@ Json = dict[str, Any]
 OF_IMAGE = ("Mask blur", "Mask blur x", "Mask mode", "Inpaint area", "Masked content", "Masked area padding")
 """Keys that only a picture made from another one has; `Denoising strength` is one of them without a second pass."""
 
+OF_REDRAWING = {"Denoising strength": "denoising_strength", "Extra noise": "extra_noise"}
+"""Keys of a pass that starts with a picture: the only one of a run from a picture, the second of a run from text."""
+
 OF_HIRES = ("Hires upscale", "Hires resize-1", "Hires upscaler", "First pass size-1")
 
 RUNS: Mapping[str, type[Params] | None] = {"sd.txt2img": Txt2ImgParams, "sd.img2img": Img2ImgParams, "sd.cell": None}
@@ -83,7 +86,6 @@ PLACES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "UniPC lower order final": ("unipc.lower_order_final", bool),
     "Tiling": ("tiling", bool),
     "Noise multiplier": ("noise_multiplier", float),
-    "Extra noise": ("extra_noise", float),
     "Conditional mask weight": ("inpaint.mask_weight", float),
     "Mask blur": ("inpaint.mask_blur_x", int),
     "Mask blur x": ("inpaint.mask_blur_x", int),
@@ -128,9 +130,8 @@ def restore_run(infotext: str, provenance: str = "", styles: Sequence[Style] = (
     wanted["negative_prompt"] = complete["Negative prompt"]
     if "Styles array" in complete:
         wanted["styles"] = complete["Styles array"]
-    if "Denoising strength" in written:
-        place = "denoising_strength" if is_from_image else "hires.denoising_strength"
-        wanted[place] = written["Denoising strength"]
+    for key in OF_REDRAWING.keys() & written.keys():
+        wanted[OF_REDRAWING[key] if is_from_image else f"hires.{OF_REDRAWING[key]}"] = written[key]
     if has_hires and not is_from_image:
         wanted["hires.enabled"] = True
     if is_from_image:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from runs import Recorded, difference, draw
 from stable_core.sdk import InvalidParams
+from stable_core_sd import hires
 from stable_core_sd.hires import INTERPOLATIONS
 from stable_core_sd.params import LATENT_UPSCALERS, HiresParams, Txt2ImgParams
 
@@ -79,6 +80,7 @@ def test_a_batch_equals_single_runs() -> None:
         {"scheduler": "Normal"},
         {"prompt": "a blue square"},
         {"negative_prompt": "a blue square"},
+        {"extra_noise": 0.1},
         {"checkpoint": "tiny_half"},
     ],
 )
@@ -89,9 +91,24 @@ def test_every_knob_of_the_second_pass_counts(knob: dict[str, Any], tiny_models:
     plain, other = draw(hires={"enabled": True})[0], draw(hires={"enabled": True, **knob})[0]
     assert difference(plain, other) > 0
     for name, value in knob.items():
-        title = {"steps": "Hires steps", "scheduler": "Hires schedule type", "denoising_strength": "Denoising strength"}
+        title = {
+            "steps": "Hires steps",
+            "scheduler": "Hires schedule type",
+            "denoising_strength": "Denoising strength",
+            "extra_noise": "Extra noise",
+        }
         key = title.get(name, f"Hires {name.replace('_', ' ')}")
         assert f"{key}: {value}" in other.info["parameters"]
+
+
+def test_extra_noise_is_put_on_what_was_enlarged() -> None:
+    latents = torch.zeros(1, 4, 16, 16)
+    params = Txt2ImgParams(hires={"enabled": True, "extra_noise": 0.2})
+    start = hires.start_of(latents, params)
+    assert (start.latents is latents, start.extra_noise) == (True, 0.2)
+    assert hires.start_of(latents, Txt2ImgParams(hires={"enabled": True})).extra_noise == 0
+    plain = draw(hires={"enabled": True})[0]
+    assert "Extra noise" not in plain.info["parameters"]
 
 
 def test_what_the_second_pass_has_like_the_first_is_not_told() -> None:

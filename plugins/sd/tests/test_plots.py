@@ -109,6 +109,7 @@ def test_prompts_are_changed(axis: str, values: str, expected: list[str]) -> Non
         ("Sampler", "euler a,DPM++ 2M Karras", ["Euler a", "DPM++ 2M"]),
         ("Size", "64x128, 128 x 64", [64, 128]),
         ("Denoising", "0.2,0.4", [0.2, 0.4]),
+        ("Extra noise", "0,0.1", [0, 0.1]),
         ("noise.s_noise", "0.5,1", [0.5, 1]),
         ("tiling", "true,no", [True, False]),
         ("var. seed", "3,4", [3, 4]),
@@ -119,11 +120,17 @@ def test_axes_turn_the_right_knob(axis: str, values: str, found: list[Any]) -> N
         "Sampler": lambda params: params.sampler,
         "Size": lambda params: params.width,
         "Denoising": lambda params: params.hires.denoising_strength,
+        "Extra noise": lambda params: params.hires.extra_noise,
         "noise.s_noise": lambda params: params.noise.s_noise,
         "tiling": lambda params: params.tiling,
         "var. seed": lambda params: params.variation.seed,
     }
     assert [places[axis](cell.params) for cell in cells_of(x_axis=axis, x_values=values)] == found
+
+
+def test_extra_noise_goes_on_the_picture_of_a_run_from_one() -> None:
+    cells = plan_plot("p", plot_params(x_axis="Extra noise", x_values="0.1"), from_image=True).cells
+    assert [(cell.params.extra_noise, cell.params.hires.extra_noise) for cell in cells] == [(0.1, 0)]
 
 
 @pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.name)

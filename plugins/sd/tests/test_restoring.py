@@ -89,6 +89,7 @@ KNOBS: list[tuple[type[RunParams], dict[str, Any]]] = [
     (Txt2ImgParams, {"variation": {"seed": 9, "strength": 0.2, "resize_from_width": 64, "resize_from_height": 128}}),
     (Txt2ImgParams, {"hires": {"enabled": True, "scale": 1.5, "denoising_strength": 0.4, "prompt": "more, and: so"}}),
     (Txt2ImgParams, {"hires": {"enabled": True, "width": 640, "height": 0, "sampler": "Euler", "steps": 7}}),
+    (Txt2ImgParams, {"hires": {"enabled": True, "denoising_strength": 0.3, "extra_noise": 0.1}}),
     (Img2ImgParams, {"denoising_strength": 0.4, "noise_multiplier": 0.9, "extra_noise": 0.05}),
     (Img2ImgParams, {"inpaint": {"mask_blur_x": 2, "mask_blur_y": 3, "area": "Only masked", "padding": 8}}),
     (Img2ImgParams, {"inpaint": {"invert": True, "fill": "latent noise", "mask_weight": 0.5}, "image_cfg_scale": 1.5}),

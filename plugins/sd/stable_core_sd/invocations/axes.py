@@ -100,6 +100,10 @@ def _with_denoising(run: Run, value: Value, from_image: bool) -> Run:
     return run.but(denoising_strength=value) if from_image else run.but(hires__denoising_strength=value)
 
 
+def _with_extra_noise(run: Run, value: Value, from_image: bool) -> Run:
+    return run.but(extra_noise=value) if from_image else run.but(hires__extra_noise=value)
+
+
 def _with_styles(run: Run, value: Value, from_image: bool) -> Run:
     return run.but(styles=[*run.knobs["styles"], *filter(None, map(str.strip, str(value).split(",")))])
 
@@ -125,6 +129,7 @@ def _with_faces(run: Run, value: Value, from_image: bool) -> Run:
 
 RULES: Mapping[str, Callable[[Run, Value, bool], Run]] = {
     "Denoising": _with_denoising,
+    "Extra noise": _with_extra_noise,
     "Styles": _with_styles,
     "Size": _with_size,
     "Face restore": _with_faces,

@@ -76,7 +76,7 @@ AXES = (
     Axis("Clip skip", "int", "text.clip_skip"),
     Axis("Denoising", "float"),
     Axis("Initial noise multiplier", "float", "noise_multiplier", "image"),
-    Axis("Extra noise", "float", "extra_noise", "image"),
+    Axis("Extra noise", "float"),
     Axis("Hires upscaler", "str", "hires.upscaler", "text"),
     Axis("Cond. Image Mask Weight", "float", "inpaint.mask_weight", "image"),
     Axis("VAE", "str", "vae", cost=0.7),
