@@ -357,6 +357,36 @@ def test_on_a_phone_only_the_last_run_stands_above_the_knobs(page: Page, server:
     expect(page.get_by_text("Older results are in the gallery.")).to_be_visible()
 
 
+@pytest.mark.parametrize("window", [(1440, 900), (390, 844)])
+@pytest.mark.parametrize("job", ["sd.txt2img", "sd.img2img"])
+def test_run_stays_in_view_and_covers_nothing(
+    page: Page, server: RunningServer, window: tuple[int, int], job: str
+) -> None:
+    page.set_viewport_size({"width": window[0], "height": window[1]})
+    page.goto(f"{server.url}/#/jobs/{job}")
+    run = page.get_by_role("button", name=re.compile("^Run"))
+    expect(run).to_be_in_viewport(ratio=1)
+    for name in ("Prompt", "Negative prompt", "Batch count", "Steps", "Prompt"):
+        one = field(page, name)
+        one.focus()  # which scrolls
+        expect(run).to_be_in_viewport(ratio=1)
+        one.click()  # which fails when something lies over it
+    card = page.get_by_role("group", name="Run")
+    assert card.evaluate(
+        "one => one.contains(document.elementFromPoint(...(({ x, y, width, height }) =>"
+        " [x + width / 2, y + height / 2])(one.getBoundingClientRect())))"
+    )
+
+
+def test_what_keeps_a_job_from_running_comes_into_view(page: Page, server: RunningServer) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{server.url}/#/jobs/sd.img2img")
+    field(page, "Batch count").focus()
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text("sd.img2img needs the input 'image'. It takes image.")
+    expect(page.get_by_role("alert")).to_be_in_viewport(ratio=1)
+
+
 def test_a_missing_input_is_named_at_its_port(page: Page, server: RunningServer) -> None:
     page.goto(f"{server.url}/#/jobs/image.resize")
     page.get_by_role("button", name="Run Ctrl").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def settle(page: Page, path: str) -> None:
     """Return when a page has drawn what it fetches."""
     expect(page.get_by_role("main")).not_to_be_empty()
     if path.startswith("jobs"):
-        expect(page.get_by_role("button", name="Run Ctrl")).to_be_visible()
+        expect(page.get_by_role("button", name=re.compile("^Run"))).to_be_visible()
     expect(page.get_by_label("Loading", exact=True)).to_have_count(0)
     page.wait_for_timeout(400)
 

@@ -131,7 +131,14 @@ function Navigation({ compact = false }: { compact?: boolean }) {
           >
             {compact ? (
               <Box>
-                <Icon size={20} aria-hidden />
+                <Box pos="relative" w={20} h={24} mx="auto">
+                  <Icon size={20} aria-hidden />
+                  {path === "/queue" && (
+                    <Box pos="absolute" top={-7} left={13}>
+                      <Unfinished />
+                    </Box>
+                  )}
+                </Box>
                 <Text size="10px" lh={1.2}>
                   {label}
                 </Text>

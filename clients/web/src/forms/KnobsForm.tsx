@@ -27,7 +27,7 @@ import { IconArrowBackUp, IconArrowsSplit2, IconChevronRight, IconDots, IconX } 
 import { type ReactNode, useMemo, useState } from "react";
 
 import type { KnobSchema } from "../api/types";
-import { arrange, isRecord, isShown, isSweep, titleOf } from "./schema";
+import { arrange, isRecord, isShown, isSweep, isWide, titleOf, wholeRows } from "./schema";
 import { widgetName, widgets } from "./widgets";
 
 export type Values = Record<string, unknown>;
@@ -242,13 +242,7 @@ function Groups({ schema, properties, formData, fieldPathId, registry }: ObjectF
   const body = (
     <Stack gap="lg">
       {groups.map(({ title: heading, names }) => (
-        <Section key={heading} heading={heading}>
-          {shown(names).map(({ name, content }) => (
-            <Cell key={name} knob={knobs.properties?.[name]}>
-              {content}
-            </Cell>
-          ))}
-        </Section>
+        <Section key={heading} heading={heading} knobs={knobs} shown={shown(names)} />
       ))}
       {nested.length > 0 && (
         <Stack gap="xs">
@@ -259,13 +253,7 @@ function Groups({ schema, properties, formData, fieldPathId, registry }: ObjectF
       )}
       {advanced.length > 0 && (
         <Fold label="More" isWrong={isWrong(advanced)}>
-          <Section>
-            {shown(advanced).map(({ name, content }) => (
-              <Cell key={name} knob={knobs.properties?.[name]}>
-                {content}
-              </Cell>
-            ))}
-          </Section>
+          <Section knobs={knobs} shown={shown(advanced)} />
         </Fold>
       )}
     </Stack>
@@ -285,7 +273,14 @@ function Groups({ schema, properties, formData, fieldPathId, registry }: ObjectF
   );
 }
 
-function Section({ heading, children }: { heading?: string; children: ReactNode }) {
+interface SectionProps {
+  heading?: string;
+  knobs: KnobSchema;
+  shown: ObjectFieldTemplateProps["properties"];
+}
+
+function Section({ heading, knobs, shown }: SectionProps) {
+  const widths = wholeRows(shown.map(({ name }) => isWide(knobs.properties?.[name] ?? {})));
   return (
     <Box>
       {heading && (
@@ -294,16 +289,14 @@ function Section({ heading, children }: { heading?: string; children: ReactNode 
         </Text>
       )}
       <SimpleGrid type="container" cols={{ base: 1, "400px": 2 }} spacing="md" verticalSpacing="sm">
-        {children}
+        {shown.map(({ name, content }, at) => (
+          <Box key={name} style={widths[at] ? { gridColumn: "1 / -1" } : { minWidth: 0 }}>
+            {content}
+          </Box>
+        ))}
       </SimpleGrid>
     </Box>
   );
-}
-
-/** Texts take the whole width, everything else half of it. */
-function Cell({ knob, children }: { knob: KnobSchema | undefined; children: ReactNode }) {
-  const isWide = knob?.["x-ui"]?.component === "textarea";
-  return <Box style={isWide ? { gridColumn: "1 / -1" } : { minWidth: 0 }}>{children}</Box>;
 }
 
 interface FoldProps {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { KnobSchema } from "../api/types";
-import { arrange, canonical, changed, inlined, isShown } from "./schema";
+import { arrange, canonical, changed, inlined, isShown, wholeRows } from "./schema";
 
 const schema: KnobSchema = {
   $defs: { Hires: { type: "object", properties: { scale: { type: "number", default: 2 } } } },
@@ -53,4 +53,12 @@ describe("canonical", () => {
     expect(canonical({ b: [{ d: 1, c: 2 }], a: null })).toBe(canonical({ a: null, b: [{ c: 2, d: 1 }] }));
     expect(canonical([1, 2])).not.toBe(canonical([2, 1]));
   });
+});
+
+it("leaves no hole beside a knob", () => {
+  const [half, whole] = [false, true];
+  expect(wholeRows([half, half, half])).toEqual([half, half, whole]);
+  expect(wholeRows([half, whole, half, half])).toEqual([whole, whole, half, half]);
+  expect(wholeRows([half])).toEqual([whole]);
+  expect(wholeRows([half, half, whole, half])).toEqual([half, half, whole, whole]);
 });

@@ -70,6 +70,21 @@ export function arrange(schema: KnobSchema): { groups: KnobGroup[]; advanced: st
   return { groups, advanced, nested };
 }
 
+/** Tell whether a knob wants a whole row: texts do, everything else half of it. */
+export const isWide = (schema: KnobSchema): boolean => hintsOf(schema).component === "textarea";
+
+/** Return which of the knobs take a whole row: the wide ones, and those that would have nothing beside them. */
+export function wholeRows(wide: readonly boolean[]): boolean[] {
+  const whole = [...wide];
+  let isHalfFull = false;
+  wide.forEach((one, at) => {
+    if (one) isHalfFull = false;
+    else if (!isHalfFull && (wide[at + 1] ?? true)) whole[at] = true;
+    else isHalfFull = !isHalfFull;
+  });
+  return whole;
+}
+
 /** Return the values that differ from the defaults: what is sent and what a link holds. */
 export function changed(values: Record<string, unknown>, schema: KnobSchema): Record<string, unknown> {
   const kept: Record<string, unknown> = {};

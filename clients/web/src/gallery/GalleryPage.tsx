@@ -99,10 +99,19 @@ export default function GalleryPage() {
         />
       )}
       {isChoosing && (
-        <Paper withBorder shadow="md" p="xs" mx="auto" mb="md" component="section" aria-label="Selection">
-          <Group gap="xs">
-            <Text size="sm" px="xs">
-              {picked.length ? `${picked.length} chosen` : "Choose results"}
+        <Paper
+          withBorder
+          shadow="md"
+          p="xs"
+          mx="auto"
+          my="sm"
+          component="section"
+          aria-label="Selection"
+          className="selection"
+        >
+          <Group gap="xs" wrap="nowrap">
+            <Text size="sm" px={{ base: 4, sm: "xs" }} style={{ whiteSpace: "nowrap" }}>
+              {picked.length} chosen
             </Text>
             <Button
               size="xs"

@@ -3,7 +3,7 @@
 import { Box, Button, Group, Kbd, Stack, Text, Title } from "@mantine/core";
 import { useHotkeys, useLocalStorage } from "@mantine/hooks";
 import { IconPlayerPlay } from "@tabler/icons-react";
-import { type ReactNode, useMemo } from "react";
+import { type ReactNode, useEffect, useMemo, useRef } from "react";
 
 import { ApiError } from "../api/http";
 import { liveJobs, useLastParams } from "../api/liveJobs";
@@ -57,11 +57,16 @@ export function JobForm({ signature, children }: Props) {
     );
   };
   useHotkeys([["mod+Enter", run]], []);
+  const form = useRef<HTMLDivElement>(null);
+  // Run is always in view; what keeps it from running may not be.
+  useEffect(() => {
+    if (submit.error) form.current?.querySelector("[role=alert]")?.scrollIntoView({ block: "nearest" });
+  }, [submit.error]);
   usePastedFiles(signature.inputs, draft.inputs, setInput);
 
   return (
     <Beside value={draft.params}>
-      <Stack gap="lg">
+      <Stack gap="lg" ref={form}>
         <Box>
           <Title order={2} size="h3">
             {signature.name}
@@ -80,13 +85,17 @@ export function JobForm({ signature, children }: Props) {
             picture={pictureAmong(signature.inputs, draft.inputs)}
           />
         ))}
-        <Group justify="space-between">
+        <Group justify="space-between" className="run-row" role="group" aria-label="Run">
           <Button
             size="md"
             leftSection={<IconPlayerPlay size={18} />}
             onClick={run}
             loading={submit.isPending}
-            rightSection={<Kbd size="xs">Ctrl ↵</Kbd>}
+            rightSection={
+              <Kbd size="xs" className="for-keyboards">
+                Ctrl ↵
+              </Kbd>
+            }
           >
             Run
           </Button>

@@ -100,12 +100,9 @@ export function JobsPage() {
       <Box className="scroll-column" style={{ borderRight: "1px solid var(--mantine-color-default-border)" }}>
         {list}
       </Box>
-      <Box
-        className="scroll-column"
-        p="md"
-        style={{ borderRight: "1px solid var(--mantine-color-default-border)" }}
-      >
-        {form}
+      <Box className="scroll-column" style={{ borderRight: "1px solid var(--mantine-color-default-border)" }}>
+        {/* Not on the column itself: what sticks to its edges would keep that far from them. */}
+        <Box p="md">{form}</Box>
       </Box>
       <Box className="scroll-column" p="md">
         {results}

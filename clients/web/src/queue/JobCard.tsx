@@ -1,6 +1,6 @@
 // One job: what it is doing, what it made, and what can be done with it.
 
-import { Badge, Box, Card, Code, Group, Image, Progress, Spoiler, Stack, Text } from "@mantine/core";
+import { Badge, Box, Card, Code, Group, Progress, Spoiler, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconFileText, IconInfoCircle, IconPlayerStop, IconRefresh, IconX } from "@tabler/icons-react";
 import { memo } from "react";
@@ -98,7 +98,13 @@ function Running({ job }: { job: LiveJob }) {
         )}
       </Group>
       {job.preview && (
-        <Image src={job.preview} alt="Preview" radius="md" w="auto" maw="100%" h={256} fit="contain" />
+        // As large as a small result, and where it will be.
+        <img
+          className="picture"
+          src={job.preview}
+          alt="Preview"
+          style={{ height: 256, alignSelf: "start", objectFit: "contain", objectPosition: "left" }}
+        />
       )}
     </Stack>
   );
