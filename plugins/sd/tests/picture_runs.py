@@ -19,6 +19,8 @@ GREEN_STAR = "a yellow star on a green background"
 SNOW = "a landscape with snow, trees and mountains"
 MASK = box_mask((128, 128), (34, 34, 94, 94))
 STRENGTHS = (0.2, 0.4, 0.6, 0.9)
+GENTLE, USUAL = 2.0, 5.0
+"""Guidance with which a low strength keeps shapes, and the default, with which the built-in model changes them."""
 SIDE, LINE = 96, 14
 
 
@@ -29,9 +31,10 @@ def drawn(prompt: str = CIRCLE, seed: int = 7, tiling: bool = False) -> Image.Im
 
 
 @cache
-def changed(strength: float, color_correction: bool = False) -> Image.Image:
+def changed(strength: float, cfg_scale: float = GENTLE, color_correction: bool = False) -> Image.Image:
     """Return the circle changed towards a star on another background."""
-    return from_circle(GREEN_STAR, denoising_strength=strength, color_correction=color_correction)
+    knobs = {"denoising_strength": strength, "cfg_scale": cfg_scale, "color_correction": color_correction}
+    return from_circle(GREEN_STAR, **knobs)
 
 
 @cache
@@ -57,7 +60,11 @@ def rows() -> dict[str, list[Image.Image]]:
     """Return the rows of the sheet by what is written above them."""
     plain, tile = drawn(SNOW, 1), drawn(SNOW, 1, tiling=True)
     return {
-        f"a circle, then a star on green at strengths {STRENGTHS}": [drawn(), *(changed(one) for one in STRENGTHS)],
+        f"a circle, then a star on green at strengths {STRENGTHS}, guidance {GENTLE:g}": [
+            drawn(),
+            *(changed(one) for one in STRENGTHS),
+        ],
+        f"the same with guidance {USUAL:g}": [drawn(), *(changed(one, USUAL) for one in STRENGTHS)],
         "a mask, and under it a star: fill, original, latent noise, latent nothing": [
             MASK.convert("RGB"),
             *(repainted(fill) for fill in ("fill", "original", "latent noise", "latent nothing")),

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from picture_runs import MASK, SNOW, STAR, STRENGTHS, changed, drawn, enlarged, from_circle, repainted
+from picture_runs import (
+    CIRCLE,
+    GENTLE,
+    GREEN_STAR,
+    MASK,
+    SNOW,
+    STAR,
+    STRENGTHS,
+    USUAL,
+    changed,
+    drawn,
+    enlarged,
+    from_circle,
+    repainted,
+)
 from runs import change, difference, pixels
 from stable_core_sd.images.colours import rgb_to_lab
 
@@ -24,15 +38,69 @@ def distance(first: Image.Image, second: Image.Image) -> float:
     return float(np.abs(pixels(first) - pixels(second)).mean())
 
 
-def test_a_low_strength_keeps_the_picture_and_a_high_one_changes_it() -> None:
-    far = [distance(drawn(), changed(strength)) for strength in STRENGTHS]
-    assert far == sorted(far)
-    assert far[0] < 15
-    assert far[-1] > 60
-    low, high = pixels(changed(0.2)), pixels(changed(0.9))
-    assert share(low, 2) > 0.7
-    assert share(high, 1) > 0.7
-    assert share(high, 0, 1) > 0.02
+class Thing(NamedTuple):
+    """What is seen on a flat background: where it is, its colour, and the colour around it."""
+
+    mask: Any
+    colour: Any
+    ground: Any
+
+
+def thing_in(picture: Image.Image) -> Thing:
+    """Find the one thing in a picture whose outermost lines show the background."""
+    shades = pixels(picture)
+    ground = np.median(np.concatenate([shades[:4].reshape(-1, 3), shades[-4:].reshape(-1, 3)]), axis=0)
+    mask = np.linalg.norm(shades - ground, axis=-1) > 100
+    return Thing(mask, shades[mask].mean(axis=0), ground)
+
+
+def overlap(first: Any, second: Any) -> float:
+    """Return which share of what either mask covers is covered by both."""
+    return float((first & second).sum() / (first | second).sum())
+
+
+def is_kept(before: Thing, after: Thing) -> bool:
+    """Tell whether a thing has its outline, its colour and its background still."""
+    shifts = [np.linalg.norm(after.colour - before.colour), np.linalg.norm(after.ground - before.ground)]
+    return overlap(before.mask, after.mask) > 0.93 and max(shifts) < 10
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("prompt", "other"),
+    [
+        (CIRCLE, GREEN_STAR),
+        ("a yellow heart on a black background", "a red triangle on a black background"),
+        ("a green square on a white background", "a purple ring on a white background"),
+        ("a large white star on a purple background", "a large green circle on a purple background"),
+    ],
+)
+def test_a_low_strength_keeps_shape_and_colour_and_a_high_one_changes_both(prompt: str, other: str, seed: int) -> None:
+    source = drawn(prompt, seed)
+    knobs = {"checkpoint": "nano", "steps": 16, "seed": seed, "cfg_scale": GENTLE}
+    low, high = (thing_in(change(source, other, denoising_strength=strength, **knobs)[0]) for strength in (0.2, 0.9))
+    before = thing_in(source)
+    assert is_kept(before, low)
+    assert overlap(before.mask, high.mask) < 0.7
+    assert np.linalg.norm(high.colour - before.colour) > 100
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_low_strength_keeps_a_shape_that_the_prompt_names_too_at_the_usual_guidance(seed: int) -> None:
+    knobs = {"checkpoint": "nano", "steps": 16, "seed": seed, "cfg_scale": USUAL}
+    source, other = drawn(CIRCLE, seed), "a green circle on a blue background"
+    low, high = (thing_in(change(source, other, denoising_strength=strength, **knobs)[0]) for strength in (0.2, 0.9))
+    assert is_kept(thing_in(source), low)
+    assert np.linalg.norm(high.colour - thing_in(source).colour) > 100
+
+
+def test_the_higher_the_strength_the_more_changes() -> None:
+    for cfg_scale in (GENTLE, USUAL):
+        far = [distance(drawn(), changed(strength, cfg_scale)) for strength in STRENGTHS]
+        assert far == sorted(far)
+        assert far[-1] > 60
+    assert is_kept(thing_in(drawn()), thing_in(changed(STRENGTHS[0])))
+    assert not is_kept(thing_in(drawn()), thing_in(changed(STRENGTHS[0], USUAL)))  # as the documentation says
 
 
 @pytest.mark.parametrize(
@@ -67,7 +135,7 @@ def test_the_second_pass_keeps_the_layout_at_twice_the_size(upscaler: str, stren
     large = enlarged(upscaler, strength)
     assert large.size == (256, 256)
     circles = [pixels(one)[..., 0] > 128 for one in (drawn(), large.resize((128, 128), Image.Resampling.LANCZOS))]
-    assert (circles[0] & circles[1]).sum() / (circles[0] | circles[1]).sum() > 0.7
+    assert overlap(*circles) > 0.7
     assert distance(drawn(), large.resize((128, 128))) < 15
 
 
@@ -97,7 +165,10 @@ def test_tiling_leaves_no_trace_in_later_runs() -> None:
 
 
 def test_colour_correction_keeps_the_hues_of_the_picture() -> None:
-    hues = [rgb_to_lab(np.asarray(one))[..., 1:].astype(int) for one in (drawn(), changed(0.9), changed(0.9, True))]
+    hues = [
+        rgb_to_lab(np.asarray(one))[..., 1:].astype(int)
+        for one in (drawn(), changed(0.9), changed(0.9, color_correction=True))
+    ]
     means = [np.abs(one.mean(axis=(0, 1)) - hues[0].mean(axis=(0, 1))).sum() for one in hues[1:]]
     assert means[1] < 0.35 * means[0]
 
