@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -31,6 +31,8 @@ BUNDLED_TOKENIZER = Path(__file__).parent / "models" / "nano" / "tokenizer"
 """CLIP's tokenizer is the same for all of Stable Diffusion."""
 
 PROBE_SIDE = 24
+
+NEEDS_RANGE = "16 bits are too few for the VAE: that step was done again in 32, which it keeps"
 
 
 @dataclass
@@ -66,6 +68,7 @@ class Checkpoint:
         self.plan = MemoryPlan()
         self.hooks = Hooks()
         self.retries = True
+        self.notes: list[str] = []
 
     @property
     def text_encoder(self) -> ClipTextModel:
@@ -126,13 +129,16 @@ class Checkpoint:
         """Return a latent for pixels in -1..1 of shape (batch, 3, height, width); as A1111, a random one of the likely.
 
         Without a generator the likeliest latent is returned.
+
+        Raises:
+            FloatingPointError: the VAE is broken.
         """
-        self._fetch_vae()
-        likely = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
-        mean, spread = likely.mean.float(), likely.std.float()
-        if self.vae.dtype != torch.float32 and not mean.isfinite().all():
-            self.vae.float()
-            return self.encode(pixels, generator)
+
+        def encode() -> tuple[torch.Tensor, torch.Tensor]:
+            likely = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
+            return likely.mean, likely.std
+
+        mean, spread = self._in_range(encode)
         if generator is not None:
             noise = torch.randn(mean.shape, generator=generator, device=generator.device)
             mean = mean + spread * noise.to(mean.device)
@@ -141,20 +147,38 @@ class Checkpoint:
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Return pixels in about -1..1, of shape (batch, 3, height, width), for clean latents.
 
-        Where 16 bits are too few for the VAE, it is switched to 32 for good and the latents are decoded again.
-
         Raises:
             FloatingPointError: the VAE is broken.
         """
-        self._fetch_vae()
         scaled = latents / self.vae.config.scaling_factor
-        pixels: torch.Tensor = self.vae.decode(scaled.to(self.vae.dtype), return_dict=False)[0]
-        if pixels.isfinite().all():
-            return pixels.float()
-        if self.vae.dtype == torch.float32:
+        return self._in_range(lambda: self.vae.decode(scaled.to(self.vae.dtype), return_dict=False))[0]
+
+    def _in_range(self, run: Callable[[], tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
+        """Return what the VAE makes; where 16 bits are too few for it, it is switched to 32 for good and runs again."""
+        self._fetch_vae()
+        made = run()
+        if self.vae.dtype != torch.float32 and not made[0].isfinite().all():
+            self._widen_vae()
+            made = run()
+        if not made[0].isfinite().all():
             raise FloatingPointError("The VAE made values that are no numbers; choose another one")
-        self.vae.float()
-        return self.decode(latents)
+        return tuple(tensor.float() for tensor in made)
+
+    def _widen_vae(self) -> None:
+        """Let the VAE run in 32 bits from now on; weights that are infinite in 16 are read from the file again."""
+        with torch.inference_mode(False):
+            fits = all(weight.isfinite().all() for weight in self.vae.parameters())
+            self.vae.float()
+            if not fits:
+                part = read_vae(self.vae_path, self.vae_config) if self.vae_path else read_parts(self.path)[1]["vae"]
+                for name, weight in self.vae.state_dict(keep_vars=True).items():
+                    weight.data = part.read(name, weight.shape).to(weight)
+        self.notes.append(NEEDS_RANGE)
+
+    def take_notes(self) -> list[str]:
+        """Return what a person should know of what was done since this was asked for last."""
+        notes, self.notes = self.notes, []
+        return notes
 
     @property
     def vae_name(self) -> str | None:
@@ -215,7 +239,7 @@ def load_checkpoint(
     Raises:
         InvalidParams: it is no checkpoint of a kind that runs here, or unsafe, or cut off.
     """
-    kind, parts, scheduler = read_folder(path) if path.is_dir() else single_file.read_single_file(path)
+    kind, parts, scheduler = read_parts(path)
     check_widths(path.name, kind, parts)
     place = rests_on or device
     unet = fill_model(
@@ -238,6 +262,15 @@ def load_checkpoint(
     )
     checkpoint.start_hashing()
     return checkpoint
+
+
+def read_parts(path: Path) -> tuple[Kind, dict[str, Part], dict[str, Any]]:
+    """Return the kind, the parts and the scheduler's config of a diffusers folder or a single file.
+
+    Raises:
+        As `load_checkpoint`.
+    """
+    return read_folder(path) if path.is_dir() else single_file.read_single_file(path)
 
 
 @cache

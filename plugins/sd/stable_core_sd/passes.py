@@ -113,11 +113,17 @@ Run = TypeVar("Run", bound=Callable[..., Any])
 
 
 def with_retries(run: Run) -> Run:
-    """Let a function whose first argument is a pass start again in less memory when memory runs out."""
+    """Let a function whose first argument is a pass start again in less memory when memory runs out.
+
+    What was done again, also in 32 bits, is noted.
+    """
 
     @functools.wraps(run)
     def attempt(one: Pass, *arguments: Any) -> Any:
-        return with_less_memory(one.checkpoint, partial(run, one, *arguments), one.outcome.note)
+        try:
+            return with_less_memory(one.checkpoint, partial(run, one, *arguments), one.outcome.note)
+        finally:
+            one.outcome.note(*one.checkpoint.take_notes())
 
     return cast(Run, attempt)
 

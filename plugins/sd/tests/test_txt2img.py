@@ -281,31 +281,6 @@ def test_a_broken_model_is_an_error_and_not_a_black_picture(tiny_models: Path) -
         make(checkpoint="broken")
 
 
-def test_a_broken_vae_is_an_error_too(tiny_models: Path) -> None:
-    import tiny
-
-    models = tiny.make_models()
-    models["vae"].decoder.conv_in.bias.data[0] = float("nan")
-    tiny.write_single_file(tiny_models / "checkpoints" / "broken.safetensors", models)
-    with pytest.raises(FloatingPointError, match="VAE"):
-        make(checkpoint="broken")
-
-
-def test_a_vae_whose_numbers_16_bits_cannot_hold_decodes_in_32(tiny_models: Path) -> None:
-    import tiny
-
-    models = tiny.make_models()
-    for weight in models["vae"].decoder.conv_in.parameters():
-        weight.data *= 3e4  # fits into 16 bits, but not what it makes; the next layer brings that back to a usual range
-    tiny.write_single_file(tiny_models / "checkpoints" / "large.safetensors", models)
-    full = np.asarray(make(checkpoint="large")[0], dtype=float)
-    plugin.configure({"precision": "fp16"})
-    half = np.asarray(make(checkpoint="large")[0], dtype=float)
-    plugin.configure({})
-    assert full.std() > 5
-    assert np.abs(full - half).mean() < 20
-
-
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_draws_nearly_the_same(precision: str) -> None:
     full = np.asarray(make()[0], dtype=float)
