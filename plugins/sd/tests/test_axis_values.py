@@ -26,6 +26,44 @@ def test_ranges_end_at_their_ends(axis_type: Any, text: str, expected: list[floa
     assert read_values(axis_type, text) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5.0--3[3]", [5, 1, -3]),
+        ("5 - -3[3]", [5, 1, -3]),
+        ("-1.0--0.5[3]", [-1, -0.75, -0.5]),
+        ("-3.0--1", [-3, -2, -1]),
+        ("+1.5-+3.5", [1.5, 2.5, 3.5]),
+        (".5", [0.5]),
+        ("-.5", [-0.5]),
+        ("1e3", [1000]),
+        ("2.5e-1", [0.25]),
+        ("0-1e1(+5)", [0, 5, 10]),
+        ("1E1 - 0 [3]", [10, 5, 0]),
+        ("1. - 2.(+.5),3", None),
+        ("5--3[3]", None),
+        ("-3--1", None),
+        (".5-1", None),
+        ("0-.5[2]", None),
+        ("1e-3-1", None),
+        ("- 1", None),
+        ("1-3[2.0]", None),
+        ("1-3[2]4", None),
+        ("1-5(+0)", None),
+    ],
+)
+def test_numbers_are_written_as_in_the_original(text: str, expected: list[float] | None) -> None:
+    if expected is None:
+        with pytest.raises(ValueError, match="is no number and no range"):
+            read_values("float", text)
+    else:
+        assert read_values("float", text) == pytest.approx(expected)
+
+
+def test_a_whole_number_may_be_followed_by_a_negative_one() -> None:
+    assert read_values("int", "5--3[3],-3--1, 1 - +2") == [5, 1, -3, -3, -2, -1, 1, 2]
+
+
 @pytest.mark.parametrize("text", ["1-1000000", "1-9[1000000]", "0-4294967295(+1),1"])
 def test_a_slip_of_the_finger_does_not_fill_the_memory(text: str) -> None:
     with pytest.raises(ValueError, match="at most 1,000 values"):

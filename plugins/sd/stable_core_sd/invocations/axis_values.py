@@ -5,12 +5,13 @@ Source of the syntax: A1111 1.10, X/Y/Z plot.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 Value = int | float | str | tuple[str, ...]
@@ -19,11 +20,13 @@ AxisType = Literal["nothing", "int", "float", "str", "permutations"]
 MAX_VALUES = 1000
 """The most values on one axis."""
 
-WHOLE = r"[+-]?\s*\d+"
-DECIMAL = r"[+-]?\s*\d+(?:\.\d*)?"
-ENDS = {"int": rf"\s*({WHOLE})\s*-\s*({WHOLE})\s*", "float": rf"\s*({DECIMAL})\s*-\s*({DECIMAL})\s*"}
-STEP = {"int": r"(?:\(([+-]\d+)\s*\))?\s*", "float": r"(?:\(([+-]\d+(?:\.\d*)?)\s*\))?\s*"}
-COUNT = r"\[(\d+)\s*\]\s*"
+DIGITS = {"int": r"\d+", "float": r"\d+(?:.\d*)?"}
+"""A number without its sign, in a range. As A1111 reads it, any one character may stand where the point does: `1e2` is
+such a number, and `5--3` is read as from `5-` to 3, which is no range."""
+
+RANGE = {kind: rf"\s*([+-]?\s*{digits})\s*-\s*([+-]?\s*{digits})\s*" for kind, digits in DIGITS.items()}
+STEPPED = {kind: rf"{RANGE[kind]}(?:\(([+-]{digits})\s*\)\s*)?" for kind, digits in DIGITS.items()}
+COUNTED = {kind: rf"{RANGE[kind]}\[({digits})\s*\]\s*" for kind, digits in DIGITS.items()}
 
 
 def read_values(axis_type: AxisType, text: str) -> list[Value]:
@@ -47,37 +50,28 @@ def read_values(axis_type: AxisType, text: str) -> list[Value]:
     elif axis_type == "str":
         values.extend(items)
     else:
-        number = int if axis_type == "int" else float
         for item in filter(None, items):
-            values.extend(_read_range(axis_type, item) if _is_range(axis_type, item) else [number(item)])
+            values.extend(_read_numbers(axis_type, item))
     if len(values) > MAX_VALUES:
         raise ValueError(f"An axis has at most {MAX_VALUES:,} values")
     return values
 
 
-def _is_range(axis_type: str, item: str) -> bool:
-    return re.match(ENDS[axis_type], item) is not None and not _is_number(item)
-
-
-def _is_number(item: str) -> bool:
-    try:
-        float(item)
-    except ValueError:
-        return False
-    return True
-
-
-def _read_range(axis_type: str, item: str) -> Iterator[int | float]:
+def _read_numbers(axis_type: str, item: str) -> Iterable[int | float]:
     number = int if axis_type == "int" else float
-    if stepped := re.fullmatch(ENDS[axis_type] + STEP[axis_type], item):
-        start, end, step = number(stepped[1]), number(stepped[2]), number(stepped[3] or 1)
-        if step == 0:
-            raise ValueError(f"The step of {item} is 0")
-        return _steps(start, end, step)
-    if counted := re.fullmatch(ENDS[axis_type] + COUNT, item):
-        start, end, count = number(counted[1]), number(counted[2]), int(counted[3])
-        return (number(value) for value in spread(start, end, min(count, MAX_VALUES + 1)))
-    raise ValueError(f"{item} is no range; ranges are 1-5, 1-10(+3) and 1-10[4]")
+    with contextlib.suppress(ValueError):
+        return [number(item)]
+    try:
+        if stepped := re.fullmatch(STEPPED[axis_type], item):
+            start, end, step = number(stepped[1]), number(stepped[2]), number(stepped[3] or 1)
+            if step:
+                return _steps(start, end, step)
+        if counted := re.fullmatch(COUNTED[axis_type], item):
+            start, end, count = number(counted[1]), number(counted[2]), int(counted[3])
+            return (number(value) for value in spread(start, end, min(count, MAX_VALUES + 1)))
+    except ValueError:
+        pass
+    raise ValueError(f"{item} is no number and no range; ranges are 1-5, 1-10(+3), 1-10[4] and 5.0--3.0")
 
 
 def _steps(start: int | float, end: int | float, step: int | float) -> Iterator[int | float]:
