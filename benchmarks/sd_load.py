@@ -21,10 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sd15_file import write_sd15_file
-
-REPOSITORY = Path(__file__).parent.parent
-PATHS = [str(REPOSITORY / "src"), str(REPOSITORY / "plugins" / "sd")]
-sys.path[:0] = PATHS
+from sd_models import NEEDS_TORCH, PATHS
 
 START = f"""
 import json, resource, sys, time
@@ -118,7 +115,7 @@ def main() -> None:
         try:
             write_sd15_file(path)
         except ModuleNotFoundError:
-            print(json.dumps({"skipped": "this Python has no PyTorch; use that of the sd plugin's environment"}))
+            print(json.dumps(NEEDS_TORCH))
             return
         results["file_mb"] = round(path.stat().st_size / 2**20)
         results["read"] = measure(READ, path, options.runs + 1)

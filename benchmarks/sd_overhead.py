@@ -21,12 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parent.parent
-PATHS = [str(REPOSITORY / "src"), str(REPOSITORY / "plugins" / "sd")]
-sys.path[:0] = PATHS
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+from sd_loops import PROMPT, bare_latents, own_latents
+from sd_models import NANO, NEEDS_TORCH, PATHS, random_checkpoint
 
-PROMPT, NEGATIVE, CFG_SCALE = "a red circle on a blue background", "a green tree", 7.0
 FIRST_PICTURE = """
 import sys, time
 start = time.perf_counter()
@@ -38,53 +35,9 @@ print(time.perf_counter() - start, time.process_time())
 """
 
 
-def bare_loop(checkpoint: Any, steps: int, size: int) -> Any:
-    """Return clean latents the way a diffusers pipeline makes them, without the pipeline."""
-    import torch
-
-    from stable_core_sd.params import TextParams
-    from stable_core_sd.prompt.editing import StepCount
-    from stable_core_sd.text_schedule import ScheduleEncoder
-
-    scheduler = euler_of_diffusers()
-    with torch.inference_mode():
-        encode = ScheduleEncoder(checkpoint, TextParams(), {})
-        text = torch.stack([encode(prompt, StepCount(steps)).at(0).hidden for prompt in (NEGATIVE, PROMPT)])
-        scheduler.set_timesteps(steps)
-        generator = torch.Generator().manual_seed(7)
-        latents = torch.randn(1, 4, size // 8, size // 8, generator=generator) * scheduler.init_noise_sigma
-        for timestep in scheduler.timesteps:
-            scaled = scheduler.scale_model_input(torch.cat([latents] * 2), timestep)
-            output = checkpoint.unet(scaled, timestep, encoder_hidden_states=text, return_dict=False)[0]
-            negative, prompted = output.chunk(2)
-            output = negative + CFG_SCALE * (prompted - negative)
-            latents = scheduler.step(output, timestep, latents, return_dict=False)[0]
-    return latents
-
-
-def euler_of_diffusers() -> Any:
-    """Return diffusers' Euler scheduler with Stable Diffusion's noise levels."""
-    from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
-
-    return EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-
-
-def own_loop(checkpoint: Any, steps: int, size: int) -> Any:
-    """Return clean latents the plugin's way, with progress and previews as in a job."""
-    from stable_core.sdk import Progress
-    from stable_core_sd.batches import Batch
-    from stable_core_sd.params import Txt2ImgParams
-    from stable_core_sd.passes import Pass, draw
-    from stable_core_sd.report import StepReport
-
-    params = Txt2ImgParams(cfg_scale=CFG_SCALE, sampler="Euler", steps=steps, seed=7, preview=False)
-    batch = Batch([PROMPT], [NEGATIVE], [7], [0], (size, size))
-    return draw(Pass(checkpoint, params, StepReport(Progress(), params.steps)), batch)
-
-
 def compare(checkpoint: Any, steps: int, size: int, runs: int) -> dict[str, float]:
     """Return medians of both loops in seconds per step, and of the overhead of neighbouring runs."""
-    loops: dict[str, Callable[[Any, int, int], Any]] = {"bare": bare_loop, "own": own_loop}
+    loops: dict[str, Callable[[Any, int, int], Any]] = {"bare": bare_latents, "own": own_latents}
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     cpu_seconds: dict[str, list[float]] = {name: [] for name in loops}
     for loop in loops.values():
@@ -106,41 +59,6 @@ def compare(checkpoint: Any, steps: int, size: int, runs: int) -> dict[str, floa
         "overhead_percent_of_pairs": round(100 * statistics.median(shares), 2),
         "overhead_percent_of_fastest": round(100 * (min(seconds["own"]) / min(seconds["bare"]) - 1), 2),
     }
-
-
-def sd15_checkpoint() -> Any:
-    """Return random weights of the true shape of Stable Diffusion 1.5; only the UNet is large."""
-    import torch
-
-    from stable_core_sd import model_classes
-    from stable_core_sd.checkpoint import BUNDLED_TOKENIZER, Checkpoint, read_sigma_table
-    from stable_core_sd.clip import ClipTextModel
-    from stable_core_sd.diffusers_folder import read_json
-    from stable_core_sd.model_kinds import SD1
-    from stable_core_sd.single_file import CONFIGS
-    from stable_core_sd.text_encoding import TextEncoder
-    from stable_core_sd.tokenizer import ClipTokenizer
-
-    configs = {part: read_json(CONFIGS / "sd15" / part / "config.json") for part in ("unet", "vae", "text_encoder")}
-    models = {
-        "unet": model_classes.UNet2DConditionModel.from_config(configs["unet"]),
-        "vae": model_classes.AutoencoderKL.from_config(configs["vae"]),
-        "text_encoder": ClipTextModel(configs["text_encoder"]),
-    }
-    for weight in models["text_encoder"].parameters():
-        torch.nn.init.normal_(weight, std=0.02)  # some are not set when it is made
-    for model in models.values():
-        model.eval().requires_grad_(False)
-    return Checkpoint(
-        path=Path("sd15"),
-        unet=models["unet"],
-        vae=models["vae"],
-        text_encoders=(TextEncoder(models["text_encoder"], SD1.texts[0]),),
-        tokenizer=ClipTokenizer(BUNDLED_TOKENIZER),
-        sigma_table=read_sigma_table({}),
-        prediction_type="epsilon",
-        device=torch.device("cpu"),
-    )
 
 
 def picture_seconds(runs: int) -> dict[str, float]:
@@ -180,7 +98,7 @@ def main() -> None:
     try:
         import torch
     except ModuleNotFoundError:
-        print(json.dumps({"skipped": "this Python has no PyTorch; use that of the sd plugin's environment"}))
+        print(json.dumps(NEEDS_TORCH))
         return
     from stable_core_sd.checkpoint_store import get_checkpoint
 
@@ -188,10 +106,10 @@ def main() -> None:
     results: dict[str, Any] = {"threads": options.threads, "runs": options.runs, "load_before": os.getloadavg()}
     results["first_picture_of_a_new_process_seconds"] = first_picture_seconds(3)
     results["nano_20_steps_seconds"] = picture_seconds(options.runs)
-    nano = get_checkpoint(Path(PATHS[1]) / "stable_core_sd" / "models" / "nano")
+    nano = get_checkpoint(NANO)
     results["nano_128"] = compare(nano, 20, 128, options.runs)
     if options.sd15 is not None:
-        checkpoint = sd15_checkpoint()
+        checkpoint = random_checkpoint()
         for side in options.sd15 or (256, 512):
             runs = max(options.runs // (3 if side < 512 else 5), 1)  # the larger, the less do other things count
             results[f"sd15_{side}"] = compare(checkpoint, 2, side, runs)

@@ -20,49 +20,29 @@ from pathlib import Path
 from typing import Any
 
 from sd15_file import write_sd15_file
-
-REPOSITORY = Path(__file__).parent.parent
-PATHS = [str(REPOSITORY / path) for path in ("src", "plugins/sd", "plugins/sd/tests")]
-sys.path[:0] = PATHS
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-PROMPT, NEGATIVE, CFG_SCALE, SEED = "a red circle on a blue background", "a green tree", 7.0, 7
+from sd_loops import CFG_SCALE, SEED, encoded_texts, own_latents
+from sd_models import NEEDS_TORCH
 
 
 def write_checkpoint(path: Path, is_tiny: bool) -> None:
-    """Write a single file in the original layout with random weights."""
+    """Write a single file in the original layout with random weights; the plugin reads tiny ones from now on."""
     import tiny
+
+    from stable_core_sd import single_file
 
     if is_tiny:
         tiny.write_single_file(path, tiny.make_models())
+        single_file.CONFIGS = path.with_name("configs")
+        tiny.write_configs(single_file.CONFIGS / "sd15")
     else:
         write_sd15_file(path)
-
-
-def own_latents(checkpoint: Any, sampler: str, steps: int, size: int, seeds: list[int]) -> Any:
-    """Return the clean latents of a batch, made by the plugin."""
-    from stable_core.sdk import Progress
-    from stable_core_sd.batches import Batch
-    from stable_core_sd.params import Txt2ImgParams
-    from stable_core_sd.passes import Pass, draw
-    from stable_core_sd.report import StepReport
-
-    count = len(seeds)
-    batch = Batch([PROMPT] * count, [NEGATIVE] * count, seeds, [0] * count, (size, size))
-    params = Txt2ImgParams(sampler=sampler, steps=steps, cfg_scale=CFG_SCALE, preview=False)
-    return draw(Pass(checkpoint, params, StepReport(Progress(), steps)), batch)
 
 
 def loop_latents(checkpoint: Any, sampler: str, steps: int, size: int) -> Any:
     """Return the clean latents that the loop of the papers makes."""
     from reference import Latents, reference_latents
 
-    from stable_core_sd.params import TextParams
-    from stable_core_sd.prompt.editing import StepCount
-    from stable_core_sd.text_schedule import ScheduleEncoder
-
-    encode = ScheduleEncoder(checkpoint, TextParams(), {})
-    negative, prompt = (encode(text, StepCount(steps)).at(0).hidden[None] for text in (NEGATIVE, PROMPT))
+    negative, prompt = encoded_texts(checkpoint, steps, size)[0].split(1)
     latents = Latents(checkpoint.unet, negative, prompt, CFG_SCALE, [SEED], (4, size // 8, size // 8))
     return reference_latents(latents, sampler, steps)
 
@@ -74,8 +54,8 @@ def compare(checkpoint: Any, sampler: str, steps: int, size: int, count: int) ->
     start = time.perf_counter()
     # The pictures of DPM adaptive are made one at a time, and it takes a hundred calls of the model for each.
     seeds = [SEED + index for index in range(1 if sampler == "DPM adaptive" else count)]
-    singles = torch.cat([own_latents(checkpoint, sampler, steps, size, [seed]) for seed in seeds])
-    batch = own_latents(checkpoint, sampler, steps, size, seeds) if len(seeds) > 1 else singles
+    singles = torch.cat([own_latents(checkpoint, steps, size, sampler, (seed,)) for seed in seeds])
+    batch = own_latents(checkpoint, steps, size, sampler, tuple(seeds)) if len(seeds) > 1 else singles
     expected = loop_latents(checkpoint, sampler, steps, size)
     return {
         "from_loop": _distance(singles[:1], expected),
@@ -103,7 +83,7 @@ def main() -> None:
     try:
         import torch
     except ModuleNotFoundError:
-        print(json.dumps({"skipped": "this Python has no PyTorch; use that of the sd plugin's environment"}))
+        print(json.dumps(NEEDS_TORCH))
         return
     from stable_core_sd.checkpoint_store import get_checkpoint
     from stable_core_sd.names import SAMPLERS
