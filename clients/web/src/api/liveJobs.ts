@@ -4,7 +4,6 @@
 
 import { useMemo, useSyncExternalStore } from "react";
 
-import { fetchJob } from "./queries";
 import { request } from "./http";
 import { type Artifact, type Job, type ServerEvent, UNFINISHED_STATES, isFinal } from "./types";
 
@@ -14,6 +13,7 @@ const UNFINISHED = 1000;
 /** How many jobs are kept; of more, the oldest that have ended are forgotten. */
 const KEPT = 5000;
 const TELL_EVERY_MS = 100;
+const START_AGAIN_MS = 1000;
 /** How many jobs are fetched by one request. */
 const BATCH = 100;
 
@@ -32,8 +32,10 @@ export class LiveJobs {
   private readonly jobs = new Map<string, LiveJob>();
   private readonly listeners = new Set<() => void>();
   private readonly followers = new Set<(event: ServerEvent) => void>();
-  /** The jobs that are being fetched, with what happened to them meanwhile. */
-  private readonly wanted = new Map<string, ServerEvent[]>();
+  /** For each answer that is on its way, what has happened since it was asked for. */
+  private readonly records = new Set<ServerEvent[]>();
+  /** The jobs that are being fetched. */
+  private readonly wanted = new Set<string>();
   private asking: string[] = [];
   private snapshot: Snapshot = { jobs: [], connection: "connecting" };
   private connection: Snapshot["connection"] = "connecting";
@@ -48,16 +50,20 @@ export class LiveJobs {
     source.onopen = () => {
       // Whatever happened before the stream began is in the list; what happens from now on comes as events.
       this.setConnection("live");
-      void this.load();
+      void this.load(source);
     };
     source.onerror = () => {
-      this.setConnection("lost");
-      if (source.readyState === EventSource.CLOSED) {
-        this.source = null;
-        setTimeout(() => this.start(), 1000);
-      }
+      if (source.readyState === EventSource.CLOSED) this.startAgain();
+      else this.setConnection("lost");
     };
     source.onmessage = (message: MessageEvent<string>) => this.apply(JSON.parse(message.data) as ServerEvent);
+  }
+
+  private startAgain(): void {
+    this.setConnection("lost");
+    this.source?.close();
+    this.source = null;
+    setTimeout(() => this.start(), START_AGAIN_MS);
   }
 
   readonly subscribe = (listener: () => void): (() => void) => {
@@ -73,65 +79,94 @@ export class LiveJobs {
 
   readonly getSnapshot = (): Snapshot => this.snapshot;
 
-  /** Take a job that the page itself submitted or fetched, before its first event. */
-  add(job: Job): void {
-    const known = this.jobs.get(job.id);
-    if (known && isFinal(known) && !isFinal(job) && known.attempt >= job.attempt) return;
-    this.jobs.set(job.id, { ...job, preview: known?.preview });
-    this.changed();
+  /**
+   * Take the jobs that a request answers with, whose promise was made just now; gives the answer.
+   *
+   * It may be older than events that came before it, so what happened since it was asked for is applied to it again.
+   */
+  async take<Answer extends Job | readonly Job[]>(answer: Promise<Answer>): Promise<Answer> {
+    const since = this.record();
+    try {
+      const jobs = await answer;
+      this.merge([jobs].flat(), since);
+      return jobs;
+    } finally {
+      this.records.delete(since);
+    }
   }
 
   apply(event: ServerEvent): void {
     if (!event.job) return;
     for (const follower of this.followers) follower(event);
-    const job = this.jobs.get(event.job);
-    if (!job) {
-      if (event.type !== "job.progress" && event.type !== "job.preview") this.need(event.job);
-      this.wanted.get(event.job)?.push(event);
-      return;
-    }
-    this.jobs.set(event.job, afterEvent(job, event));
+    const isKnown = this.jobs.has(event.job);
+    if (!isKnown && event.type !== "job.progress" && event.type !== "job.preview") this.need(event.job);
+    for (const record of this.records) record.push(event);
+    if (isKnown) this.happened(event.job, event);
+  }
+
+  private happened(id: string, event: ServerEvent): void {
+    const job = this.jobs.get(id);
+    if (!job) return;
+    this.jobs.set(id, afterEvent(job, event));
     this.changed();
   }
 
-  private async load(): Promise<void> {
+  private record(): ServerEvent[] {
+    const since: ServerEvent[] = [];
+    this.records.add(since);
+    return since;
+  }
+
+  private merge(jobs: readonly Job[], since: readonly ServerEvent[]): void {
+    const told = new Set(jobs.map(({ id }) => id));
+    for (const job of jobs) this.jobs.set(job.id, { ...job, preview: this.jobs.get(job.id)?.preview });
+    for (const event of since) if (event.job && told.has(event.job)) this.happened(event.job, event);
+    this.changed();
+  }
+
+  private async load(source: EventSource): Promise<void> {
+    const since = this.record();
     try {
       const queries = [
         `limit=${PAGE}`,
         ...UNFINISHED_STATES.map((state) => `state=${state}&limit=${UNFINISHED}`),
       ];
       const lists = await Promise.all(queries.map((query) => request<Job[]>("GET", `/v1/jobs?${query}`)));
-      const told = new Map(lists.flat().map((job) => [job.id, job]));
-      for (const job of told.values()) this.add(job);
+      this.merge(lists.flat(), since);
       // What ended while nothing was heard, and is too old to be among the newest.
+      const told = new Set(lists.flat().map(({ id }) => id));
       const silent = [...this.jobs.values()].filter((job) => !isFinal(job) && !told.has(job.id));
-      await Promise.all(silent.map((job) => fetchJob(job.id).then((now) => this.add(now))));
+      await this.fetch(
+        silent.map(({ id }) => id),
+        since,
+      );
     } catch {
-      this.setConnection("lost");
+      // One that has been lost meanwhile opens again by itself.
+      if (source.readyState === EventSource.OPEN) this.startAgain();
+    } finally {
+      this.records.delete(since);
     }
   }
 
   /** Fetch a job that is not among the newest, or of which only an event is known. */
   need(id: string): void {
     if (this.jobs.has(id) || this.wanted.has(id)) return;
-    this.wanted.set(id, []);
+    this.wanted.add(id);
     this.asking.push(id);
-    if (this.asking.length === 1) setTimeout(() => void this.ask(), TELL_EVERY_MS / 2);
+    if (this.asking.length > 1) return;
+    const since = this.record();
+    setTimeout(() => {
+      const ids = this.asking;
+      this.asking = [];
+      void this.fetch(ids, since).finally(() => this.records.delete(since));
+    }, TELL_EVERY_MS / 2);
   }
 
-  private async ask(): Promise<void> {
-    const ids = this.asking;
-    this.asking = [];
+  private async fetch(ids: readonly string[], since: readonly ServerEvent[]): Promise<void> {
     for (let at = 0; at < ids.length; at += BATCH) {
       const batch = ids.slice(at, at + BATCH);
-      const jobs = await request<Job[]>("GET", `/v1/jobs?limit=${BATCH}&ids=${batch.join(",")}`).catch(
-        () => [],
-      );
-      for (const job of jobs) {
-        this.add(job);
-        // What happened while the answer was on its way; what the answer knows already does no harm.
-        for (const event of this.wanted.get(job.id) ?? []) this.apply(event);
-      }
+      const answer = request<Job[]>("GET", `/v1/jobs?limit=${BATCH}&ids=${batch.join(",")}`);
+      this.merge(await answer.catch(() => []), since);
       for (const id of batch) this.wanted.delete(id);
     }
   }
@@ -179,8 +214,11 @@ export function afterEvent(job: LiveJob, event: ServerEvent): LiveJob {
       return { ...job, preview: `data:${String(data["media_type"])};base64,${String(data["data"])}` };
     case "job.output": {
       const port = String(data["port"]);
-      const known = job.outputs[port] ?? [];
-      return { ...job, outputs: { ...job.outputs, [port]: [...known, data["artifact"] as Artifact] } };
+      const artifact = data["artifact"] as Artifact;
+      const known = (job.outputs[port] ?? []) as Artifact[];
+      // An answer may have told of it already; where a job makes the same twice, its end says so.
+      if (known.some(({ id }) => id === artifact.id)) return job;
+      return { ...job, outputs: { ...job.outputs, [port]: [...known, artifact] } };
     }
     case "job.outputs":
       return { ...job, outputs: data["outputs"] as Job["outputs"] };

@@ -1,8 +1,9 @@
-// What pages read from the server and send to it, cached by the query library.
+// What pages read from the server and send to it, cached by the query library. Jobs in an answer are shown at once.
 
 import { useMutation, useQuery } from "@tanstack/react-query";
 
 import { request } from "./http";
+import { liveJobs } from "./liveJobs";
 import type { Artifact, Job, JobRequest, Signature } from "./types";
 
 export const useSignatures = () =>
@@ -16,14 +17,15 @@ export const checkParams = (job: string, params: Record<string, unknown>) =>
   request<Record<string, unknown>>("POST", `/v1/signatures/${job}/check`, params);
 
 export const useSubmit = () =>
-  useMutation({ mutationFn: (body: JobRequest) => request<Job>("POST", "/v1/jobs", body) });
+  useMutation({ mutationFn: (body: JobRequest) => liveJobs.take(request<Job>("POST", "/v1/jobs", body)) });
 
-export const cancelJob = (id: string) => request<Job>("POST", `/v1/jobs/${id}/cancel`, {});
-export const interruptJob = (id: string) => request<Job>("POST", `/v1/jobs/${id}/interrupt`, {});
-export const retryJob = (id: string) => request<Job>("POST", `/v1/jobs/${id}/retry`, {});
+const act = (id: string, how: string) => liveJobs.take(request<Job>("POST", `/v1/jobs/${id}/${how}`, {}));
+export const cancelJob = (id: string) => act(id, "cancel");
+export const interruptJob = (id: string) => act(id, "interrupt");
+export const retryJob = (id: string) => act(id, "retry");
 export const cancelAll = () => request<{ cancelled: number }>("POST", "/v1/jobs/cancel", {});
 export const setPriorities = (priorities: Record<string, number>) =>
-  request<Job[]>("POST", "/v1/jobs/priorities", { priorities });
+  liveJobs.take(request<Job[]>("POST", "/v1/jobs/priorities", { priorities }));
 export const fetchJob = (id: string) => request<Job>("GET", `/v1/jobs/${id}`);
 export const deleteArtifact = (id: string) => request<Artifact>("DELETE", `/v1/artifacts/${id}`);
 export const upload = (file: File) =>

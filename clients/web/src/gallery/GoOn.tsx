@@ -4,7 +4,6 @@ import { Button, Group, Menu, Text } from "@mantine/core";
 import { IconArrowRight, IconRefresh, IconSchema } from "@tabler/icons-react";
 import { useLocation } from "wouter";
 
-import { liveJobs } from "../api/liveJobs";
 import { useSignatures, useSubmit } from "../api/queries";
 import type { Port, Signature } from "../api/types";
 import { EMPTY_DRAFT, readDraft, writeDraft } from "../jobs/drafts";
@@ -23,10 +22,7 @@ export function GoOn({ result: { artifact, job } }: { result: Result }) {
     submit.mutate(
       { job: job.job, inputs: job.inputs, params: job.params, cache: false },
       {
-        onSuccess: (again) => {
-          liveJobs.add(again);
-          open(job.job);
-        },
+        onSuccess: () => open(job.job),
         onError: tell,
       },
     );

@@ -49,12 +49,12 @@ export function useRuns(document: GraphDocument) {
   const run = async (part: GraphDocument) => {
     try {
       const { version, jobs: wanted } = part;
-      const made = await request<{ jobs: Record<string, Job> }>("POST", "/v1/graphs", {
-        version,
-        jobs: wanted,
-      });
-      for (const job of Object.values(made.jobs)) liveJobs.add(job);
-      const now = Object.entries(made.jobs).map(([key, { id }]) => [key, { id, from: madeFrom(part, key) }]);
+      const graph = request<{ jobs: Record<string, Job> }>("POST", "/v1/graphs", { version, jobs: wanted });
+      const [{ jobs: made }] = await Promise.all([
+        graph,
+        liveJobs.take(graph.then(({ jobs }) => Object.values(jobs))),
+      ]);
+      const now = Object.entries(made).map(([key, { id }]) => [key, { id, from: madeFrom(part, key) }]);
       setStarted((known) => ({ ...known, ...(Object.fromEntries(now) as Record<string, Started>) }));
     } catch (error) {
       const { message, hint } = error as ApiError;

@@ -6,7 +6,7 @@ import { IconPlayerPlay } from "@tabler/icons-react";
 import { type ReactNode, useEffect, useMemo, useRef } from "react";
 
 import { ApiError } from "../api/http";
-import { liveJobs, useLastParams } from "../api/liveJobs";
+import { useLastParams } from "../api/liveJobs";
 import { useSubmit } from "../api/queries";
 import type { Signature } from "../api/types";
 import { KnobsForm, type Values } from "../forms/KnobsForm";
@@ -51,10 +51,7 @@ export function JobForm({ signature, children }: Props) {
     for (const port of signature.inputs) {
       if (port.type === "text" && !port.optional) inputs[port.name] ??= "";
     }
-    submit.mutate(
-      { job: signature.name, inputs, params: changed(draft.params, schema) },
-      { onSuccess: (job) => liveJobs.add(job) },
-    );
+    submit.mutate({ job: signature.name, inputs, params: changed(draft.params, schema) });
   };
   useHotkeys([["mod+Enter", run]], []);
   const form = useRef<HTMLDivElement>(null);

@@ -19,9 +19,8 @@ export function Results({ name, shown }: Props) {
   const { jobs } = useLiveJobs();
   useEffect(() => {
     // The newest jobs of all kinds, which the page has anyway, may be others.
-    request<Job[]>("GET", `/v1/jobs?job=${encodeURIComponent(name)}&limit=${shown}`)
-      .then((runs) => runs.forEach((job) => liveJobs.add(job)))
-      .catch(() => undefined);
+    const runs = request<Job[]>("GET", `/v1/jobs?job=${encodeURIComponent(name)}&limit=${shown}`);
+    liveJobs.take(runs).catch(() => undefined);
   }, [name, shown]);
   const runs = jobs.filter((job) => job.job === name && (job.parent === null || job.state === "running"));
   if (!runs.length) {

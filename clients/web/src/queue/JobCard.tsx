@@ -7,7 +7,6 @@ import { memo } from "react";
 import { Link, useLocation } from "wouter";
 
 import type { LiveJob } from "../api/liveJobs";
-import { liveJobs } from "../api/liveJobs";
 import { requestText } from "../api/http";
 import { artifactUrl, cancelJob, interruptJob, retryJob } from "../api/queries";
 import type { Artifact, Job } from "../api/types";
@@ -112,7 +111,7 @@ function Running({ job }: { job: LiveJob }) {
 
 function Actions({ job }: { job: LiveJob }) {
   const [isLogOpen, log] = useDisclosure();
-  const act = (action: (id: string) => Promise<Job>) => told(async () => liveJobs.add(await action(job.id)));
+  const act = (action: (id: string) => Promise<Job>) => told(() => action(job.id));
   if (!isFinal(job)) {
     return (
       <Group gap={2} wrap="nowrap">

@@ -4,7 +4,6 @@ import { Box, Group, Paper, Text } from "@mantine/core";
 import { IconArrowBarToUp, IconArrowDown, IconArrowUp, IconGripVertical, IconX } from "@tabler/icons-react";
 import { useState } from "react";
 
-import { liveJobs } from "../api/liveJobs";
 import { cancelJob, setPriorities } from "../api/queries";
 import { More } from "../ui/More";
 import { Tool } from "../ui/Tool";
@@ -23,9 +22,7 @@ export function NextJobs({ entries }: { entries: readonly Entry[] }) {
     if (from < 0 || from === to) return;
     const priorities = prioritiesFor(moved(entries, from, to).map(({ job }) => job));
     if (!Object.keys(priorities).length) return;
-    setPriorities(priorities)
-      .then((jobs) => jobs.forEach((job) => liveJobs.add(job)))
-      .catch(tell);
+    setPriorities(priorities).catch(tell);
   };
   const drop = (to: number) => {
     move(
@@ -95,11 +92,7 @@ export function NextJobs({ entries }: { entries: readonly Entry[] }) {
                     disabled={at === entries.length - 1}
                     onClick={() => move(at, at + 1)}
                   />
-                  <Tool
-                    label="Cancel"
-                    icon={IconX}
-                    onClick={told(async () => liveJobs.add(await cancelJob(job.id)))}
-                  />
+                  <Tool label="Cancel" icon={IconX} onClick={told(() => cancelJob(job.id))} />
                 </Group>
               </Group>
             </Box>

@@ -5,7 +5,7 @@ import { useLocalStorage } from "@mantine/hooks";
 import { type ReactNode, useMemo } from "react";
 import { useLocation, useParams } from "wouter";
 
-import { type LiveJob, liveJobs } from "../api/liveJobs";
+import type { LiveJob } from "../api/liveJobs";
 import { cancelAll, retryJob } from "../api/queries";
 import { isFinal } from "../api/types";
 import { useWork } from "../api/work";
@@ -55,7 +55,7 @@ export default function QueuePage() {
             size="xs"
             variant="default"
             disabled={!failed.length}
-            onClick={told(() => retryAll(failed))}
+            onClick={told(() => Promise.all(failed.map(({ id }) => retryJob(id))))}
           >
             Try all again
           </Button>
@@ -96,10 +96,6 @@ export default function QueuePage() {
       )}
     </Box>
   );
-}
-
-async function retryAll(failed: readonly LiveJob[]): Promise<void> {
-  for (const job of await Promise.all(failed.map(({ id }) => retryJob(id)))) liveJobs.add(job);
 }
 
 function Unfinished({ jobs }: { jobs: readonly LiveJob[] }) {

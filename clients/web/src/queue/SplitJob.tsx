@@ -3,7 +3,7 @@
 import { Card, Group, Progress, Stack, Text } from "@mantine/core";
 import { IconX } from "@tabler/icons-react";
 
-import { type LiveJob, liveJobs } from "../api/liveJobs";
+import type { LiveJob } from "../api/liveJobs";
 import { cancelJob } from "../api/queries";
 import { isFinal } from "../api/types";
 import { Tool } from "../ui/Tool";
@@ -23,7 +23,7 @@ export function SplitJob({ job, parts }: { job: LiveJob; parts: readonly LiveJob
         <Text size="sm" truncate>
           {promptOf(job) || job.job}
         </Text>
-        <Tool label="Cancel" icon={IconX} onClick={told(async () => liveJobs.add(await cancelJob(job.id)))} />
+        <Tool label="Cancel" icon={IconX} onClick={told(() => cancelJob(job.id))} />
       </Group>
       <Progress value={(100 * done) / parts.length} aria-label="Progress" />
       <Text size="xs" c="dimmed" mt={4}>
