@@ -13,14 +13,12 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from stable_core.server import WEB_FOLDER
 
-sys.path += [str(Path(__file__).parents[1] / "e2e"), str(Path(__file__).parent)]  # for running_server, gates, graphs
+sys.path += [str(Path(__file__).parents[1] / "e2e"), str(Path(__file__).parent)]  # for running_server, gates, pages, …
 from gates import Gate
+from pages import PATIENCE_MS, opened
 from running_server import RunningServer, until
 
 PROBE = Path(__file__).parents[1] / "unit" / "plugins" / "probe.py"
-
-PATIENCE_MS = 90_000
-"""How long anything may take on a busy machine; a worker with torch has to start in it."""
 
 
 @pytest.fixture(scope="session")
@@ -65,11 +63,10 @@ def gate(server: RunningServer, tmp_path: Path) -> Iterator[Gate]:
 @pytest.fixture
 def page(browser: Browser, server: RunningServer) -> Iterator[Page]:
     """Return a new page on the server; a test fails if it throws an error."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(server.url)
-    yield page
-    context.close()
-    assert not errors
+    yield from opened(browser, server)
+
+
+@pytest.fixture
+def other(browser: Browser, server: RunningServer) -> Iterator[Page]:
+    """Return the page of somebody else."""
+    yield from opened(browser, server)

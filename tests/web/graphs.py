@@ -1,4 +1,4 @@
-"""What tests do with the canvas of the graph page: nodes, ports, wires. It asserts nothing."""
+"""What tests do with the canvas of the graph page: nodes, ports, wires. It waits for what it does and tests nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import FilePayload, Locator, Page
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 Json = dict[str, Any]
 
@@ -19,6 +19,34 @@ CHAIN: Json = {
     },
 }
 
+AT_REST = """async (element) => {
+    let [before, still] = ["", 0];
+    while (still < 10) {
+        await new Promise(requestAnimationFrame);
+        const { x, y, width, height } = element.getBoundingClientRect();
+        const now = [x, y, width, height].join();
+        [before, still] = [now, now === before ? still + 1 : 0];
+    }
+    const { x, y, width, height } = element.getBoundingClientRect();
+    return { x, y, width, height };
+}"""
+"""Counts frames, not time: the canvas begins to move a few frames after what makes it move, however long they take."""
+
+
+def add_job(page: Page, job: str) -> None:
+    """Add a job by the search."""
+    page.get_by_role("button", name="Add a job").click()
+    page.get_by_label("Search jobs to add").fill(job)
+    take_found(page, job)
+
+
+def take_found(page: Page, job: str) -> None:
+    """Take the first of the jobs that the search has found."""
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button").and_(dialog.locator(".list-row")).first).to_contain_text(job)
+    page.get_by_label("Search jobs to add").press("Enter")
+    expect(dialog).to_be_hidden()
+
 
 def open_graph(page: Page, document: Json) -> None:
     """Open a document by the button."""
@@ -30,6 +58,8 @@ def open_graph(page: Page, document: Json) -> None:
         "buffer": json.dumps(document).encode(),
     }
     chooser.value.set_files(payload)
+    for key in document["jobs"]:
+        expect(node(page, key)).to_be_visible()
 
 
 def save_graph(page: Page, folder: Path) -> Path:
@@ -51,13 +81,15 @@ def port(page: Page, key: str, name: str, side: str) -> Locator:
     return node(page, key).locator(f'.react-flow__handle.{side}[data-handleid="{name}"]')
 
 
+def box_of(target: Locator) -> dict[str, float]:
+    """Return where something is seen (x, y, width, height), once it has come to rest."""
+    box: dict[str, float] = target.evaluate(AT_REST)
+    return box
+
+
 def center(target: Locator) -> tuple[float, float]:
     """Return the middle of what is seen, once it has come to rest."""
-    before, box = None, target.bounding_box()
-    while box != before:
-        target.page.wait_for_timeout(120)  # longer than the canvas takes to begin to move
-        before, box = box, target.bounding_box()
-    assert box is not None
+    box = box_of(target)
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 

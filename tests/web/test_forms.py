@@ -6,12 +6,11 @@ import base64
 import io
 import re
 import struct
-import time
 from typing import Any
 
 import PIL.Image
 import pytest
-from graphs import center
+from graphs import box_of, center
 from playwright.sync_api import Locator, Page, expect
 from running_server import RunningServer, until
 
@@ -168,6 +167,34 @@ def test_a_selected_word_gets_another_weight(form: Page) -> None:
     expect(text).to_have_value("a red circle")
 
 
+def test_the_weight_changes_as_often_as_the_keys_are_pressed(form: Page) -> None:
+    text = form.get_by_role("textbox", name="Text", exact=True)
+    text.fill("a red circle")
+    text.evaluate(
+        """async (field) => {
+            field.setSelectionRange(2, 5);
+            for (let press = 0; press < 3; press++) {  // all of them before the page is drawn again
+                field.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp", ctrlKey: true, bubbles: true }));
+                await new Promise((resolve) => setTimeout(resolve));
+            }
+        }"""
+    )
+    expect(text).to_have_value("a (red:1.3) circle")
+
+
+def test_the_jobs_of_a_plugin_appear_once_it_is_set_up(page: Page, server: RunningServer) -> None:
+    signatures = server.client._list("/v1/signatures")
+    others = [one for one in signatures if not one["name"].startswith("showcase.")]
+    plugins = server.client._list("/v1/plugins")
+    unready = [{**one, "signatures": []} if one["name"] == "showcase" else one for one in plugins]
+    page.route("**/v1/signatures", lambda route: route.fulfill(json=others), times=1)
+    page.route("**/v1/plugins", lambda route: route.fulfill(json=unready), times=1)
+    page.goto("about:blank")
+    page.goto(f"{server.url}/#/jobs/showcase.say")
+    expect(page.get_by_text("There is no job showcase.say")).to_be_visible()
+    expect(page.get_by_role("heading", name="showcase.say")).to_be_visible()
+
+
 def test_a_new_model_is_there_after_a_look(page: Page, server: RunningServer) -> None:
     page.goto(f"{server.url}/#/jobs/sd.txt2img")
     picker = page.get_by_role("combobox", name="Checkpoint").first
@@ -217,11 +244,15 @@ def test_counting_never_piles_up_behind_a_run(form: Page, server: RunningServer)
     server.until_working(blocker)
     known = {job["id"] for job in counting_jobs(server)}
     text = form.get_by_role("textbox", name="Text", exact=True)
+
+    def asked() -> list[str]:
+        """Return the texts whose count is still waited for."""
+        jobs = [job for job in counting_jobs(server) if job["id"] not in known]
+        return [job["inputs"]["text"] for job in jobs if job["state"] in ("queued", "running", "waiting")]
+
     for words in ("a", "a b", "a b c", "a b c d"):
         text.fill(words)
-        time.sleep(0.8)  # as a person who thinks between words
-        states = [job["state"] for job in counting_jobs(server) if job["id"] not in known]
-        assert len([state for state in states if state in ("queued", "running", "waiting")]) <= 1
+        until(lambda words=words: asked() == [words], f"{words!r} to be counted and nothing else")
     server.client.cancel(blocker)
     expect(form.get_by_text("4 / 8 tokens")).to_be_visible()
 
@@ -302,8 +333,7 @@ def test_a_mask_is_painted_erased_inverted_and_undone(page: Page, server: Runnin
         )
 
     def stroke() -> None:
-        box = canvas.bounding_box()
-        assert box is not None
+        box = box_of(canvas)
         page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.5 * box["height"])
         page.mouse.down()
         page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.5 * box["height"], steps=6)

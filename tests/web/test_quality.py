@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from graphs import CHAIN, node, open_graph
-from playwright.sync_api import Browser, Page, expect
+from pages import new_context
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from running_server import RunningServer
 
 from stable_core.server import WEB_FOLDER
@@ -20,6 +21,15 @@ pytestmark = pytest.mark.timeout(300)
 AXE = Path(__file__).parents[2] / "clients" / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = ["jobs/sd.txt2img", "jobs/sd.img2img", "jobs/showcase.say", "queue", "gallery", "graph", "plugins", "settings"]
 FIRST_LOAD_BYTES = 300_000
+SETTLED = """async () => {
+    const inSight = (one) => one.getBoundingClientRect().top < innerHeight;  // others may never load
+    const frame = () => new Promise(requestAnimationFrame);
+    while (![...document.images].filter(inSight).every((one) => one.complete)) await frame();
+    const ending = document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime < Infinity);
+    await Promise.allSettled(ending.map((one) => one.finished));
+    await frame();
+    await frame();
+}"""
 LARGEST_SHIFT = 0.1
 """What https://web.dev/articles/cls calls good."""
 
@@ -34,20 +44,24 @@ def results(server: RunningServer) -> None:
 
 @pytest.fixture(params=["light", "dark"])
 def themed(request: pytest.FixtureRequest, browser: Browser, server: RunningServer, results: None) -> Iterator[Page]:
-    context = browser.new_context(
-        viewport={"width": 1440, "height": 900}, color_scheme=request.param, reduced_motion="reduce"
-    )
+    context = new_context(browser, color_scheme=request.param, reduced_motion="reduce")
     yield context.new_page()
     context.close()
 
 
 def settle(page: Page, path: str) -> None:
-    """Return when a page has drawn what it fetches."""
-    expect(page.get_by_role("main")).not_to_be_empty()
-    if path.startswith("jobs"):
-        expect(page.get_by_role("button", name=re.compile("^Run"))).to_be_visible()
+    """Return when a page has drawn what it fetches: what comes last is there, and nothing moves any more."""
+    last: dict[str, Locator] = {
+        "jobs": page.get_by_role("button", name=re.compile("^Run")),
+        "queue": page.get_by_text("Nothing to do"),
+        "gallery": page.get_by_test_id("gallery").get_by_role("listitem").first,
+        "graph": page.get_by_text("An empty canvas"),
+        "plugins": page.get_by_role("region", name="Server log").get_by_label("Log"),
+        "settings": page.get_by_role("region", name="sd", exact=True),
+    }
+    expect(last[path.partition("/")[0]]).to_be_visible()
     expect(page.get_by_label("Loading", exact=True)).to_have_count(0)
-    page.wait_for_timeout(400)
+    page.evaluate(SETTLED)
 
 
 def faults(page: Page) -> list[str]:
@@ -125,18 +139,41 @@ def test_every_page_can_be_named_and_fits_a_phone(page: Page, server: RunningSer
     assert not faults(page)
 
 
-@pytest.mark.parametrize("path", ["jobs/sd.txt2img", "queue", "gallery", "plugins", "settings"])
-def test_nothing_jumps_while_a_page_loads(page: Page, server: RunningServer, results: None, path: str) -> None:
+def watch_jumps(page: Page) -> None:
+    """See to it that pages which are opened from now on note what moves without anybody having done something."""
     page.add_init_script(
-        """window.shifted = 0;
-        new PerformanceObserver((list) => {
-            for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
-        }).observe({ type: "layout-shift", buffered: true });"""
+        """window.shifts = [];
+        window.observer = new PerformanceObserver((list) => window.shifts.push(...list.getEntries()));
+        window.observer.observe({ type: "layout-shift", buffered: true });"""
     )
     page.goto("about:blank")
+
+
+def jumps(page: Page) -> float:
+    """Return how much has moved."""
+    shifts = "[...window.shifts, ...window.observer.takeRecords()].filter((one) => !one.hadRecentInput)"
+    return float(page.evaluate(f"{shifts}.reduce((sum, one) => sum + one.value, 0)"))
+
+
+@pytest.mark.parametrize("path", ["jobs/sd.txt2img", "queue", "gallery", "plugins", "settings"])
+def test_nothing_jumps_while_a_page_loads(page: Page, server: RunningServer, results: None, path: str) -> None:
+    watch_jumps(page)
     page.goto(f"{server.url}/#/{path}")
     settle(page, path)
-    assert page.evaluate("window.shifted") < LARGEST_SHIFT
+    assert jumps(page) < LARGEST_SHIFT
+
+
+def test_settings_do_not_jump_when_those_above_come_last(page: Page, server: RunningServer) -> None:
+    watch_jumps(page)
+    held: list[Route] = []
+    page.route("**/v1/settings", lambda route: held.append(route))
+    with page.expect_response("**/v1/plugins/sd/settings"):
+        page.goto(f"{server.url}/#/settings")
+    page.evaluate(SETTLED)
+    for one in held:
+        one.continue_()
+    settle(page, "settings")
+    assert jumps(page) < LARGEST_SHIFT
 
 
 def test_every_control_of_a_form_is_reached_with_tab_and_shows_it(page: Page, server: RunningServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pages import new_context
 from playwright.sync_api import Browser
 from running_server import RunningServer
 from tour import take_tour
@@ -13,7 +14,7 @@ from tour import take_tour
 @pytest.mark.timeout(600)
 def test_the_tour(browser: Browser, tmp_path: Path) -> None:
     server = RunningServer(tmp_path / "home", OMP_NUM_THREADS="1")
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context = new_context(browser)
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -1,13 +1,16 @@
 // What pages read from the server and send to it, cached by the query library. Jobs in an answer are shown at once.
 
-import { useMutation, useQuery } from "@tanstack/react-query";
+import { queryOptions, useMutation, useQuery } from "@tanstack/react-query";
 
 import { request } from "./http";
 import { liveJobs } from "./liveJobs";
 import type { Artifact, Job, JobRequest, Signature } from "./types";
 
-export const useSignatures = () =>
-  useQuery({ queryKey: ["signatures"], queryFn: () => request<Signature[]>("GET", "/v1/signatures") });
+export const SIGNATURES = queryOptions({
+  queryKey: ["signatures"],
+  queryFn: () => request<Signature[]>("GET", "/v1/signatures"),
+});
+export const useSignatures = () => useQuery(SIGNATURES);
 
 export const useModels = (kind: string) =>
   useQuery({ queryKey: ["models", kind], queryFn: () => request<string[]>("GET", `/v1/models/${kind}`) });

@@ -31,6 +31,7 @@ import { useLiveJobs } from "../api/liveJobs";
 import { isFinal } from "../api/types";
 import { useWork } from "../api/work";
 import { JobsPage } from "../jobs/JobsPage";
+import { useLateSignatures } from "../plugins/server";
 import { Empty } from "../ui/Empty";
 import { Tool } from "../ui/Tool";
 
@@ -61,6 +62,7 @@ const PAGES: Page[] = [
 ];
 
 export function Shell() {
+  useLateSignatures();
   const isPhone = useMediaQuery("(max-width: 48em)", window.innerWidth < 768);
   return (
     <AppShell

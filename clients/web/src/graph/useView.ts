@@ -27,13 +27,16 @@ export function useView() {
     },
     /** Move the view if a node at this place is not wholly in it, once the canvas has its new size. */
     reveal: (at: { x: number; y: number }) =>
-      setTimeout(() => {
+      afterLayout(() => {
         const { width, height, transform } = store.getState();
         const [x, y, zoom] = transform;
         const [left, top] = [at.x * zoom + x, at.y * zoom + y];
         const isSeen =
           left >= 0 && top >= 0 && left + SIZE.width * zoom <= width && top + SIZE.height * zoom <= height;
         if (!isSeen) fit();
-      }, 60),
+      }),
   };
 }
+
+/** Do something in the frame after the next one: in that one, those who watch the size of the canvas are told of it. */
+const afterLayout = (act: () => void) => requestAnimationFrame(() => requestAnimationFrame(act));

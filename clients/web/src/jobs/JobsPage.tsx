@@ -50,7 +50,7 @@ export function JobsPage() {
   const byName = new Map(signatures.map((signature) => [signature.name, signature]));
   const name = asked ?? localStorage.getItem(LAST_JOB) ?? welcome(signatures)?.name ?? "";
   const signature = byName.get(name) ?? (asked ? undefined : signatures[0]);
-  if (signature) localStorage.setItem(LAST_JOB, signature.name);
+  if (signature && asked) localStorage.setItem(LAST_JOB, signature.name);
   const list = (
     <Palette
       signatures={signatures}

@@ -1,7 +1,7 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { Signature } from "../api/types";
-import { requestOf, restorerOf } from "./restoring";
+import { requestOf, restored, restorerOf } from "./restoring";
 
 const signature = (name: string, params: object, inputs = 1): Signature =>
   ({
@@ -11,6 +11,7 @@ const signature = (name: string, params: object, inputs = 1): Signature =>
   }) as unknown as Signature;
 
 describe("restoring", () => {
+  afterEach(() => vi.unstubAllGlobals());
   it("is done by the job that is announced for it, whatever it is called", () => {
     const found = restorerOf([signature("a.b", {}), signature("c.d", { "x-restores": true })]);
     expect(found?.name).toBe("c.d");
@@ -25,6 +26,19 @@ describe("restoring", () => {
       params: {},
       notes: [],
     });
+  });
+  it("waits for the job that reads the file, however long it takes", async () => {
+    const answer = { job: "p.j", inputs: { prompt: "a cat" }, params: {}, notes: [] };
+    const job = (state: string) => ({ id: "1", state, outputs: {} });
+    const answers = [
+      { id: "artifact" },
+      job("queued"),
+      job("running"),
+      { ...job("succeeded"), outputs: { data: [{ value: answer }] } },
+    ];
+    vi.stubGlobal("fetch", () => Promise.resolve(new Response(JSON.stringify(answers.shift()))));
+    const file = new File(["no picture"], "cat.txt");
+    expect(await restored(file, [signature("c.d", { "x-restores": true })])).toEqual(answer);
   });
   it("finds nothing in an empty answer", () => {
     expect(

@@ -2,11 +2,12 @@
 
 import { request } from "../api/http";
 import { artifactUrl, upload } from "../api/queries";
-import type { Artifact, Job, Signature } from "../api/types";
+import { type Artifact, type Job, type Signature, isFinal } from "../api/types";
 import { isRecord } from "../forms/schema";
 import { type Provenance, provenanceOf } from "./provenance";
 
-const LONGEST_S = 60;
+/** How long one question may stay open; it is asked until the job has ended. */
+const WAIT_SECONDS = 30;
 
 export interface Restored extends Provenance {
   /** What could not be taken over, in sentences. */
@@ -27,10 +28,11 @@ export async function restored(file: File, signatures: readonly Signature[]): Pr
   const port = restorer?.inputs[0];
   if (!restorer || !port) return null;
   const { id } = await upload(file);
-  const job = await request<Job>("POST", `/v1/jobs?wait=${LONGEST_S}`, {
+  let job = await request<Job>("POST", "/v1/jobs", {
     job: restorer.name,
     inputs: { [port.name]: { artifact: id } },
   });
+  while (!isFinal(job)) job = await request<Job>("GET", `/v1/jobs/${job.id}?wait=${WAIT_SECONDS}`);
   const [answer] = Object.values(job.outputs).flat() as Artifact[];
   if (!answer) return null;
   return requestOf(answer.value ?? (await request<unknown>("GET", artifactUrl(answer.id))));

@@ -1,19 +1,20 @@
 // A file that is dropped on a page opens the job that made it, with its inputs and knobs. Ports take their files before.
 
 import { notifications } from "@mantine/notifications";
+import { useQueryClient } from "@tanstack/react-query";
 import type { DragEvent } from "react";
 import { useLocation } from "wouter";
 
-import { useSignatures } from "../api/queries";
+import { SIGNATURES } from "../api/queries";
 import { tell } from "../ui/told";
 import { writeDraft } from "./drafts";
 import { restored } from "./restoring";
 
 export function useRestore(onRestored: () => void = () => undefined) {
-  const { data: signatures = [] } = useSignatures();
+  const queries = useQueryClient();
   const [, navigate] = useLocation();
   const restore = async (file: File) => {
-    const made = await restored(file, signatures);
+    const made = await restored(file, await queries.query({ ...SIGNATURES, staleTime: "static" }));
     if (!made) {
       notifications.show({ color: "orange", message: "This file does not say which job made it." });
       return;

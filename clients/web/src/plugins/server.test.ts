@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { type Plugin, type Worker, sizeOf, stateOf } from "./server";
+import { type Plugin, type Worker, missingFrom, sizeOf, stateOf } from "./server";
 
 const plugin = (more: Partial<Plugin> = {}): Plugin =>
   ({ name: "p", error: null, installed: true, signatures: ["p.j"], ...more }) as Plugin;
@@ -14,6 +14,10 @@ describe("plugins", () => {
     expect(stateOf(plugin(), [worker("idle")])).toBe("loaded");
     expect(stateOf(plugin(), [worker("idle"), worker("busy")])).toBe("working");
     expect(stateOf(plugin({ error: { message: "no" } }), [worker("busy")])).toBe("broken");
+  });
+  it("are compared with the signatures that are known", () => {
+    const plugins = [plugin({ signatures: ["p.a", "p.b"] }), plugin({ signatures: [] })];
+    expect(missingFrom([{ name: "p.a" }, { name: "q.c" }], plugins)).toEqual(["p.b"]);
   });
   it("have sizes that can be read", () => {
     expect([0, 900, 2048, 1.5 * 2 ** 20, 700 * 2 ** 20, 5.25 * 2 ** 30].map(sizeOf)).toEqual([

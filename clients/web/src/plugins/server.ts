@@ -1,8 +1,10 @@
 // What the server says of its plugins, hosts and workers, asked again and again while somebody looks. It draws nothing.
 
-import { useQuery } from "@tanstack/react-query";
+import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
 
 import { request } from "../api/http";
+import { SIGNATURES, useSignatures } from "../api/queries";
 import type { Told } from "../ui/Problem";
 
 export interface Plugin {
@@ -42,14 +44,35 @@ export const restartPlugin = (name: string) => request<Host[]>("POST", `/v1/plug
 export const useHosts = () =>
   useQuery({ queryKey: ["hosts"], queryFn: fetchHosts, refetchInterval: REFRESH_MS });
 
-/** Ask for the plugins, and again while one of them is still being set up or has to be installed. */
-export const usePlugins = () =>
-  useQuery({
+const hasAnnounced = ({ error, signatures }: Plugin) => Boolean(error) || signatures.length > 0;
+const askWhile = (isWanted: (plugin: Plugin) => boolean) =>
+  queryOptions({
     queryKey: ["plugins"],
     queryFn: () => request<Plugin[]>("GET", "/v1/plugins"),
-    refetchInterval: ({ state }) =>
-      state.data?.every((plugin) => plugin.error || plugin.installed) ? false : REFRESH_MS,
+    refetchInterval: ({ state }) => (state.data?.some(isWanted) ? REFRESH_MS : false),
   });
+
+/** Ask for the plugins, and again while one of them is still being set up or has to be installed. */
+export const usePlugins = () =>
+  useQuery(askWhile((plugin) => !hasAnnounced(plugin) || !(plugin.error || plugin.installed)));
+
+/** See to it that the jobs are known of a plugin that announces them only after the page was opened. */
+export function useLateSignatures(): void {
+  const queries = useQueryClient();
+  const { data: known } = useSignatures();
+  const { data: plugins } = useQuery(askWhile((plugin) => !hasAnnounced(plugin)));
+  const missing = missingFrom(known ?? [], plugins ?? []).join();
+  const isLoaded = known !== undefined;
+  useEffect(() => {
+    if (isLoaded && missing) void queries.invalidateQueries(SIGNATURES);
+  }, [isLoaded, missing, queries]);
+}
+
+/** Return the names that plugins announced and of which the signatures are not known. */
+export function missingFrom(known: readonly { name: string }[], plugins: readonly Plugin[]): string[] {
+  const names = new Set(known.map(({ name }) => name));
+  return plugins.flatMap(({ signatures }) => signatures.filter((name) => !names.has(name)));
+}
 
 /** Tell whether a worker is a plugin's; the one for its light jobs is called `sd (light)`. */
 export const isOf = (worker: Worker, plugin: Plugin): boolean =>

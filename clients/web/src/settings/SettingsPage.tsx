@@ -2,7 +2,7 @@
 
 import { Box, Button, Card, Center, Group, Loader, Stack, Text, Title } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 
 import { ApiError, request } from "../api/http";
@@ -27,33 +27,49 @@ export default function SettingsPage() {
     queryKey: ["plugins"],
     queryFn: () => request<Plugin[]>("GET", "/v1/plugins"),
   });
+  const cards = [
+    { title: "Server", path: "/v1/settings" },
+    ...plugins
+      .filter(({ error }) => !error)
+      .map(({ name }) => ({ title: name, path: `/v1/plugins/${name}/settings` })),
+  ];
+  const answers = useQueries({
+    queries: cards.map(({ path }) => ({
+      queryKey: [path],
+      queryFn: () => request<Settings>("GET", path),
+    })),
+  });
+  // One below the other, in the order they have: what comes late must not push away what is there.
+  const loading = answers.findIndex(({ isPending }) => isPending);
+  const shown = loading < 0 ? cards : cards.slice(0, loading);
   return (
     <Stack p="md" maw={760} mx="auto" gap="lg">
       <Title order={2} size="h3">
         Settings
       </Title>
-      <SettingsCard title="Server" path="/v1/settings" />
-      {plugins
-        .filter(({ error }) => !error)
-        .map(({ name }) => (
-          <SettingsCard key={name} title={name} path={`/v1/plugins/${name}/settings`} />
-        ))}
+      {shown.map((card, at) => (
+        <SettingsCard key={card.path} {...card} settings={answers[at]?.data} error={answers[at]?.error} />
+      ))}
+      {loading >= 0 && (
+        <Center p="md">
+          <Loader size="sm" aria-label="Loading" />
+        </Center>
+      )}
     </Stack>
   );
 }
 
-function SettingsCard({ title, path }: { title: string; path: string }) {
-  const { data, error } = useQuery({ queryKey: [path], queryFn: () => request<Settings>("GET", path) });
+interface CardProps {
+  title: string;
+  path: string;
+  settings: Settings | undefined;
+  error: Error | null | undefined;
+}
+
+function SettingsCard({ title, path, settings, error }: CardProps) {
   if (error) return <Problem error={error} />;
-  if (!data) {
-    return (
-      <Center p="md">
-        <Loader size="sm" aria-label="Loading" />
-      </Center>
-    );
-  }
-  if (!Object.keys(data.schema.properties ?? {}).length) return null;
-  return <SettingsForm title={title} path={path} settings={data} />;
+  if (!settings || !Object.keys(settings.schema.properties ?? {}).length) return null;
+  return <SettingsForm title={title} path={path} settings={settings} />;
 }
 
 function SettingsForm({ title, path, settings }: { title: string; path: string; settings: Settings }) {
