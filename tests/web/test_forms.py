@@ -296,8 +296,7 @@ def test_a_large_result_leaves_room_for_others_and_keeps_its_shape(
     page.goto(f"{server.url}/#/jobs/image.resize")
     picture = page.get_by_role("article").first.get_by_role("img")
     expect(picture).to_have_attribute("width", str(size[0]))
-    box = picture.bounding_box()
-    assert box is not None
+    box = box_of(picture)
     assert 300 < box["height"] < 600
     assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.05)
 
@@ -364,8 +363,7 @@ def test_a_mask_is_painted_where_it_is_seen(
     page.get_by_role("button", name="Paint mask", exact=True).click()
     canvas = page.get_by_label("Mask", exact=True)
     x, y = center(canvas)
-    box = canvas.bounding_box()
-    assert box is not None
+    box = box_of(canvas)
     assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.02)
     page.mouse.click(x, y)
     painted = canvas.evaluate(
