@@ -94,6 +94,22 @@ def test_two_pages_show_the_same_order_and_jobs_run_in_it(
         expect(one.get_by_text("Nothing to do")).to_be_visible()
 
 
+def test_a_drag_that_was_given_up_moves_nothing_later(page: Page, server: RunningServer, gate: Gate) -> None:
+    page.goto(f"{server.url}/#/queue")
+    hold(server, gate.path, "one", "two", "three", "four")
+    names(page, "two", "three", "four")
+    nothing = {"dataTransfer": page.evaluate_handle("new DataTransfer()")}
+    next_jobs(page).last.dispatch_event("dragstart", nothing)
+    next_jobs(page).first.dispatch_event("dragover", nothing)
+    next_jobs(page).last.dispatch_event("dragend", nothing)
+    with page.expect_request("**/v1/jobs/priorities") as asked:
+        next_jobs(page).first.dispatch_event("drop", nothing)  # of something else, such as a file
+        move(page, "three", "Run next")
+    three = server.client.jobs(state="queued")[1]
+    assert three["inputs"] == {"text": "three"}
+    assert list(asked.value.post_data_json["priorities"]) == [three["id"]]
+
+
 def test_a_split_job_is_one_entry(page: Page, server: RunningServer, gate: Gate) -> None:
     page.goto(f"{server.url}/#/queue")
     hold(server, gate.path, "first")

@@ -53,7 +53,10 @@ export function NextJobs({ entries }: { entries: readonly Entry[] }) {
                 event.preventDefault();
                 setOver(at);
               }}
-              onDragEnd={() => setOver(null)}
+              onDragEnd={() => {
+                setDragged(null);
+                setOver(null);
+              }}
               onDrop={(event) => {
                 event.preventDefault();
                 drop(at);
