@@ -16,6 +16,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,25 +39,30 @@ def write_checkpoint(path: Path, is_tiny: bool) -> None:
         write_sd15_file(path)
 
 
-def loop_latents(checkpoint: Any, sampler: str, steps: int, size: int) -> Any:
-    """Return the clean latents that the loop of the papers makes."""
+def loop_latents(checkpoint: Any, sampler: str, steps: int, size: int, times: Sequence[float]) -> Any:
+    """Return the clean latents that the loop of the papers makes; `times` as in `reference.Latents`."""
     from reference import Latents, reference_latents
 
     negative, prompt = encoded_texts(checkpoint, steps, size)[0].split(1)
-    latents = Latents(checkpoint.unet, negative, prompt, CFG_SCALE, [SEED], (4, size // 8, size // 8))
+    latents = Latents(checkpoint.unet, negative, prompt, CFG_SCALE, [SEED], (4, size // 8, size // 8), times)
     return reference_latents(latents, sampler, steps)
 
 
 def compare(checkpoint: Any, sampler: str, steps: int, size: int, count: int) -> dict[str, float]:
     """Return both distances of one sampler, with a batch of `count` pictures, and how long it took."""
     import torch
+    from reference import ends_of_steps
+    from runs import asked_levels
 
     start = time.perf_counter()
     # The pictures of DPM adaptive are made one at a time, and it takes a hundred calls of the model for each.
     seeds = [SEED + index for index in range(1 if sampler == "DPM adaptive" else count)]
-    singles = torch.cat([own_latents(checkpoint, steps, size, sampler, (seed,)) for seed in seeds])
+    with asked_levels() as levels:
+        first = own_latents(checkpoint, steps, size, sampler, (SEED,))
+    times = ends_of_steps(levels) if sampler == "DPM adaptive" else []
+    singles = torch.cat([first, *(own_latents(checkpoint, steps, size, sampler, (seed,)) for seed in seeds[1:])])
     batch = own_latents(checkpoint, steps, size, sampler, tuple(seeds)) if len(seeds) > 1 else singles
-    expected = loop_latents(checkpoint, sampler, steps, size)
+    expected = loop_latents(checkpoint, sampler, steps, size, times)
     return {
         "from_loop": _distance(singles[:1], expected),
         "batch_from_singles": _distance(batch, singles),

@@ -25,7 +25,13 @@ Draw = Callable[[], Tensor]
 
 @dataclass
 class Latents:
-    """What a loop needs: the model as noise prediction, the training schedule, and the noise of each picture."""
+    """What a loop needs: the model as noise prediction, the training schedule, and the noise of each picture.
+
+    Attributes:
+        times: where the steps of DPM adaptive end in the run that is compared, the last excepted. The difference of two
+            orders that its next step hangs on is so small beside the latents that 32 bits leave it four digits, and
+            these add up over the steps; so a step of the same length but for them ends where that of the run does.
+    """
 
     unet: Any
     negative: Tensor
@@ -33,6 +39,7 @@ class Latents:
     cfg_scale: float
     seeds: Sequence[int]
     shape: tuple[int, int, int]
+    times: Sequence[float] = ()
     alphas: Tensor = field(init=False)
     sigmas: Tensor = field(init=False)
 
@@ -79,6 +86,10 @@ class Latents:
 
         noise = BrownianNoise(float(sigmas[sigmas > 0].min()), float(sigmas.max()), self.seeds, first)
         return lambda sigma, following: noise(float(sigma), float(following))
+
+
+SAME_LENGTH = 1e-3
+"""Two steps are the same whose lengths differ by less than this share."""
 
 
 def zero(levels: Tensor) -> Tensor:
@@ -247,9 +258,12 @@ def dpm_fast(latents: Latents, x: Tensor, sigmas: Tensor) -> Tensor:
 def dpm_adaptive(latents: Latents, x: Tensor, sigmas: Tensor) -> Tensor:
     """Choose the length of each step by how far orders 2 and 3 are apart."""
     time, end = -latents.sigmas[-1].log(), -latents.sigmas[0].log()
-    length, former = 0.05, x
+    length, former, times = 0.05, x, list(latents.times)
     while time < end - 1e-5:
         following = torch.minimum(end, time + length)
+        if times and abs(times[0] - float(following)) < SAME_LENGTH * float(following - time):
+            following = torch.tensor(times.pop(0))
+            length = float(following - time)
         target, up = solver_target(time, following, end)
         low = solver_step(latents, x, time, target, 2, (1 / 3,))
         high = solver_step(latents, x, time, target, 3, (1 / 3, 2 / 3))
@@ -260,6 +274,15 @@ def dpm_adaptive(latents: Latents, x: Tensor, sigmas: Tensor) -> Tensor:
             former, x, time = low, high + up * latents.draw(), following
         length *= factor
     return x
+
+
+def ends_of_steps(levels: Sequence[float]) -> list[float]:
+    """Return where the steps of a run of DPM adaptive end, the last excepted: `Latents.times`.
+
+    Args:
+        levels: at which it asked the model, three times for each step it tried.
+    """
+    return [-math.log(level) for level, _ in itertools.groupby(levels[::3])][1:]
 
 
 def dpmpp_2s_ancestral(latents: Latents, x: Tensor, sigmas: Tensor) -> Tensor:
@@ -293,13 +316,16 @@ def dpmpp_2m(latents: Latents, x: Tensor, sigmas: Tensor) -> Tensor:
 
 
 def dpmpp_sde(latents: Latents, x: Tensor, sigmas: Tensor) -> Tensor:
-    """Do single steps of the stochastic process."""
+    """Do single steps of the stochastic process.
+
+    The level in the middle is one of 64 bits: Brownian paths round it to six digits, so that its last bits count.
+    """
     noise = latents.brownian(sigmas)
     for sigma, following in itertools.pairwise(sigmas):
         guess = latents.denoise(x, sigma)
         if following == 0:
             return guess
-        middle = (sigma * following) ** 0.5
+        middle = (sigma.double() * following.double()) ** 0.5
         down, up = ancestral(sigma, middle)
         trial = down / sigma * x + (1 - down / sigma) * guess + up * noise(sigma, middle)
         second = latents.denoise(trial, middle)

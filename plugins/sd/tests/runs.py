@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import torch
 from PIL import Image
 
 from stable_core.sdk import Progress
+from stable_core_sd.denoiser import Denoiser
 from stable_core_sd.params import Img2ImgParams, Txt2ImgParams
 from stable_core_sd.plugin import img2img, txt2img
 from stable_core_sd.ports import Picture
@@ -54,6 +58,20 @@ def change(
     """Run img2img on the tiny model, with 4 steps."""
     params = Img2ImgParams(**{"checkpoint": "tiny", "steps": 4, "seed": 7, **knobs})
     return list(img2img(Picture(image, prompt, mask, latent_mask, colours), params, progress or Progress()))
+
+
+@contextmanager
+def asked_levels() -> Iterator[list[float]]:
+    """Give the noise levels at which runs ask the model meanwhile, filled as they do."""
+    asked: list[float] = []
+    ask = Denoiser.__call__
+
+    def noted(denoiser: Denoiser, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        asked.append(sigma)
+        return ask(denoiser, x, sigma)
+
+    with mock.patch.object(Denoiser, "__call__", noted):
+        yield asked
 
 
 def noisy(width: int = 64, height: int = 64, mode: str = "RGB", seed: int = 0) -> Image.Image:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from reference import LOOPS, Latents, reference_latents
+from reference import LOOPS, Latents, ends_of_steps, reference_latents
+from runs import asked_levels
 from stable_core.sdk import Progress
 from stable_core_sd.batches import Batch
 from stable_core_sd.checkpoint_store import get_checkpoint
@@ -21,12 +22,8 @@ from stable_core_sd.text_schedule import ScheduleEncoder
 
 PROMPT, NEGATIVE, CFG_SCALE, SIZE = "a red circle", "a blue square", 7.0, (64, 48)
 
-TOLERANCES = {
-    # Brownian paths round levels to six digits, so that the last bits of the level in the middle of its steps count.
-    "DPM++ SDE": 1e-3,
-    # The length of its steps hangs on these bits too; the loop in 64 bits is as far away from the one in 32.
-    "DPM adaptive": 0.05,
-}
+TOLERANCE = 2e-5
+"""The largest difference, as a share of the largest latent: 32 bits have some seven digits, and a run adds up."""
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 
@@ -46,8 +43,10 @@ def test_a_run_equals_the_reference_loop(models_folder: Path, sampler: str, step
     checkpoint = get_checkpoint(models_folder / "checkpoints" / "tiny")
     encode = ScheduleEncoder(checkpoint, TextParams(), {})
     negative, prompt = (encode(text, StepCount(steps)).at(0).hidden[None] for text in (NEGATIVE, PROMPT))
-    latents = Latents(checkpoint.unet, negative, prompt, CFG_SCALE, [7], (4, SIZE[1] // 8, SIZE[0] // 8))
+    with asked_levels() as levels:
+        found = own_latents(checkpoint, sampler, steps, [7])
+    times = ends_of_steps(levels) if sampler == "DPM adaptive" else ()
+    latents = Latents(checkpoint.unet, negative, prompt, CFG_SCALE, [7], (4, SIZE[1] // 8, SIZE[0] // 8), times)
     expected = reference_latents(latents, sampler, steps)
-    found = own_latents(checkpoint, sampler, steps, [7])
     assert found.shape == expected.shape
-    assert float((found - expected).abs().max() / expected.abs().max()) < TOLERANCES.get(sampler, 2e-5)
+    assert float((found - expected).abs().max() / expected.abs().max()) < TOLERANCE
