@@ -125,7 +125,7 @@ def test_a_split_job_is_one_entry(page: Page, server: RunningServer, gate: Gate)
     expect(page.get_by_text("Nothing to do")).to_be_visible()
 
 
-def test_jobs_are_cancelled_tried_again_and_cleared(page: Page, server: RunningServer, gate: Gate) -> None:
+def test_jobs_are_cancelled_tried_again_and_cleared(page: Page, other: Page, server: RunningServer, gate: Gate) -> None:
     page.goto(f"{server.url}/#/queue")
     hold(server, gate.path, "stopped one", "stopped two", "stopped three")
     move(page, "stopped three", "Cancel")
@@ -141,10 +141,13 @@ def test_jobs_are_cancelled_tried_again_and_cleared(page: Page, server: RunningS
     gate.open()
     ended = page.get_by_role("article", name="probe.hold, succeeded").filter(has_text="stopped two")
     expect(ended).to_be_visible()
+    other.goto(f"{server.url}/#/queue/finished")
+    expect(other.get_by_role("article", name="probe.hold, succeeded").filter(has_text="stopped two")).to_be_visible()
     page.get_by_role("button", name="Clear finished").click()
-    expect(page.get_by_text("Nothing has ended yet")).to_be_visible()
-    page.reload()
-    expect(page.get_by_text("Nothing has ended yet")).to_be_visible()
+    for one in (page, other):
+        expect(one.get_by_text("Nothing has ended yet")).to_be_visible()
+        one.reload()
+        expect(one.get_by_text("Nothing has ended yet")).to_be_visible()
 
 
 def test_what_failed_says_why_shows_its_log_and_is_tried_again(page: Page, server: RunningServer, gate: Gate) -> None:

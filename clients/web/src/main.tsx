@@ -13,13 +13,16 @@ import { Router } from "wouter";
 import { useHashLocation } from "wouter/use-hash-location";
 
 import { liveJobs } from "./api/liveJobs";
+import { keepUserDataInStep } from "./api/userData";
 import { Shell } from "./app/Shell";
+import { takeOver } from "./app/takeOver";
 import { contrasts, theme } from "./app/theme";
 import { keepResultsInStep } from "./gallery/results";
 
 liveJobs.start();
 const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 30_000, retry: 1 } } });
 keepResultsInStep(queries);
+keepUserDataInStep(takeOver);
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");
 createRoot(root).render(

@@ -71,7 +71,7 @@ export class LiveJobs {
     return () => this.listeners.delete(listener);
   };
 
-  /** Call `follower` with every event of a job, whether the job is known here or not. */
+  /** Call `follower` with every event, whether it is of a job that is known here or not. */
   readonly follow = (follower: (event: ServerEvent) => void): (() => void) => {
     this.followers.add(follower);
     return () => this.followers.delete(follower);
@@ -96,8 +96,8 @@ export class LiveJobs {
   }
 
   apply(event: ServerEvent): void {
-    if (!event.job) return;
     for (const follower of this.followers) follower(event);
+    if (!event.job) return;
     const isKnown = this.jobs.has(event.job);
     if (!isKnown && event.type !== "job.progress" && event.type !== "job.preview") this.need(event.job);
     for (const record of this.records) record.push(event);

@@ -1,23 +1,29 @@
-// The results that somebody likes, kept in the browser: by artifact, with the job that made each.
+// The results that somebody likes, kept for the user: by artifact, with the job that made each.
 
-import { useLocalStorage } from "@mantine/hooks";
+import { useMemo } from "react";
 
+import { userData, useUserData } from "../api/userData";
+import { told } from "../ui/told";
 import type { Result } from "./results";
 
+const PREFIX = "favourite.";
+export const favouriteKey = (artifact: string): string => PREFIX + artifact;
+
 export function useFavourites() {
-  const [liked, setLiked] = useLocalStorage<Record<string, string>>({
-    key: "favourite-results",
-    defaultValue: {},
-    getInitialValueInEffect: false,
-  });
-  return {
-    has: (artifact: string) => artifact in liked,
-    jobs: [...new Set(Object.values(liked))].sort().reverse(),
-    toggle: ({ artifact, job }: Result) =>
-      setLiked(({ [artifact.id]: known, ...others }) =>
-        known ? others : { ...others, [artifact.id]: job.id },
-      ),
-  };
+  const { values, isKnown } = useUserData();
+  return useMemo(() => {
+    const has = (artifact: string) => Boolean(values[favouriteKey(artifact)]);
+    const jobs = Object.entries(values).flatMap(([name, job]) =>
+      name.startsWith(PREFIX) && typeof job === "string" ? [job] : [],
+    );
+    return {
+      isKnown,
+      has,
+      jobs: [...new Set(jobs)].sort().reverse(),
+      toggle: ({ artifact, job }: Result) =>
+        told(() => userData.put({ [favouriteKey(artifact.id)]: has(artifact.id) ? null : job.id }))(),
+    };
+  }, [values, isKnown]);
 }
 
 export type Favourites = ReturnType<typeof useFavourites>;

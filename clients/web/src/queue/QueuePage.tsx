@@ -1,7 +1,6 @@
 // Everything that waits, runs or has ended, in step with the server: what runs, what comes next, what went wrong.
 
 import { Box, Button, Group, SegmentedControl, Stack, Text, Title } from "@mantine/core";
-import { useLocalStorage } from "@mantine/hooks";
 import { type ReactNode, useMemo } from "react";
 import { useLocation, useParams } from "wouter";
 
@@ -12,6 +11,7 @@ import { useWork } from "../api/work";
 import { Empty } from "../ui/Empty";
 import { More } from "../ui/More";
 import { told } from "../ui/told";
+import { useCleared } from "./cleared";
 import { queueOf } from "./groups";
 import { JobCard } from "./JobCard";
 import { NextJobs } from "./NextJobs";
@@ -26,7 +26,7 @@ export default function QueuePage() {
   const [, navigate] = useLocation();
   const asked = useParams()["*"];
   const view: View = VIEWS.find((one) => one === asked) ?? "unfinished";
-  const [cleared, setCleared] = useLocalStorage({ key: "queue-cleared", defaultValue: 0 });
+  const { cleared, clear } = useCleared();
   const ended = useMemo(
     () => jobs.filter((job) => isFinal(job) && job.parent === null && (job.finished ?? 0) > cleared),
     [jobs, cleared],
@@ -65,7 +65,7 @@ export default function QueuePage() {
             size="xs"
             variant="default"
             disabled={!ended.length}
-            onClick={() => setCleared(Math.max(...ended.map(({ finished }) => finished ?? 0)))}
+            onClick={() => clear(Math.max(...ended.map(({ finished }) => finished ?? 0)))}
           >
             Clear finished
           </Button>
@@ -87,7 +87,7 @@ export default function QueuePage() {
           ))}
           {shown.length > SHOWN && <More>Older ones are in the gallery.</More>}
         </Stack>
-      ) : (
+      ) : cleared === Infinity ? null : (
         <Empty title={view === "failed" ? "Nothing failed" : "Nothing has ended yet"}>
           {cleared
             ? "What was cleared from this list is still in the gallery."
