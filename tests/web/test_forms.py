@@ -301,6 +301,29 @@ def test_a_large_result_leaves_room_for_others_and_keeps_its_shape(
     assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.05)
 
 
+def test_results_of_a_sweep_say_what_they_differ_by(page: Page, server: RunningServer) -> None:
+    swept = server.client.request("image.resize", png("#104060"), width={"each": [40, 20, 30]})
+    server.ended(server.client.submit(swept)["id"])
+    page.goto(f"{server.url}/#/jobs/image.resize")
+    card = page.get_by_role("article").first
+    expect(card.get_by_role("figure")).to_have_text(["Width 40", "Width 20", "Width 30"])
+    card.get_by_role("figure", name="Width 20").get_by_role("link").click()
+    viewer = page.get_by_role("dialog", name="image.resize, Width 20")
+    expect(viewer.get_by_role("row", name="width 20")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("dialog", name="image.resize, Width 30")).to_be_visible()
+    page.goto(f"{server.url}/#/gallery")
+    names = page.get_by_test_id("gallery").get_by_role("button", name="image.resize, Width")
+    expect(names.nth(2)).to_be_visible()
+    assert {name.get_attribute("title") for name in names.all()} == {
+        f"image.resize, Width {one}" for one in (20, 30, 40)
+    }
+    names.first.click()
+    expect(page.get_by_role("dialog", name=re.compile("image.resize, Width"))).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("dialog", name=re.compile("image.resize, Width"))).to_be_visible()
+
+
 def test_sound_and_film_play(page: Page, server: RunningServer) -> None:
     page.goto(f"{server.url}/#/jobs/showcase.play")
     beep = struct.pack("<8000h", *([3000, -3000] * 4000))

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import PIL.Image
 import pytest
@@ -99,6 +100,43 @@ def test_arrows_walk_through_grid_and_viewer(page: Page, server: RunningServer, 
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
+def test_end_goes_to_the_very_first_result_and_tells_how_far_it_is(page: Page, server: RunningServer) -> None:
+    [template] = server.client.jobs(limit=1)
+    outputs = {"image": [{"id": "0" * 64, "type": "image", "media_type": "image/png", "size": 1}]}
+    count, held, hold = 650, [], True
+
+    def answer(route: Route) -> None:
+        [before] = parse_qs(urlsplit(route.request.url).query).get("before", [str(count)])
+        numbers = range(int(before) - 1, max(int(before) - 201, -1), -1)
+        more = {"state": "succeeded", "parent": None, "outputs": outputs}
+        route.fulfill(json=[{**template, **more, "id": f"{one:020}", "created": one} for one in numbers])
+
+    def pages(route: Route) -> None:
+        if "before=" in route.request.url and hold:
+            held.append(route)
+        else:
+            answer(route)
+
+    page.goto("about:blank")  # the next page knows only what it is told
+    page.route(re.compile("/v1/jobs.*state=succeeded"), pages)
+    page.route(re.compile("/v1/jobs(?!.*state=succeeded)"), lambda route: route.fulfill(json=[]))
+    page.goto(f"{server.url}/#/gallery")
+    expect(page.get_by_text("200+", exact=True)).to_be_visible()
+    cells(page).first.get_by_role("button").first.focus()
+    page.keyboard.press("End")
+    expect(page.get_by_role("status").get_by_text("Loading older results, 200 so far")).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Loading older results")).to_be_hidden()
+    cells(page).first.get_by_role("button").first.focus()
+    page.keyboard.press("End")
+    hold = False
+    for route in held:
+        answer(route)
+    expect(page.locator(f"[data-at='{count - 1}']")).to_be_focused()
+    expect(page.get_by_text("Loading older results")).to_be_hidden()
+    expect(page.get_by_text(str(count), exact=True)).to_be_visible()
+
+
 def test_a_picture_is_zoomed_and_moved(page: Page, server: RunningServer, made: list[str]) -> None:
     open_gallery(page, server, 5)
     cells(page).first.get_by_role("button").first.click()
@@ -171,6 +209,33 @@ def test_favourites_stay_and_are_found(page: Page, server: RunningServer, made: 
     expect(page.get_by_text("Nothing like that")).to_be_visible()
 
 
+def test_favourites_are_the_same_on_every_page(page: Page, other: Page, server: RunningServer, made: list[str]) -> None:
+    for one in (page, other):
+        open_gallery(one, server, 5)
+    for at, one, follower in ((3, page, other), (1, other, page)):
+        cells(one).nth(at).hover()
+        cells(one).nth(at).get_by_role("button", name="Favourite").click()
+        expect(cells(follower).nth(at).get_by_role("button", name="No favourite")).to_be_attached()
+    cells(other).nth(3).get_by_role("button", name="No favourite").click()
+    expect(cells(page).nth(3).get_by_role("button", name="Favourite", exact=True)).to_be_attached()
+
+
+def test_what_one_browser_kept_alone_is_taken_over_once(
+    page: Page, other: Page, server: RunningServer, made: list[str]
+) -> None:
+    open_gallery(other, server, 5)
+    [first] = server.client.jobs(job="invert.invert", limit=1)
+    kept = {"favourite-results": {made[0]: first["id"]}, "queue-cleared": 5}
+    for key, value in kept.items():
+        other.evaluate("([key, value]) => localStorage.setItem(key, value)", [key, json.dumps(value)])
+    open_gallery(page, server, 5)
+    other.reload()
+    for one in (page, other):
+        expect(cells(one).nth(4).get_by_role("button", name="No favourite")).to_be_attached()
+    other.wait_for_function("localStorage.getItem('favourite-results') === null")
+    assert other.evaluate("localStorage.getItem('queue-cleared')") is None
+
+
 def test_what_is_made_meanwhile_appears(page: Page, server: RunningServer, made: list[str]) -> None:
     open_gallery(page, server, 5)
     [new] = server.client.run("invert.invert", server.client.upload(io.BytesIO(picture("navy")), "image/png"))
@@ -231,6 +296,23 @@ def test_what_made_a_result_is_copied_and_used(page: Page, server: RunningServer
     page.get_by_role("button", name="Use these knobs").click()
     expect(page.get_by_role("textbox", name="Seed", exact=True)).to_have_value("5")
     expect(page.get_by_role("textbox", name="Prompt", exact=True)).to_have_value("a purple needle in a haystack")
+
+
+def test_what_was_set_stands_first_and_the_rest_is_folded_away(
+    page: Page, server: RunningServer, made: list[str]
+) -> None:
+    open_gallery(page, server, 1, "text=needle")
+    cells(page).get_by_role("button").first.click()
+    facts = page.get_by_role("dialog")
+    expect(facts.get_by_role("paragraph").filter(has_text="a purple needle in a haystack")).to_be_visible()
+    rows = facts.get_by_role("row")
+    expect(rows.first).to_have_accessible_name(re.compile("^seed 5"))
+    for name in ("steps 2", "width 64", "Size 64 × 64", "Job sd.txt2img"):
+        expect(facts.get_by_role("row", name=name, exact=False).first).to_be_visible()
+    expect(facts.get_by_role("row", name="batch size 1")).to_have_count(0)
+    assert rows.count() < 12
+    facts.get_by_role("button", name=re.compile(r"^\d+ knobs as usual")).click()
+    expect(facts.get_by_role("row", name="batch size 1")).to_be_visible()
 
 
 def test_a_result_is_made_again(page: Page, server: RunningServer, made: list[str]) -> None:

@@ -7,7 +7,6 @@ import { artifactUrl } from "../api/queries";
 import type { Port } from "../api/types";
 import { resultsOf, useResults } from "../gallery/results";
 import { fits } from "./fits";
-import { promptOf } from "../queue/JobCard";
 
 const SHOWN = 60;
 
@@ -40,12 +39,12 @@ export default function GalleryPicker({ port, onPick, onClose }: Props) {
         </Text>
       )}
       <SimpleGrid cols={{ base: 3, xs: 4, sm: 6 }} spacing="xs">
-        {fitting.slice(0, shown).map(({ key, artifact, job }) => (
+        {fitting.slice(0, shown).map(({ key, artifact, name, label }) => (
           <UnstyledButton
             key={key}
             className="pick"
-            aria-label={promptOf(job) || job.job}
-            title={promptOf(job) || job.job}
+            aria-label={name}
+            title={name}
             onClick={() => onPick(artifact.id)}
           >
             {artifact.type === "image" || artifact.type === "mask" ? (
@@ -56,10 +55,11 @@ export default function GalleryPicker({ port, onPick, onClose }: Props) {
                   {artifact.type}
                 </Text>
                 <Text size="xs" c="dimmed" lineClamp={3}>
-                  {promptOf(job) || job.job}
+                  {name}
                 </Text>
               </Stack>
             )}
+            {label && <span className="picture-label">{label}</span>}
           </UnstyledButton>
         ))}
       </SimpleGrid>

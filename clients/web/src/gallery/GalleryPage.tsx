@@ -6,6 +6,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 
 import { fetchJob } from "../api/queries";
+import type { Job } from "../api/types";
 import { useRestore } from "../jobs/useRestore";
 import { Empty } from "../ui/Empty";
 import { Problem } from "../ui/Problem";
@@ -52,9 +53,17 @@ export default function GalleryPage() {
       {...restore}
     >
       <Group p="md" pb="xs" gap="xs" wrap="wrap">
-        <Title order={2} size="h3" mr="auto">
-          Gallery
-        </Title>
+        <Group gap="xs" mr="auto" align="baseline">
+          <Title order={2} size="h3">
+            Gallery
+          </Title>
+          {shown.length > 0 && (
+            <Text c="dimmed" size="sm" title={query.hasNextPage ? "There are more" : undefined}>
+              {shown.length.toLocaleString()}
+              {query.hasNextPage && "+"}
+            </Text>
+          )}
+        </Group>
         <Filters asked={asked} onAsk={address.ask} />
         <Tooltip label={isChoosing ? "Done" : "Select"}>
           <ActionIcon
@@ -73,7 +82,7 @@ export default function GalleryPage() {
           <Problem error={query.error} />
         </Box>
       )}
-      {query.isPending ? (
+      {query.isPending || (liked && !favourites.isKnown) ? (
         <Center flex={1}>
           <Loader aria-label="Loading" />
         </Center>
@@ -86,7 +95,8 @@ export default function GalleryPage() {
           onOpen={({ key }) => address.open(key)}
           onChoose={choose}
           onDelete={(result) => deleting.ask([result])}
-          onEnd={() => {
+          hasMore={query.hasNextPage && !query.error}
+          onMore={() => {
             if (query.hasNextPage && !query.isFetchingNextPage) void query.fetchNextPage();
           }}
           empty={
@@ -165,12 +175,12 @@ function Opened({ shown, favourites, address }: OpenedProps) {
   const { opened, compared } = address;
   const listed = shown.findIndex(({ key }) => key === opened);
   const id = opened.split("/")[0] ?? "";
-  const { data: lone } = useQuery({
-    queryKey: ["job", id],
-    queryFn: () => fetchJob(id),
+  const { data: lone = [] } = useQuery({
+    queryKey: ["result", id],
+    queryFn: () => fetchFamily(id),
     enabled: listed < 0,
   });
-  const results = listed >= 0 ? shown : lone ? resultsOf([lone]) : [];
+  const results = listed >= 0 ? shown : resultsOf(lone.slice(0, 1), lone);
   const at = results.findIndex(({ key }) => key === opened);
   const afterDeletion = () => {
     const next = results[at + 1] ?? results[at - 1];
@@ -194,4 +204,10 @@ function Opened({ shown, favourites, address }: OpenedProps) {
       {deleting.window}
     </>
   );
+}
+
+/** Return a job, and after it the jobs that it is a part of. */
+async function fetchFamily(id: string): Promise<Job[]> {
+  const job = await fetchJob(id);
+  return [job, ...(job.parent === null ? [] : await fetchFamily(job.parent))];
 }

@@ -1,6 +1,6 @@
 // The grid of the gallery. Only the rows on screen exist in the page; the arrow keys go through all of them.
 
-import { ActionIcon, Box, Center, Text, UnstyledButton } from "@mantine/core";
+import { ActionIcon, Box, Button, Center, Group, Loader, Paper, Text, UnstyledButton } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { IconCheck, IconHeart, IconHeartFilled, IconMusic, IconVideo } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
@@ -15,7 +15,6 @@ import {
 } from "react";
 
 import { artifactUrl } from "../api/queries";
-import { promptOf } from "../queue/JobCard";
 import type { Result } from "./results";
 import type { Favourites } from "./useFavourites";
 
@@ -31,18 +30,21 @@ interface Props {
   onOpen: (result: Result) => void;
   onChoose: (result: Result) => void;
   onDelete: (result: Result) => void;
-  onEnd: () => void;
+  /** Whether older results are still to be loaded, and what loads some of them. */
+  hasMore: boolean;
+  onMore: () => void;
   /** What is shown when there is nothing. */
   empty: ReactNode;
 }
 
-export function Grid({ results, onOpen, onChoose, onDelete, onEnd, empty, ...looks }: Props) {
+export function Grid({ results, hasMore, onMore, onOpen, onChoose, onDelete, empty, ...looks }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const { ref: measured, width } = useElementSize();
   const columns = Math.max(2, Math.floor((width + GAP) / (CELL + GAP)));
   const side = (width - GAP * (columns - 1)) / columns;
   const [active, setActive] = useState(0);
   const [wanted, setWanted] = useState<number | null>(null);
+  const [isGoingToEnd, setGoingToEnd] = useState(false);
   const rows = useVirtualizer({
     count: Math.ceil(results.length / columns),
     getScrollElement: () => scroller.current,
@@ -54,29 +56,37 @@ export function Grid({ results, onOpen, onChoose, onDelete, onEnd, empty, ...loo
   const visible = rows.getVirtualItems();
   const last = visible.at(-1)?.index ?? 0;
   useEffect(() => {
-    if ((last + 4) * columns >= results.length) onEnd();
+    if (isGoingToEnd || (last + 4) * columns >= results.length) onMore();
   });
+  const goTo = (at: number) => {
+    setActive(at);
+    setWanted(at);
+  };
+  if (isGoingToEnd && !hasMore) {
+    setGoingToEnd(false);
+    goTo(results.length - 1);
+  }
   useEffect(() => {
-    const cell =
-      wanted === null ? null : scroller.current?.querySelector<HTMLElement>(`[data-at="${wanted}"]`);
+    if (wanted === null) return;
+    rows.scrollToIndex(Math.floor(wanted / columns));
+    const cell = scroller.current?.querySelector<HTMLElement>(`[data-at="${wanted}"]`);
     if (!cell) return;
     cell.focus({ preventScroll: true });
     setWanted(null);
-  }, [wanted, visible]);
+  }, [wanted, visible, rows, columns]);
 
   const onKeyDown = (event: KeyboardEvent) => {
     const at = Number((event.target as HTMLElement).dataset["at"] ?? NaN);
     const result = results[at];
     if (!result) return;
+    setGoingToEnd(event.key === "End" && hasMore);
     if (event.key === "Delete") onDelete(result);
     else if (event.key === "f") looks.favourites.toggle(result);
     else if (event.key === "x") onChoose(result);
     else {
       const next = nextCell(event.key, at, columns, results.length);
       if (next === null) return;
-      rows.scrollToIndex(Math.floor(next / columns));
-      setActive(next);
-      setWanted(next);
+      if (event.key !== "End" || !hasMore) goTo(next);
     }
     event.preventDefault();
   };
@@ -135,7 +145,23 @@ export function Grid({ results, onOpen, onChoose, onDelete, onEnd, empty, ...loo
           ))}
       </Box>
       {!results.length && empty}
+      {isGoingToEnd && <GoingToEnd count={results.length} onStop={() => setGoingToEnd(false)} />}
     </Box>
+  );
+}
+
+/** How far it is on its way to the very first result. */
+function GoingToEnd({ count, onStop }: { count: number; onStop: () => void }) {
+  return (
+    <Paper className="over-grid" withBorder shadow="md" p="xs" role="status">
+      <Group gap="sm" wrap="nowrap">
+        <Loader size="xs" aria-hidden />
+        <Text size="sm">Loading older results, {count.toLocaleString()} so far</Text>
+        <Button size="compact-sm" variant="subtle" color="gray" onClick={onStop}>
+          Stop
+        </Button>
+      </Group>
+    </Paper>
   );
 }
 
@@ -174,8 +200,7 @@ const Cell = memo(function Cell({
   onOpen,
   onChoose,
 }: CellProps) {
-  const { artifact, job, key } = result;
-  const label = promptOf(job) || job.job;
+  const { artifact, key, name, label } = result;
   const isPicture = artifact.type === "image" || artifact.type === "mask";
   const isLiked = favourites.has(artifact.id);
   const isChosen = chosen.has(key);
@@ -190,8 +215,8 @@ const Cell = memo(function Cell({
         onFocus={() => onFocus(at)}
         tabIndex={isActive ? 0 : -1}
         data-at={at}
-        aria-label={label}
-        title={label}
+        aria-label={name}
+        title={name}
         aria-pressed={isChoosing ? isChosen : undefined}
         className="cell-picture checkered"
         draggable
@@ -203,10 +228,11 @@ const Cell = memo(function Cell({
           <Center h="100%" p="sm" style={{ flexDirection: "column" }}>
             {artifact.type === "audio" ? <IconMusic aria-hidden /> : <IconVideo aria-hidden />}
             <Text size="xs" lineClamp={3} ta="center" mt={4}>
-              {label}
+              {name}
             </Text>
           </Center>
         )}
+        {label && <span className="picture-label">{label}</span>}
       </UnstyledButton>
       <Corner
         side="left"

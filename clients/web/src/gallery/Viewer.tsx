@@ -15,7 +15,7 @@ import {
 
 import { artifactUrl } from "../api/queries";
 import { isRecord } from "../forms/schema";
-import { Result as Shown, promptOf } from "../queue/JobCard";
+import { Result as Shown } from "../queue/JobCard";
 import { Tool } from "../ui/Tool";
 import { Facts } from "./Facts";
 import { GoOn } from "./GoOn";
@@ -56,7 +56,7 @@ export function Viewer({ results, at, compared, favourites, onDelete, onCompare,
       fullScreen
       withCloseButton={false}
       padding={0}
-      title={promptOf(job) || job.job}
+      title={result.name}
       styles={{ header: { display: "none" } }}
       transitionProps={{ duration: 0 }}
     >
@@ -72,15 +72,16 @@ export function Viewer({ results, at, compared, favourites, onDelete, onCompare,
             <ZoomedImage
               key={`${result.key} ${compared}`}
               src={artifactUrl(artifact.id)}
-              alt={promptOf(job)}
+              alt={result.name}
               other={compared ? artifactUrl(compared) : undefined}
               onSwipe={(step) => onMove(at + step)}
             />
           ) : (
             <Box p="xl">
-              <Shown artifact={artifact} alt={promptOf(job)} />
+              <Shown artifact={artifact} alt={result.name} />
             </Box>
           )}
+          {result.label && <span className="picture-label">{result.label}</span>}
           <Step label="Previous" side="left" disabled={at === 0} onClick={() => onMove(at - 1)} />
           <Step
             label="Next"

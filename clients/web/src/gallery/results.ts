@@ -7,6 +7,7 @@ import { request } from "../api/http";
 import { liveJobs, useLiveJobs } from "../api/liveJobs";
 import type { Artifact, Job } from "../api/types";
 import { promptOf } from "../queue/JobCard";
+import { differenceOf, variationsOf } from "../queue/variations";
 
 const PAGE = 200;
 const SHOWN_TYPES: readonly string[] = ["image", "mask", "audio", "video"];
@@ -15,8 +16,13 @@ export interface Result {
   /** Unlike the artifact's id, unique: the same pixels can be made twice. */
   key: string;
   artifact: Artifact;
+  /** What made it, with the inputs and knobs of its own run. */
   job: Job;
   port: string;
+  /** What it differs by from the others of a sweep. */
+  label: string;
+  /** What it is called: the words of its prompt, and its label. */
+  name: string;
 }
 
 export interface Filter {
@@ -78,7 +84,7 @@ export function useGallery(filter: Filter) {
   // Progress comes many times a second; what there is to show changes when a job ends.
   const freshKey = fresh.map(({ id }) => id).join();
   // eslint-disable-next-line react-hooks/exhaustive-deps
-  const results = useMemo(() => resultsOf(byAge([...fresh, ...loaded])), [freshKey, loaded]);
+  const results = useMemo(() => resultsOf(byAge([...fresh, ...loaded]), live), [freshKey, loaded]);
   return { query, results };
 }
 
@@ -99,18 +105,31 @@ export function isFound(job: Job, { text, job: name, from, to, among }: Filter):
   );
 }
 
-/** Return the pictures, sounds and films that jobs made; a job that was split is shown by its parts. */
-export function resultsOf(jobs: readonly Job[]): Result[] {
+/** Return the pictures, sounds and films that jobs made; a job that was split is shown by its parts, which others may tell
+ * apart. */
+export function resultsOf(jobs: readonly Job[], others: readonly Job[] = []): Result[] {
+  const byId = new Map([...others, ...jobs].map((job) => [job.id, job]));
   const parents = new Set(jobs.map(({ parent }) => parent));
   return jobs
     .filter(({ id }) => !parents.has(id))
-    .flatMap((job) =>
-      Object.entries(job.outputs).flatMap(([port, made]) =>
-        (made as Artifact[])
-          .filter(({ type }) => SHOWN_TYPES.includes(type))
-          .map((artifact) => ({ key: `${job.id}/${port}/${artifact.id}`, artifact, job, port })),
-      ),
-    );
+    .flatMap((job) => {
+      const label = differenceOf(job, (id) => byId.get(id));
+      return Object.entries(job.outputs).flatMap(([port, made]) =>
+        ofPort(job, port, made as Artifact[], label),
+      );
+    });
+}
+
+function ofPort(job: Job, port: string, made: readonly Artifact[], label: string): Result[] {
+  const runs = variationsOf(job, made.length);
+  return made.flatMap((artifact, at) => {
+    if (!SHOWN_TYPES.includes(artifact.type)) return [];
+    const run = runs[Math.floor((at * runs.length) / made.length)];
+    const own = run ? { ...job, inputs: run.inputs, params: run.params } : job;
+    const difference = run?.label ?? label;
+    const name = [promptOf(own) || job.job, difference].filter(Boolean).join(", ");
+    return [{ key: `${job.id}/${port}/${artifact.id}`, artifact, job: own, port, label: difference, name }];
+  });
 }
 
 /** Keep what was loaded in step with results that are deleted, here or elsewhere, for as long as the page is open. */

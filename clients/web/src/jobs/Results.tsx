@@ -7,6 +7,7 @@ import { request } from "../api/http";
 import { liveJobs, useLiveJobs } from "../api/liveJobs";
 import type { Job } from "../api/types";
 import { JobCard } from "../queue/JobCard";
+import { differenceOf } from "../queue/variations";
 import { Empty } from "../ui/Empty";
 
 interface Props {
@@ -29,7 +30,11 @@ export function Results({ name, shown }: Props) {
   return (
     <Stack gap="md">
       {runs.slice(0, shown).map((job) => (
-        <JobCard key={job.id} job={job} />
+        <JobCard
+          key={job.id}
+          job={job}
+          label={differenceOf(job, (id) => jobs.find((other) => other.id === id))}
+        />
       ))}
       {runs.length > shown && (
         <Text size="sm" c="dimmed" ta="center">

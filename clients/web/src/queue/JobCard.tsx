@@ -15,6 +15,7 @@ import { LogWindow } from "../ui/LogWindow";
 import { Problem } from "../ui/Problem";
 import { Tool } from "../ui/Tool";
 import { told } from "../ui/told";
+import { variationsOf } from "./variations";
 
 const COLORS: Record<Job["state"], string> = {
   waiting: "gray",
@@ -25,11 +26,15 @@ const COLORS: Record<Job["state"], string> = {
   cancelled: "gray",
 };
 
+interface Props {
+  job: LiveJob;
+  /** What it differs by from other parts of the same job. */
+  label?: string;
+}
+
 /** It is drawn again only when its own job has changed: many others may change at any time. */
-export const JobCard = memo(function JobCard({ job }: { job: LiveJob }) {
-  const made = Object.entries(job.outputs).flatMap(([port, all]) =>
-    (all as Artifact[]).map((artifact) => ({ artifact, place: `/gallery/${job.id}/${port}/${artifact.id}` })),
-  );
+export const JobCard = memo(function JobCard({ job, label = "" }: Props) {
+  const made = Object.entries(job.outputs).flatMap(([port, all]) => madeBy(job, port, all as Artifact[]));
   const artifacts = made.map(({ artifact }) => artifact);
   const notes = new Set(artifacts.flatMap((artifact) => artifact.notes ?? []));
   return (
@@ -45,7 +50,7 @@ export const JobCard = memo(function JobCard({ job }: { job: LiveJob }) {
             </Badge>
           )}
           <Text size="sm" truncate>
-            {promptOf(job) || job.job}
+            {[promptOf(job) || job.job, label].filter(Boolean).join(" · ")}
           </Text>
         </Group>
         <Actions job={job} />
@@ -60,13 +65,14 @@ export const JobCard = memo(function JobCard({ job }: { job: LiveJob }) {
       ))}
       {artifacts.length > 0 && (
         <Group gap="xs" align="start">
-          {made.map(({ artifact, place }, index) => (
+          {made.map(({ artifact, place, label }, index) => (
             <Made
               key={`${artifact.id}-${index}`}
               artifact={artifact}
               place={place}
               room={made.length > 1 ? 300 : undefined}
-              alt={promptOf(job) || job.job}
+              alt={[promptOf(job) || job.job, label].filter(Boolean).join(", ")}
+              label={label}
             />
           ))}
         </Group>
@@ -145,16 +151,37 @@ interface ResultProps {
   room?: number;
 }
 
+/** Return what a job made at one of its ports, with what each differs by if the job was split. */
+function madeBy(job: LiveJob, port: string, all: readonly Artifact[]) {
+  const runs = variationsOf(job, all.length);
+  return all.map((artifact, at) => ({
+    artifact,
+    place: `/gallery/${job.id}/${port}/${artifact.id}`,
+    label: runs[Math.floor((at * runs.length) / all.length)]?.label ?? "",
+  }));
+}
+
 /** What was made; a picture opens in full, and closed there, the page is this one again. */
-function Made({ place, ...shown }: ResultProps & { place: string }) {
+function Made({ place, label, ...shown }: ResultProps & { place: string; label: string }) {
   const { artifact } = shown;
   const [here] = useLocation();
+  const isPicture = artifact.type === "image" || artifact.type === "mask";
   const result = <Result {...shown} />;
-  if (artifact.type !== "image" && artifact.type !== "mask") return result;
-  return (
+  const opening = isPicture ? (
     <Link href={place} state={{ back: here }}>
       {result}
     </Link>
+  ) : (
+    result
+  );
+  if (!label) return opening;
+  return (
+    <figure className="captioned" style={{ width: isPicture ? undefined : "100%" }}>
+      {opening}
+      <Text component="figcaption" size="xs" c="dimmed">
+        {label}
+      </Text>
+    </figure>
   );
 }
 

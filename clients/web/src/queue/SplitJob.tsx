@@ -9,6 +9,7 @@ import { isFinal } from "../api/types";
 import { Tool } from "../ui/Tool";
 import { told } from "../ui/told";
 import { JobCard, promptOf } from "./JobCard";
+import { differenceOf } from "./variations";
 
 export function SplitJob({ job, parts }: { job: LiveJob; parts: readonly LiveJob[] }) {
   const done = parts.filter(isFinal).length;
@@ -33,7 +34,11 @@ export function SplitJob({ job, parts }: { job: LiveJob; parts: readonly LiveJob
         {parts
           .filter(({ state }) => state === "running")
           .map((part) => (
-            <JobCard key={part.id} job={part} />
+            <JobCard
+              key={part.id}
+              job={part}
+              label={differenceOf(part, (id) => (id === job.id ? job : undefined))}
+            />
           ))}
       </Stack>
     </Card>
