@@ -76,6 +76,16 @@ def node(page: Page, key: str) -> Locator:
     return page.locator(f'.react-flow__node[data-id="{key}"]')
 
 
+def panel(page: Page, key: str) -> Locator:
+    """Return what stands beside the canvas while a node is chosen."""
+    return page.get_by_role("region", name=f"Node {key}")
+
+
+def choose(page: Page, key: str, *, too: bool = False) -> None:
+    """Choose a node by its head, alone or beside those that are chosen."""
+    node(page, key).locator(".node-head").click(modifiers=["Control"] if too else [])
+
+
 def port(page: Page, key: str, name: str, side: str) -> Locator:
     """Return the handle of a port; `side` is source (an output) or target (an input)."""
     return node(page, key).locator(f'.react-flow__handle.{side}[data-handleid="{name}"]')

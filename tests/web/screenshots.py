@@ -16,6 +16,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 sys.path += [str(Path(__file__).parents[1] / "e2e"), str(Path(__file__).parent)]  # for running_server and tour
+from graphs import choose
 from running_server import RunningServer
 from tour import take_tour
 
@@ -76,7 +77,7 @@ def show_graph(page: Page, folder: Path) -> None:
     chooser.value.set_files(file)
     page.get_by_role("button", name="Run all").click()
     page.locator(".react-flow__node").get_by_text(re.compile("succeeded|cached")).nth(2).wait_for(timeout=60_000)
-    page.locator(".react-flow__node").first.click()
+    choose(page, "base")
     page.wait_for_timeout(1500)
 
 

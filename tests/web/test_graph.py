@@ -9,7 +9,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from graphs import CHAIN, add_job, box_of, center, drag, node, open_graph, port, save_graph, take_found
+from graphs import (
+    CHAIN,
+    Json,
+    add_job,
+    box_of,
+    center,
+    choose,
+    drag,
+    node,
+    open_graph,
+    panel,
+    port,
+    save_graph,
+    take_found,
+)
 from playwright.sync_api import Page, expect
 from running_server import RunningServer
 
@@ -81,12 +95,94 @@ def test_undo_redo_copy_and_paste(canvas: Page) -> None:
 
 def test_letters_typed_into_one_knob_are_undone_together(canvas: Page) -> None:
     open_graph(canvas, CHAIN)
-    node(canvas, "base").click()
-    prompt = canvas.get_by_role("textbox", name="Prompt", exact=True)
+    choose(canvas, "base")
+    prompt = panel(canvas, "base").get_by_role("textbox", name="Prompt", exact=True)
     prompt.press_sequentially(" and a star")
     canvas.get_by_role("button", name="Undo").click()
-    node(canvas, "base").click()
+    choose(canvas, "base")
     expect(prompt).to_have_value("a blue square")
+
+
+def test_a_node_has_its_texts_and_knobs_and_they_are_set_there(canvas: Page, tmp_path: Path) -> None:
+    jobs = json.loads(json.dumps(CHAIN["jobs"]))
+    jobs["base"]["params"] |= {"steps": {"each": [2, 3]}, "hires": {"enabled": True}}
+    jobs["told"] = {"job": "sd.tokenize", "inputs": {"prompt": "a star"}, "params": {}}
+    jobs["other"] = {"job": "sd.txt2img", "inputs": {"prompt": {"job": "told"}}, "params": {}}
+    open_graph(canvas, {"version": 1, "jobs": jobs})
+    base = node(canvas, "base")
+    expect(base.get_by_role("textbox", name="Seed", exact=True)).to_have_value("3")
+    expect(base.locator(".mantine-Pill-label")).to_have_text(["2", "3"])
+    expect(base.get_by_role("switch", name="Hires · Enabled")).to_be_checked()
+    expect(node(canvas, "big").get_by_role("textbox", name="Resampling")).to_have_count(0)
+    expect(node(canvas, "other").get_by_role("textbox", name="Negative prompt")).to_be_visible()
+    expect(node(canvas, "other").get_by_role("textbox", name="Prompt", exact=True)).to_have_count(0)
+    base.get_by_role("textbox", name="Prompt", exact=True).fill("a red heart")
+    base.get_by_role("textbox", name="Seed", exact=True).fill("4")
+    saved = json.loads(save_graph(canvas, tmp_path).read_text("utf-8"))["jobs"]["base"]
+    assert saved["inputs"] == {"prompt": "a red heart"}
+    assert saved["params"] == {**jobs["base"]["params"], "seed": 4}
+    for _ in range(2):
+        canvas.get_by_role("button", name="Undo").click()
+    assert json.loads(save_graph(canvas, tmp_path).read_text("utf-8"))["jobs"] == jobs
+    width = node(canvas, "big").get_by_role("textbox", name="Width", exact=True)
+    width.fill("-5")
+    expect(node(canvas, "big").get_by_role("alert")).to_contain_text("0")
+
+
+def test_fields_at_a_node_leave_the_node_and_the_canvas_alone(canvas: Page) -> None:
+    open_graph(canvas, CHAIN)
+    choose(canvas, "base")
+    base = node(canvas, "base")
+    place = center(base.locator(".node-head"))
+    prompt = base.get_by_role("textbox", name="Prompt", exact=True)
+    prompt.press("Control+a")
+    prompt.press("Backspace")
+    expect(prompt).to_have_value("")
+    prompt.hover()
+    canvas.mouse.wheel(0, 300)
+    assert center(base.locator(".node-head")) == pytest.approx(place, abs=0.01)
+    slider = base.get_by_role("slider", name="Steps")
+    x, y = center(slider)
+    drag(canvas, (x, y), (x + 40, y))
+    canvas.keyboard.press("ArrowRight")
+    canvas.keyboard.press("Delete")
+    expect(slider).not_to_have_attribute("aria-valuenow", "6")
+    assert center(base.locator(".node-head")) == pytest.approx(place, abs=0.01)
+    node(canvas, "big").get_by_role("textbox", name="Width", exact=True).click()
+    expect(panel(canvas, "base")).to_be_visible()  # the other node was not chosen by that
+
+
+def test_a_folded_node_keeps_only_what_was_changed_and_is_saved_so(canvas: Page, tmp_path: Path) -> None:
+    open_graph(canvas, CHAIN)
+    fold = node(canvas, "base").get_by_role("button", name="Less")
+    expect(fold).to_have_attribute("aria-expanded", "true")
+    before = box_of(node(canvas, "base"))
+    fold.click()
+    expect(node(canvas, "base").get_by_role("button", name="more")).to_have_attribute("aria-expanded", "false")
+    knobs = node(canvas, "base").locator("label")
+    expect(knobs).to_have_text(["Prompt", "Steps", "Seed"])
+    folded = box_of(node(canvas, "base"))
+    assert folded["height"] < before["height"] / 2
+    steps = node(canvas, "base").get_by_role("textbox", name="Steps")
+    steps.fill("20")  # the default: it stays while it is typed
+    expect(steps).to_be_visible()
+    saved = json.loads(save_graph(canvas, tmp_path).read_text("utf-8"))
+    assert saved["ui"]["folded"] == ["base"]
+    canvas.reload()
+    expect(knobs).to_have_text(["Prompt", "Seed"])
+    node(canvas, "base").get_by_role("button", name="more").click()
+    expect(node(canvas, "base").get_by_role("textbox", name="Width", exact=True)).to_be_visible()
+
+
+def test_from_afar_knobs_are_shown_as_text(canvas: Page) -> None:
+    open_graph(canvas, CHAIN)
+    expect(node(canvas, "base").get_by_role("textbox", name="Prompt", exact=True)).to_be_visible()
+    for _ in range(5):
+        canvas.get_by_role("button", name="Zoom Out").click()
+    expect(node(canvas, "base").get_by_role("textbox")).to_have_count(0)
+    expect(node(canvas, "base").get_by_text("a blue square")).to_be_visible()
+    canvas.get_by_role("button", name="Fit View").click()
+    expect(node(canvas, "base").get_by_role("textbox", name="Prompt", exact=True)).to_be_visible()
 
 
 def test_lay_out_puts_every_node_right_of_what_it_needs(canvas: Page) -> None:
@@ -115,8 +211,8 @@ def test_a_group_has_a_name_takes_its_nodes_along_and_is_saved(
     canvas: Page, server: RunningServer, tmp_path: Path
 ) -> None:
     open_graph(canvas, CHAIN)
-    node(canvas, "base").click()
-    node(canvas, "big").click(modifiers=["Control"])
+    choose(canvas, "base")
+    choose(canvas, "big", too=True)
     canvas.get_by_role("button", name="Group", exact=True).click()
     title = canvas.get_by_label("Name of the group")
     title.fill("Pictures")
@@ -159,11 +255,11 @@ def test_a_graph_runs_twice_the_second_time_from_the_cache(canvas: Page, tmp_pat
 
 def test_run_to_here_leaves_later_nodes_alone_and_a_change_is_shown(canvas: Page) -> None:
     open_graph(canvas, CHAIN)
-    node(canvas, "big").click()
+    choose(canvas, "big")
     canvas.get_by_role("button", name="Run to here").click()
     expect(node(canvas, "big").get_by_text(re.compile("succeeded|cached"))).to_be_visible()
     expect(node(canvas, "inverse").get_by_text(re.compile("succeeded|cached"))).to_have_count(0)
-    canvas.get_by_role("textbox", name="Width", exact=True).fill("64")
+    panel(canvas, "big").get_by_role("textbox", name="Width", exact=True).fill("64")
     expect(node(canvas, "big").get_by_text("changed")).to_be_visible()
     expect(node(canvas, "base").get_by_text("changed")).to_have_count(0)
 
@@ -245,3 +341,94 @@ def test_a_graph_is_built_with_the_keyboard_alone(canvas: Page) -> None:
     name.press("Enter")
     expect(node(canvas, "inverse")).to_be_visible()
     expect(canvas.locator(".react-flow__edge")).to_have_count(1)
+
+
+def test_what_runs_of_a_graph_is_cancelled_from_its_page(canvas: Page) -> None:
+    long: Json = {"job": "showcase.wait", "inputs": {"text": "a"}, "params": {}}
+    jobs = {
+        "one": long,
+        "two": {**long, "inputs": {"text": {"job": "one"}}},
+        "other": {**long, "inputs": {"text": "b"}},
+    }
+    open_graph(canvas, {"version": 1, "jobs": jobs})
+    cancel = canvas.get_by_role("toolbar", name="Graph").get_by_role("button", name="Cancel")
+    expect(cancel).to_be_disabled()
+    canvas.get_by_role("button", name="Run all").click()
+    expect(cancel).to_be_enabled()
+    choose(canvas, "two")
+    panel(canvas, "two").get_by_role("button", name="Cancel").click()
+    expect(node(canvas, "two").get_by_text("cancelled")).to_be_visible()
+    expect(panel(canvas, "two").get_by_role("button", name="Cancel")).to_have_count(0)
+    expect(node(canvas, "one").get_by_text("cancelled")).to_have_count(0)
+    cancel.click()
+    for key in ("one", "other"):
+        expect(node(canvas, key).get_by_text("cancelled")).to_be_visible()
+    expect(cancel).to_be_disabled()
+
+
+def test_a_graph_that_is_refused_says_so_at_the_node_that_is_to_blame(canvas: Page) -> None:
+    jobs = json.loads(json.dumps(CHAIN["jobs"]))
+    del jobs["big"]["inputs"]["image"]
+    open_graph(canvas, {"version": 1, "jobs": jobs})
+    canvas.get_by_role("button", name="Run all").click()
+    told = "image.resize needs the input 'image'"
+    expect(node(canvas, "big").get_by_role("alert")).to_have_text(told)
+    expect(panel(canvas, "big").get_by_role("alert")).to_contain_text(told)
+    expect(node(canvas, "big")).to_be_in_viewport(ratio=1)
+    canvas.get_by_role("button", name="Run to here").click()
+    expect(node(canvas, "big").get_by_role("alert")).to_be_visible()
+    node(canvas, "big").get_by_role("textbox", name="Width", exact=True).fill("64")
+    expect(node(canvas, "big").get_by_role("alert")).to_have_count(0)
+
+
+def test_the_chosen_node_is_in_sight_beside_its_panel(canvas: Page) -> None:
+    expect(canvas.get_by_role("img", name="Map of the graph")).to_have_count(0)
+    open_graph(canvas, CHAIN)
+    head = center(node(canvas, "inverse").locator(".node-head"))
+    drag(canvas, head, (head[0], 840))
+    expect(panel(canvas, "inverse")).to_be_visible()
+    canvas.keyboard.press("Escape")
+    canvas.locator(".react-flow__pane").click(position={"x": 500, "y": 300})
+    expect(panel(canvas, "inverse")).to_have_count(0)
+    choose(canvas, "inverse")
+    expect(panel(canvas, "inverse")).to_be_visible()
+    box, beside = box_of(node(canvas, "inverse")), box_of(panel(canvas, "inverse"))
+    maps = box_of(canvas.get_by_role("img", name="Map of the graph"))
+    assert box["x"] + box["width"] < beside["x"]
+    assert box["y"] + box["height"] < maps["y"]
+
+
+def test_a_result_at_a_node_opens_in_full_and_leaves_the_canvas_as_it_was(canvas: Page) -> None:
+    open_graph(canvas, CHAIN)
+    canvas.get_by_role("button", name="Run all").click()
+    result = node(canvas, "big").get_by_role("button", name="Open the result of big")
+    expect(result).to_be_visible()
+    result.click()
+    viewer = canvas.get_by_role("dialog", name="image.resize")
+    expect(viewer.get_by_role("button", name="Its graph")).to_be_visible()
+    canvas.keyboard.press("Escape")
+    expect(viewer).to_have_count(0)
+    expect(canvas.locator(".react-flow__node.selected")).to_have_count(0)
+    expect(canvas.get_by_role("button", name="Undo")).to_be_enabled()
+
+
+def test_on_a_phone_a_graph_goes_down_and_can_be_read(canvas: Page) -> None:
+    canvas.set_viewport_size({"width": 390, "height": 844})
+    toolbar = box_of(canvas.get_by_role("toolbar", name="Graph"))
+    assert toolbar["height"] < 50
+    canvas.get_by_role("button", name="More", exact=True).click()
+    with canvas.expect_file_chooser() as chooser:
+        canvas.get_by_role("menuitem", name="Open a file").click()
+    chooser.value.set_files([{"name": "g.json", "mimeType": "application/json", "buffer": json.dumps(CHAIN).encode()}])
+    expect(node(canvas, "base").locator(".node-head")).to_be_in_viewport(ratio=1)
+    places = [center(node(canvas, key).locator(".node-head")) for key in CHAIN["jobs"]]
+    assert len({x for x, _ in places}) == 1
+    assert [y for _, y in places] == sorted(y for _, y in places)
+    base = box_of(node(canvas, "base"))
+    assert base["width"] > 0.7 * 300
+    node(canvas, "base").get_by_role("textbox", name="Prompt", exact=True).click()
+    expect(canvas.get_by_role("dialog")).to_have_count(0)  # typing at a node does not open what is below the canvas
+    canvas.reload()
+    expect(node(canvas, "base").locator(".node-head")).to_be_in_viewport(ratio=1)
+    assert center(node(canvas, "base").locator(".node-head"))[0] == pytest.approx(places[0][0], abs=2)
+    expect(canvas.get_by_role("img", name="Map of the graph")).to_have_count(0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphs import CHAIN, node, open_graph
+from graphs import CHAIN, choose, open_graph, panel
 from pages import new_context
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from running_server import RunningServer
@@ -82,8 +82,8 @@ def test_no_page_shuts_anybody_out(themed: Page, server: RunningServer, path: st
     settle(themed, path)
     if path == "graph":
         open_graph(themed, CHAIN)
-        node(themed, "base").click()
-        expect(themed.get_by_role("textbox", name="Prompt", exact=True)).to_be_visible()
+        choose(themed, "base")
+        expect(panel(themed, "base").get_by_role("textbox", name="Prompt", exact=True)).to_be_visible()
     assert not faults(themed)
 
 

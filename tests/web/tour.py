@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from graphs import add_job, box_of, center, drag, node, port
+from graphs import add_job, box_of, center, choose, drag, node, port
 from playwright.sync_api import Locator, Page, expect
 from running_server import RunningServer
 
@@ -21,9 +21,9 @@ Show = Callable[[str], object]
 """Called with the name of what is on screen now."""
 
 
-def field(page: Page, name: str) -> Locator:
-    """Return a text field of a form."""
-    return page.get_by_role("textbox", name=name, exact=True)
+def field(within: Page | Locator, name: str) -> Locator:
+    """Return a text field of a form or a node."""
+    return within.get_by_role("textbox", name=name, exact=True)
 
 
 def run(page: Page) -> Locator:
@@ -105,8 +105,8 @@ def wire_a_graph(page: Page, server: RunningServer, show: Show) -> None:
     """Pull wires from txt2img to resize to invert, and run them twice, the second time from the cache."""
     page.get_by_role("link", name="Graph", exact=True).click()
     add_job(page, "sd.txt2img")
-    field(page, "Prompt").fill("a blue heart")
-    field(page, "Seed").fill("3")
+    field(node(page, "txt2img"), "Prompt").fill("a blue heart")
+    field(node(page, "txt2img"), "Seed").fill("3")
     for source, job, key in (("txt2img", "image.resize", "resize"), ("resize", "invert.invert", "invert")):
         start = center(port(page, source, "image", "source"))
         drag(page, start, (start[0] + 60, start[1] + 60))
@@ -119,7 +119,7 @@ def wire_a_graph(page: Page, server: RunningServer, show: Show) -> None:
         expect(node(page, key).get_by_text(re.compile("succeeded|cached"))).to_be_visible()
     page.get_by_role("button", name="Run all").click()
     expect(nodes.get_by_text("cached")).to_have_count(3)
-    node(page, "txt2img").click()
+    choose(page, "txt2img")
     show("graph")
 
 

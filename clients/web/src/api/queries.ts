@@ -27,6 +27,8 @@ export const cancelJob = (id: string) => act(id, "cancel");
 export const interruptJob = (id: string) => act(id, "interrupt");
 export const retryJob = (id: string) => act(id, "retry");
 export const cancelAll = () => request<{ cancelled: number }>("POST", "/v1/jobs/cancel", {});
+export const cancelGraph = (graph: string) =>
+  request<{ cancelled: number }>("POST", "/v1/jobs/cancel", { graph });
 export const setPriorities = (priorities: Record<string, number>) =>
   liveJobs.take(request<Job[]>("POST", "/v1/jobs/priorities", { priorities }));
 export const fetchJob = (id: string) => request<Job>("GET", `/v1/jobs/${id}`);

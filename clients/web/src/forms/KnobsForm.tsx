@@ -16,21 +16,31 @@ import {
   Menu,
   SimpleGrid,
   Stack,
-  TagsInput,
   Text,
   Tooltip,
   UnstyledButton,
   VisuallyHidden,
 } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconArrowBackUp, IconArrowsSplit2, IconChevronRight, IconDots, IconX } from "@tabler/icons-react";
+import { IconArrowBackUp, IconArrowsSplit2, IconChevronRight, IconDots } from "@tabler/icons-react";
 import { type ReactNode, useMemo, useState } from "react";
 
 import type { KnobSchema } from "../api/types";
-import { arrange, isRecord, isShown, isSweep, isWide, titleOf, wholeRows } from "./schema";
+import {
+  type Path,
+  type Values,
+  arrange,
+  isRecord,
+  isShown,
+  isSweep,
+  isWide,
+  setAt,
+  titleOf,
+  valueAt,
+  wholeRows,
+} from "./schema";
+import { SweepInput } from "./SweepInput";
 import { widgetName, widgets } from "./widgets";
-
-export type Values = Record<string, unknown>;
 
 interface Props {
   schema: KnobSchema;
@@ -47,8 +57,6 @@ interface Props {
 interface Context extends Required<Pick<Props, "values" | "problems" | "canSweep">> {
   set: (path: Path, value: unknown) => void;
 }
-
-type Path = (string | number)[];
 
 /** The server judges; the form only needs something that answers "valid". */
 const trusting: ValidatorType = {
@@ -181,50 +189,6 @@ function Knob({ id, label, schema, children, registry, fieldPathId, hidden }: Fi
   );
 }
 
-interface SweepProps {
-  id: string;
-  knob: KnobSchema;
-  each: unknown[];
-  onChange: (each: unknown[]) => void;
-  onClose: () => void;
-}
-
-function SweepInput({ id, knob, each, onChange, onClose }: SweepProps) {
-  const types = [knob.type].flat();
-  const isNumber = types.includes("number") || types.includes("integer");
-  const read = (text: string): unknown => {
-    if (isNumber) return Number(text);
-    return types.includes("boolean") ? text === "true" : text;
-  };
-  return (
-    <Group gap={6} wrap="nowrap" align="start">
-      <TagsInput
-        id={id}
-        attributes={{ inputField: { "aria-describedby": `${id}-help` } }}
-        flex={1}
-        miw={0}
-        data={knob.enum?.map(String) ?? (types.includes("boolean") ? ["true", "false"] : [])}
-        value={each.map(String)}
-        onChange={(texts) =>
-          onChange(texts.filter((text) => !isNumber || !Number.isNaN(Number(text))).map(read))
-        }
-        placeholder="Another value"
-        splitChars={[","]}
-        acceptValueOnBlur
-      />
-      <ActionIcon
-        variant="default"
-        size="input-sm"
-        aria-label="One value only"
-        title="One value only"
-        onClick={onClose}
-      >
-        <IconX size={16} />
-      </ActionIcon>
-    </Group>
-  );
-}
-
 /** The knobs of a job or of one nested group: by group, advanced ones folded away. */
 function Groups({ schema, properties, formData, fieldPathId, registry }: ObjectFieldTemplateProps) {
   const wrong = Object.keys((registry.formContext as Context).problems);
@@ -344,16 +308,6 @@ function Fold({ label, description, isOn = false, isWrong, children }: FoldProps
       </Collapse>
     </Box>
   );
-}
-
-export function valueAt(values: Values, path: Path): unknown {
-  return path.reduce<unknown>((inner, name) => (isRecord(inner) ? inner[name] : undefined), values);
-}
-
-export function setAt(values: Values, [name, ...rest]: Path, value: unknown): Values {
-  if (name === undefined) return values;
-  const inner = values[name];
-  return { ...values, [name]: rest.length ? setAt(isRecord(inner) ? inner : {}, rest, value) : value };
 }
 
 /** Return the values for the form library, which knows no sweeps: a swept knob shows its first value. */

@@ -39,15 +39,15 @@ export function PromptInput({ value, onChange, counter, describedBy, ...props }:
   const ids = [describedBy, counter && countId].filter(Boolean).join(" ");
   const input = (
     <Textarea
+      autosize
+      minRows={2}
+      maxRows={12}
       {...props}
       attributes={ids ? { input: { "aria-describedby": ids } } : undefined}
       ref={field}
       value={value}
       onChange={(event) => onChange(event.currentTarget.value)}
       onKeyDown={onKeyDown}
-      autosize
-      minRows={2}
-      maxRows={12}
     />
   );
   if (!counter) return input;

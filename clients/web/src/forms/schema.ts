@@ -114,3 +114,17 @@ export interface Sweep {
 }
 
 export const isSweep = (value: unknown): value is Sweep => isRecord(value) && Array.isArray(value["each"]);
+
+export type Values = Record<string, unknown>;
+/** Where a knob is: its name, after those of the groups it lies in. */
+export type Path = (string | number)[];
+
+export function valueAt(values: Values, path: Path): unknown {
+  return path.reduce<unknown>((inner, name) => (isRecord(inner) ? inner[name] : undefined), values);
+}
+
+export function setAt(values: Values, [name, ...rest]: Path, value: unknown): Values {
+  if (name === undefined) return values;
+  const inner = values[name];
+  return { ...values, [name]: rest.length ? setAt(isRecord(inner) ? inner : {}, rest, value) : value };
+}

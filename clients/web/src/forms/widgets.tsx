@@ -24,7 +24,7 @@ import { PromptInput } from "./PromptInput";
 import { hintsOf } from "./schema";
 import { suggested } from "./suggested";
 
-interface WidgetProps {
+export interface WidgetProps {
   id: string;
   schema: KnobSchema;
   value: unknown;
@@ -272,6 +272,7 @@ function JsonWidget({ id, value, onChange, describedBy }: WidgetProps) {
   };
   return (
     <TextInput
+      key={shown}
       id={id}
       {...described(describedBy)}
       defaultValue={shown}
@@ -281,7 +282,8 @@ function JsonWidget({ id, value, onChange, describedBy }: WidgetProps) {
   );
 }
 
-const BY_NAME: Record<string, ComponentType<WidgetProps>> = {
+/** What draws a knob, by the name that `widgetName` gives. */
+export const BY_NAME: Record<string, ComponentType<WidgetProps>> = {
   seed: SeedWidget,
   model: ModelWidget,
   color: ColorWidget,

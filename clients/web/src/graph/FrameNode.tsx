@@ -4,8 +4,8 @@ import { Box } from "@mantine/core";
 import { type NodeProps, NodeResizer } from "@xyflow/react";
 import { use } from "react";
 
+import { Canvas } from "./canvas";
 import type { FrameNode as Node } from "./document";
-import { Canvas } from "./JobNode";
 
 export function FrameNode({ id, data, selected }: NodeProps<Node>) {
   const { onTitle } = use(Canvas);

@@ -1,36 +1,22 @@
-// A job on the canvas: its ports as coloured handles, how it is doing, how often it runs, and what it made.
+// A job on the canvas: its ports as coloured handles, what is set at it, how it is doing, and what it made.
 
-import { Badge, Box, Group, Image, Progress, Text, Tooltip } from "@mantine/core";
+import { Badge, Box, Group, Image, Progress, Text, Tooltip, UnstyledButton } from "@mantine/core";
 import { Handle, type NodeProps, Position, useConnection } from "@xyflow/react";
-import { createContext, use } from "react";
+import { memo, use } from "react";
 
 import type { LiveJob } from "../api/liveJobs";
 import { artifactUrl } from "../api/queries";
-import type { Artifact, Port } from "../api/types";
+import type { Artifact, Port, Signature } from "../api/types";
 import { fits } from "../forms/fits";
-import type { JobNode as Node } from "./document";
-import type { Side, Signatures } from "./editing";
+import { Canvas, Doing } from "./canvas";
+import type { JobData, JobNode as Node } from "./document";
+import type { Side } from "./editing";
 import type { Times } from "./fanOut";
+import { NodeFields } from "./NodeFields";
 import { PORT_COLORS } from "./portColors";
-import type { Run } from "./useRuns";
+import type { Refusal } from "./refusals";
 
-export interface CanvasState {
-  signatures: Signatures;
-  /** The last runs, by node. */
-  runs: ReadonlyMap<string, Run>;
-  /** How often each node will run. */
-  times: ReadonlyMap<string, Times>;
-  /** Give a frame another name. */
-  onTitle: (frame: string, title: string) => void;
-}
-
-export const Canvas = createContext<CanvasState>({
-  signatures: new Map(),
-  runs: new Map(),
-  times: new Map(),
-  onTitle: () => undefined,
-});
-
+const NO_PORTS: readonly Port[] = [];
 const STATE_COLORS: Record<string, string> = {
   running: "violet",
   succeeded: "green",
@@ -39,41 +25,67 @@ const STATE_COLORS: Record<string, string> = {
 };
 
 export function JobNode({ id, data, selected }: NodeProps<Node>) {
-  const { signatures, runs, times } = use(Canvas);
-  const signature = signatures.get(data.job);
+  const { signatures } = use(Canvas);
+  const { runs, times, refusal } = use(Doing);
   const run = runs.get(id);
   return (
-    <Box
-      bg="var(--mantine-color-body)"
-      w={220}
-      style={{
-        border: `1.5px solid var(--mantine-color-${selected ? "violet-5" : "default-border"})`,
-        borderRadius: "var(--mantine-radius-md)",
-        boxShadow: "var(--mantine-shadow-sm)",
-      }}
-    >
-      <Group justify="space-between" gap={4} px="sm" py={6} wrap="nowrap">
+    <Body
+      id={id}
+      data={data}
+      isChosen={selected}
+      signature={signatures.get(data.job)}
+      times={times.get(id)}
+      job={run?.job}
+      isOld={run?.isOld ?? false}
+      refusal={refusal?.node === id ? refusal : null}
+    />
+  );
+}
+
+interface BodyProps {
+  id: string;
+  data: JobData;
+  isChosen: boolean;
+  signature: Signature | undefined;
+  times: Times | undefined;
+  job: LiveJob | undefined;
+  isOld: boolean;
+  /** Why the graph did not run, if this node is to blame. */
+  refusal: Refusal | null;
+}
+
+/** It is drawn again only when something of its own has changed: there may be a hundred others. */
+const Body = memo(function Body({ id, data, isChosen, signature, times, job, isOld, refusal }: BodyProps) {
+  return (
+    <Box className="job-node" data-chosen={isChosen || undefined} data-wrong={refusal ? true : undefined}>
+      <Group className="node-head" justify="space-between" gap={4} px="sm" py={6} wrap="nowrap">
         <Text size="sm" fw={600} truncate title={data.job}>
           {id}
         </Text>
         <Group gap={4} wrap="nowrap">
-          <TimesBadge times={times.get(id)} />
-          {run && <StateBadge run={run} />}
+          <TimesBadge times={times} />
+          {job && <StateBadge job={job} isOld={isOld} />}
         </Group>
       </Group>
+      {refusal && (
+        <Text className="node-refusal" size="xs" role="alert">
+          {refusal.message}
+        </Text>
+      )}
       {!signature && (
         <Text size="xs" c="red" px="sm" pb={6}>
           {data.job} is not installed
         </Text>
       )}
       <Group align="start" justify="space-between" gap={0} pb={8} wrap="nowrap">
-        <Ports node={id} ports={signature?.inputs ?? []} side="target" />
-        <Ports node={id} ports={signature?.outputs ?? []} side="source" />
+        <Ports node={id} ports={signature?.inputs ?? NO_PORTS} side="target" />
+        <Ports node={id} ports={signature?.outputs ?? NO_PORTS} side="source" />
       </Group>
-      {run && <Outcome name={id} job={run.job} isOld={run.isOld} />}
+      {signature && <NodeFields id={id} data={data} signature={signature} lastParams={job?.params} />}
+      {job && <Outcome name={id} job={job} isOld={isOld} />}
     </Box>
   );
-}
+});
 
 function TimesBadge({ times }: { times: Times | undefined }) {
   if (times === undefined || times === 1) return null;
@@ -87,7 +99,7 @@ function TimesBadge({ times }: { times: Times | undefined }) {
   );
 }
 
-function StateBadge({ run: { job, isOld } }: { run: Run }) {
+function StateBadge({ job, isOld }: { job: LiveJob; isOld: boolean }) {
   if (isOld && job.state === "succeeded") {
     return (
       <Badge size="sm" variant="outline" color="orange" style={{ flexShrink: 0 }}>
@@ -109,6 +121,7 @@ function StateBadge({ run: { job, isOld } }: { run: Run }) {
 
 /** How far a run is and what it made: a picture, the first words of a text, or what went wrong. */
 function Outcome({ name, job, isOld }: { name: string; job: LiveJob; isOld: boolean }) {
+  const { onOpen } = use(Canvas);
   const made = Object.values(job.outputs).flat() as Artifact[];
   const pictures = made.filter(({ type }) => type === "image" || type === "mask");
   const shown = job.preview ?? (pictures[0] && artifactUrl(pictures[0].id));
@@ -133,7 +146,18 @@ function Outcome({ name, job, isOld }: { name: string; job: LiveJob; isOld: bool
         </Box>
       )}
       {shown && (
-        <Box pos="relative">
+        <UnstyledButton
+          className="nokey"
+          pos="relative"
+          display="block"
+          w="100%"
+          aria-label={pictures[0] ? `Open the result of ${name}` : `Preview of ${name}`}
+          onClick={(event) => {
+            if (!pictures[0]) return;
+            event.stopPropagation();
+            onOpen(name, pictures[0].id);
+          }}
+        >
           <Image
             src={shown}
             alt={job.preview ? `Preview of ${name}` : `Result of ${name}`}
@@ -148,7 +172,7 @@ function Outcome({ name, job, isOld }: { name: string; job: LiveJob; isOld: bool
               {pictures.length} pictures
             </Badge>
           )}
-        </Box>
+        </UnstyledButton>
       )}
       {!shown && text !== undefined && (
         <Box px="sm" pb={8}>

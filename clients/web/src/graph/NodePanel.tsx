@@ -1,7 +1,7 @@
 // The chosen node: its key, where its inputs come from, and its knobs. All that the canvas can, with the keyboard too.
 
 import { Box, Button, Group, MultiSelect, Select, Stack, Text, TextInput } from "@mantine/core";
-import { IconPlayerPlay } from "@tabler/icons-react";
+import { IconPlayerPlay, IconPlayerStop } from "@tabler/icons-react";
 import { useMemo, useState } from "react";
 
 import type { Job, Port, Signature } from "../api/types";
@@ -10,7 +10,9 @@ import { PortInput, pictureAmong } from "../forms/PortInput";
 import { Beside } from "../forms/Beside";
 import { canonical, changed, inlined, titleOf } from "../forms/schema";
 import { useProblems } from "../forms/useProblems";
+import { Problem } from "../ui/Problem";
 import type { JobData, JobNode } from "./document";
+import type { Refusal } from "./refusals";
 
 /** An output of another node, as `key port`, and how it is called. */
 export interface SourceOption {
@@ -24,14 +26,18 @@ interface Props {
   /** For each port, the outputs that are wired to it and those that could be. */
   sources: (port: Port) => { wired: string[]; possible: SourceOption[] };
   lastParams: Job["params"] | undefined;
+  /** Why the graph did not run, if this node is to blame. */
+  refusal: Refusal | null;
   isTaken: (key: string) => boolean;
   onRename: (key: string) => void;
   onWire: (port: Port, sources: string[]) => void;
   onChange: (data: Partial<JobData>) => void;
   onRun: () => void;
+  /** Cancel its run, while there is one. */
+  onCancel: (() => void) | undefined;
 }
 
-export function NodePanel({ node, signature, sources, lastParams, isTaken, ...on }: Props) {
+export function NodePanel({ node, signature, sources, lastParams, refusal, isTaken, ...on }: Props) {
   const schema = useMemo(() => inlined(signature?.params ?? {}), [signature]);
   const problems = useProblems(signature?.name, changed(node.data.params, schema));
   if (!signature) return <Text size="sm">Its plugin is not installed.</Text>;
@@ -47,16 +53,24 @@ export function NodePanel({ node, signature, sources, lastParams, isTaken, ...on
               {signature.title}
             </Text>
           </Box>
-          <Button
-            size="xs"
-            variant="light"
-            leftSection={<IconPlayerPlay size={15} />}
-            onClick={on.onRun}
-            style={{ flexShrink: 0 }}
-          >
-            Run to here
-          </Button>
+          <Group gap="xs" wrap="nowrap" style={{ flexShrink: 0 }}>
+            {on.onCancel && (
+              <Button
+                size="xs"
+                variant="light"
+                color="red"
+                leftSection={<IconPlayerStop size={15} />}
+                onClick={on.onCancel}
+              >
+                Cancel
+              </Button>
+            )}
+            <Button size="xs" variant="light" leftSection={<IconPlayerPlay size={15} />} onClick={on.onRun}>
+              Run to here
+            </Button>
+          </Group>
         </Group>
+        {refusal && <Problem error={refusal} />}
         <KeyInput key={node.id} name={node.id} isTaken={isTaken} onRename={on.onRename} />
         {signature.inputs.map((port) => {
           const { wired, possible } = sources(port);

@@ -13,6 +13,7 @@ const document: GraphDocument = {
   ui: {
     positions: { base: { x: 0, y: 0 }, big: { x: 300, y: 0 }, other: { x: 0, y: 200 } },
     frames: { frame: { title: "Pictures", x: -20, y: -60, width: 560, height: 500 } },
+    folded: ["base"],
   },
 };
 

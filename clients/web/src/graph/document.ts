@@ -3,8 +3,7 @@
 import type { Edge, Node } from "@xyflow/react";
 
 import type { Job } from "../api/types";
-import type { Values } from "../forms/KnobsForm";
-import { isRecord } from "../forms/schema";
+import { type Values, isRecord } from "../forms/schema";
 import { laidOut } from "./layout";
 
 export interface JobData extends Record<string, unknown> {
@@ -14,6 +13,8 @@ export interface JobData extends Record<string, unknown> {
   params: Values;
   /** What else the document says of this job: priority, map and so on. */
   options?: Values;
+  /** Whether the node shows only the knobs that were changed. */
+  isFolded?: boolean;
 }
 
 export interface FrameData extends Record<string, unknown> {
@@ -44,12 +45,16 @@ export interface GraphDocument {
   ui?: {
     positions?: Record<string, Point>;
     frames?: Record<string, Box & { title: string }>;
+    /** The nodes that show only the knobs that were changed. */
+    folded?: string[];
   };
 }
 
 export interface Graph {
   nodes: CanvasNode[];
   edges: Edge[];
+  /** Whether nobody has placed the nodes: they are laid out again when it is known how large they are. */
+  isUnplaced?: boolean;
 }
 
 interface Reference {
@@ -69,6 +74,8 @@ export function toDocument(nodes: readonly CanvasNode[], edges: readonly Edge[])
     document.jobs[id] = { job, inputs: withWires(data.inputs, id, edges), params, ...options };
     positions[id] = rounded(position);
   }
+  const folded = nodes.filter((node) => isJob(node) && node.data.isFolded).map(({ id }) => id);
+  if (folded.length && document.ui) document.ui.folded = folded;
   const frames = nodes.filter(isFrame);
   if (frames.length && document.ui) {
     document.ui.frames = Object.fromEntries(
@@ -121,10 +128,11 @@ export function fromDocument(document: unknown): Graph {
     }
     const data: JobData = { job, inputs: typed, params };
     if (Object.keys(options).length) data.options = options;
+    if (ui.folded?.includes(key)) data.isFolded = true;
     nodes.push({ id: key, type: "job", position: ui.positions?.[key] ?? { x: NaN, y: NaN }, data });
   }
   const isPlaced = nodes.every(({ position }) => Number.isFinite(position.x) && Number.isFinite(position.y));
-  return { nodes: isPlaced ? nodes : laidOut(nodes, edges), edges };
+  return isPlaced ? { nodes, edges } : { nodes: laidOut(nodes, edges), edges, isUnplaced: true };
 }
 
 export const wire = (source: string, output: string | null, target: string, port: string): Edge => ({

@@ -4,7 +4,16 @@ import type { Connection, Edge, NodeChange } from "@xyflow/react";
 
 import type { Signature } from "../api/types";
 import { fits } from "../forms/fits";
-import { type CanvasNode, type Graph, type JobData, frame, fromDocument, isJob, wire } from "./document";
+import {
+  type CanvasNode,
+  type Graph,
+  type JobData,
+  type JobNode,
+  frame,
+  fromDocument,
+  isJob,
+  wire,
+} from "./document";
 import { around, contentOf } from "./layout";
 
 export type Signatures = ReadonlyMap<string, Signature>;
@@ -137,6 +146,20 @@ export function framed(graph: Graph, place: { x: number; y: number }): Graph {
   const made = frame(freshKey("frame", keysOf(graph)), "Group", box);
   return { nodes: [{ ...made, selected: true }, ...unchosen(graph.nodes)], edges: graph.edges };
 }
+
+/** Return the node that is chosen, if it is one and a job. */
+export function onlyChosen({ nodes }: Graph): JobNode | undefined {
+  const [node, ...others] = nodes.filter(({ selected }) => selected);
+  return node && !others.length && isJob(node) ? node : undefined;
+}
+
+/** Return a graph in which something else is set at a node. */
+export const withData = ({ nodes, edges }: Graph, id: string, data: Record<string, unknown>): Graph => ({
+  nodes: nodes.map((node) =>
+    node.id === id ? ({ ...node, data: { ...node.data, ...data } } as CanvasNode) : node,
+  ),
+  edges,
+});
 
 /** Return a graph in which a node has another key. */
 export function renamed({ nodes, edges }: Graph, from: string, to: string): Graph {

@@ -4,34 +4,53 @@ import type { Edge } from "@xyflow/react";
 
 import type { Box, CanvasNode } from "./document";
 
-const WIDTH = 220;
+const WIDTH = 300;
 const HEIGHT = 190;
-const GAP = { x: 80, y: 40 };
+const GAP = { right: 80, below: 60, beside: 40 };
 const FRAME = { side: 24, top: 52 };
 
-/** Return the nodes in columns, each one to the right of all it needs; frames go around what lay in them. */
-export function laidOut(nodes: readonly CanvasNode[], edges: readonly Edge[]): CanvasNode[] {
+export interface Way {
+  /** Whether the page is so narrow that the graph goes from above to below. */
+  isNarrow: boolean;
+  /** How much higher a node will be when it has run. */
+  growthOf: (id: string) => number;
+}
+
+const AS_THEY_ARE: Way = { isNarrow: false, growthOf: () => 0 };
+
+/**
+ * Return the nodes in columns, each one to the right of all it needs, or, on a narrow page, in rows, each one below all
+ * it needs; frames go around what lay in them.
+ */
+export function laidOut(
+  nodes: readonly CanvasNode[],
+  edges: readonly Edge[],
+  { isNarrow, growthOf }: Way = AS_THEY_ARE,
+): CanvasNode[] {
   const jobs = nodes.filter(({ type }) => type === "job");
-  const columns = Map.groupBy(jobs, depthsOf(jobs, edges));
+  const steps = Map.groupBy(jobs, depthsOf(jobs, edges));
+  const [along, across] = isNarrow ? (["y", "x"] as const) : (["x", "y"] as const);
+  const length = (node: CanvasNode, axis: "x" | "y") =>
+    axis === "x" ? sizeOf(node).width : sizeOf(node).height + growthOf(node.id);
   const places = new Map<string, { x: number; y: number }>();
-  let x = 0;
-  for (const depth of [...columns.keys()].sort((a, b) => a - b)) {
-    const column = columns.get(depth) ?? [];
-    const heightOfSources = (id: string) => {
-      const sources = edges.filter(({ target }) => target === id).map(({ source }) => places.get(source)?.y);
-      const known = sources.filter((y) => y !== undefined);
-      return known.length ? known.reduce((sum, y) => sum + y, 0) / known.length : Infinity;
+  let start = 0;
+  for (const depth of [...steps.keys()].sort((a, b) => a - b)) {
+    const step = steps.get(depth) ?? [];
+    const placeOfSources = (id: string) => {
+      const sources = edges.filter(({ target }) => target === id).map(({ source }) => places.get(source));
+      const known = sources.flatMap((place) => place?.[across] ?? []);
+      return known.length ? known.reduce((sum, place) => sum + place, 0) / known.length : Infinity;
     };
-    const wanted = new Map(column.map(({ id }) => [id, heightOfSources(id)]));
+    const wanted = new Map(step.map(({ id }) => [id, placeOfSources(id)]));
     const inOrder = depth
-      ? column.toSorted((a, b) => (wanted.get(a.id) ?? 0) - (wanted.get(b.id) ?? 0) || 0)
-      : column;
-    let y = 0;
+      ? step.toSorted((a, b) => (wanted.get(a.id) ?? 0) - (wanted.get(b.id) ?? 0) || 0)
+      : step;
+    let beside = 0;
     for (const node of inOrder) {
-      places.set(node.id, { x, y });
-      y += sizeOf(node).height + GAP.y;
+      places.set(node.id, isNarrow ? { x: beside, y: start } : { x: start, y: beside });
+      beside += length(node, across) + GAP.beside;
     }
-    x += Math.max(...column.map((node) => sizeOf(node).width)) + GAP.x;
+    start += Math.max(...step.map((node) => length(node, along))) + (isNarrow ? GAP.below : GAP.right);
   }
   return nodes.map((node) => {
     const place = places.get(node.id);

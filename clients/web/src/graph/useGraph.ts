@@ -18,8 +18,8 @@ import {
   toDocument,
 } from "./document";
 import { withContents } from "./editing";
-import { contentOf } from "./layout";
-import { useHistory } from "./useHistory";
+import { type History, NO_HISTORY, redone, remembered, undone } from "./history";
+import { type Way, contentOf, laidOut } from "./layout";
 
 const STORED = "graph";
 const STORE_AFTER_MS = 300;
@@ -32,65 +32,90 @@ function stored(): Graph {
   }
 }
 
+interface State {
+  graph: Graph;
+  history: History<GraphDocument>;
+}
+
+const documentOf = ({ nodes, edges }: Graph): GraphDocument => toDocument(nodes, edges);
+
+function stepped({ graph, history }: State, step: typeof undone<GraphDocument>): State {
+  const made = step(history, documentOf(graph));
+  return made ? { graph: fromDocument(made.state), history: made.history } : { graph, history };
+}
+
 export function useGraph() {
-  const [{ nodes, edges }, setGraph] = useState<Graph>(stored);
-  const document = useMemo(() => toDocument(nodes, edges), [nodes, edges]);
+  const [{ graph, history }, setState] = useState<State>(() => ({ graph: stored(), history: NO_HISTORY }));
+  const document = useMemo(() => documentOf(graph), [graph]);
   useStored(document);
 
-  const show = useCallback((made: GraphDocument) => setGraph(fromDocument(made)), []);
-  const history = useHistory<GraphDocument>(show);
+  /** Change what can be seen without a trace in the history. */
+  const adjust = useCallback(
+    (change: (graph: Graph) => Graph) => setState((state) => ({ ...state, graph: change(state.graph) })),
+    [],
+  );
   /** Change the graph by something that can be undone; changes with the same tag, one after the other, count as one. */
-  const edit = (change: (graph: Graph) => Graph, tag?: string) => {
-    history.remember(document, tag);
-    setGraph(change);
-  };
-
-  // What lies in a frame is found when it is grasped: on its way over other nodes it does not collect them.
-  const grasped = useRef(new Map<string, ReadonlySet<string>>());
-  const onNodesChange = useCallback((changes: NodeChange<CanvasNode>[]) => {
-    setGraph((graph) => {
-      const all = withContents(
-        changes,
-        graph.nodes,
-        (frame) => grasped.current.get(frame.id) ?? contentOf(frame, graph.nodes),
-      );
-      return { ...graph, nodes: applyNodeChanges(all, graph.nodes) };
-    });
-  }, []);
-  const onEdgesChange = useCallback(
-    (changes: EdgeChange[]) =>
-      setGraph((graph) => ({ ...graph, edges: applyEdgeChanges(changes, graph.edges) })),
+  const edit = useCallback(
+    (change: (graph: Graph) => Graph, tag?: string) =>
+      setState((state) => ({
+        graph: change(state.graph),
+        history: remembered(state.history, () => documentOf(state.graph), tag),
+      })),
     [],
   );
 
+  // What lies in a frame is found when it is grasped: on its way over other nodes it does not collect them.
+  const grasped = useRef(new Map<string, ReadonlySet<string>>());
+  const onNodesChange = useCallback(
+    (changes: NodeChange<CanvasNode>[]) =>
+      adjust((now) => {
+        const all = withContents(
+          changes,
+          now.nodes,
+          (frame) => grasped.current.get(frame.id) ?? contentOf(frame, now.nodes),
+        );
+        return { ...now, nodes: applyNodeChanges(all, now.nodes) };
+      }),
+    [adjust],
+  );
+  const onEdgesChange = useCallback(
+    (changes: EdgeChange[]) => adjust((now) => ({ ...now, edges: applyEdgeChanges(changes, now.edges) })),
+    [adjust],
+  );
+
   return {
-    graph: { nodes, edges },
+    graph,
     document,
-    history,
     edit,
+    undo: () => setState((state) => stepped(state, undone)),
+    redo: () => setState((state) => stepped(state, redone)),
+    canUndo: history.past.length > 0,
+    canRedo: history.future.length > 0,
     /** Replace the whole graph; throws an Error if it is none. */
     open: (made: GraphDocument) => {
       const opened = fromDocument(made);
       edit(() => opened);
     },
+    /** Lay out what nobody has placed, as soon as it is known how large it is. */
+    settle: (way: Way) => adjust(({ nodes, edges }) => ({ nodes: laidOut(nodes, edges, way), edges })),
     choose: (wanted: (node: CanvasNode) => boolean) =>
-      setGraph((graph) => ({
-        ...graph,
-        nodes: graph.nodes.map((node) => ({ ...node, selected: wanted(node) })),
+      adjust(({ nodes, edges }) => ({
+        nodes: nodes.map((node) => ({ ...node, selected: wanted(node) })),
+        edges,
       })),
     /** What the canvas tells of. */
     handlers: {
       onNodesChange,
       onEdgesChange,
       onNodeDragStart: () => {
-        history.remember(document);
+        edit((now) => now);
         grasped.current = new Map(
-          nodes.filter(isFrame).map((frame) => [frame.id, contentOf(frame, nodes)] as const),
+          graph.nodes.filter(isFrame).map((frame) => [frame.id, contentOf(frame, graph.nodes)] as const),
         );
       },
       onNodeDragStop: () => grasped.current.clear(),
       onBeforeDelete: (going: { nodes: CanvasNode[]; edges: Edge[] }) => {
-        history.remember(document);
+        edit((now) => now);
         return Promise.resolve(going);
       },
     },

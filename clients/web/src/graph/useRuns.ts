@@ -2,13 +2,16 @@
 
 import { useLocalStorage } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
-import { useEffect, useMemo } from "react";
+import { useEffect, useMemo, useState } from "react";
 
 import { type ApiError, request } from "../api/http";
 import { type LiveJob, liveJobs, useJobsById } from "../api/liveJobs";
-import type { Artifact, Job } from "../api/types";
+import { cancelGraph } from "../api/queries";
+import { type Artifact, type Job, isFinal } from "../api/types";
 import { canonical } from "../forms/schema";
+import { told } from "../ui/told";
 import { type GraphDocument, upTo } from "./document";
+import { type Refusal, refusalOf } from "./refusals";
 
 interface Started {
   id: string;
@@ -46,7 +49,13 @@ export function useRuns(document: GraphDocument) {
     );
   }, [jobs, started, document]);
 
-  const run = async (part: GraphDocument) => {
+  const [refused, setRefused] = useState<{ refusal: Refusal; jobs: string } | null>(null);
+  // What was said of a graph holds until it is another one.
+  const isSame = useMemo(() => refused?.jobs === canonical(document.jobs), [refused, document]);
+
+  /** Run a graph; returns why the server refused it, if that is about one of its nodes. */
+  const run = async (part: GraphDocument): Promise<Refusal | null> => {
+    setRefused(null);
     try {
       const { version, jobs: wanted } = part;
       const graph = request<{ jobs: Record<string, Job> }>("POST", "/v1/graphs", { version, jobs: wanted });
@@ -56,12 +65,26 @@ export function useRuns(document: GraphDocument) {
       ]);
       const now = Object.entries(made).map(([key, { id }]) => [key, { id, from: madeFrom(part, key) }]);
       setStarted((known) => ({ ...known, ...(Object.fromEntries(now) as Record<string, Started>) }));
+      return null;
     } catch (error) {
       const { message, hint } = error as ApiError;
-      notifications.show({ color: "red", title: message, message: hint, autoClose: 10_000 });
+      const refusal = refusalOf({ message, hint }, part);
+      if (refusal) setRefused({ refusal, jobs: canonical(document.jobs) });
+      else notifications.show({ color: "red", title: message, message: hint, autoClose: 10_000 });
+      return refusal;
     }
   };
-  return { runs, run };
+  const unfinished = [...runs.values()].map(({ job }) => job).filter((job) => !isFinal(job));
+  return {
+    runs,
+    run,
+    refusal: (isSame && refused?.refusal) || null,
+    isRunning: unfinished.length > 0,
+    /** Cancel all that runs or waits of the graph, what no node shows any more too. */
+    cancel: told(async () => {
+      for (const graph of new Set(unfinished.map((job) => job.graph))) if (graph) await cancelGraph(graph);
+    }),
+  };
 }
 
 /** Return how many things the last run of a node left at an output; undefined if it has not run to its end. */

@@ -1,6 +1,6 @@
 // What is filled into the forms of jobs, kept in the browser. Other pages put results and knobs into it.
 
-import type { Values } from "../forms/KnobsForm";
+import type { Values } from "../forms/schema";
 
 export interface Draft {
   inputs: Values;

@@ -1,7 +1,7 @@
 // The generation data in a saved PNG: which job made it, from what. Written by the server's outputs folder.
 
 import { isRecord } from "../forms/schema";
-import type { Values } from "../forms/KnobsForm";
+import type { Values } from "../forms/schema";
 
 export interface Provenance {
   /** Of the job, on the server that ran it. */

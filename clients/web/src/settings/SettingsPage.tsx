@@ -7,8 +7,8 @@ import { useMemo, useState } from "react";
 
 import { ApiError, request } from "../api/http";
 import type { KnobSchema } from "../api/types";
-import { KnobsForm, type Values } from "../forms/KnobsForm";
-import { inlined } from "../forms/schema";
+import { KnobsForm } from "../forms/KnobsForm";
+import { type Values, inlined } from "../forms/schema";
 import { problemsOf } from "../forms/problems";
 import { Problem } from "../ui/Problem";
 

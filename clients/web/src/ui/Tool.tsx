@@ -7,15 +7,17 @@ interface Props {
   label: string;
   icon: Icon;
   disabled?: boolean;
+  /** A colour for what is to be seen at once. */
+  color?: string;
   onClick: () => void;
 }
 
-export function Tool({ label, icon: Picture, disabled, onClick }: Props) {
+export function Tool({ label, icon: Picture, disabled, color, onClick }: Props) {
   return (
     <Tooltip label={label}>
       <ActionIcon
-        variant="subtle"
-        color="gray"
+        variant={color ? "light" : "subtle"}
+        color={color ?? "gray"}
         aria-label={label}
         disabled={disabled}
         onClick={onClick}
