@@ -78,14 +78,21 @@ class ConsistencyTable(SigmaTable):
     """
 
     LEVELS = 50
+    HALFWAY = 2e-6
+    """How far from the middle between two levels, as a share of their distance, still is the middle in 32 bits."""
 
     def __init__(self, table: SigmaTable) -> None:
         self._stride = len(table.sigmas) // self.LEVELS
         self._set_sigmas(table.sigmas[self._stride - 1 :: self._stride])
 
     def timestep(self, sigma: float) -> float:
-        """Return the timestep, in those of the whole table, of the nearest level."""
-        return float(_round_half_down(self._position(sigma)) * self._stride + self._stride - 1)
+        """Return the timestep, in those of the whole table, of the nearest level; of two equally near ones the lower.
+
+        Odd numbers of steps ask for a level halfway between two. The original takes logarithms in 32 bits, where such
+        distances are equal.
+        """
+        index = math.ceil(self._position(sigma) - 0.5 - self.HALFWAY)
+        return float(index * self._stride + self._stride - 1)
 
     def sigma(self, timestep: float) -> float:
         """Return the noise level at a timestep of the whole table; below the lowest level it is that level's."""

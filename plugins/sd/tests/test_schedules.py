@@ -46,6 +46,13 @@ def test_consistency_models_know_50_levels() -> None:
     assert table.sigma(0) == table.sigma(19) == pytest.approx(TABLE.sigmas[19])
 
 
+@pytest.mark.parametrize("steps", [3, 5, 7, 9, 11])
+def test_halfway_between_two_levels_a_consistency_model_is_asked_about_the_lower(steps: int) -> None:
+    table = ConsistencyTable(TABLE)
+    sigmas = run_sigmas(find_sampler("LCM"), "uniform", steps, table)
+    assert table.timestep(sigmas[steps // 2]) == 499  # as in the original on a CPU
+
+
 @pytest.mark.parametrize("scheduler", [one.name for one in SCHEDULERS])
 def test_sigmas_always_fall_and_there_is_something_to_do(scheduler: str) -> None:
     for sampler, steps in itertools.product(SAMPLERS, (1, 2, 3, 20, 150)):
