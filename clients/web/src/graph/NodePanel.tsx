@@ -11,6 +11,7 @@ import { Beside } from "../forms/Beside";
 import { canonical, changed, inlined, titleOf } from "../forms/schema";
 import { useProblems } from "../forms/useProblems";
 import { Problem } from "../ui/Problem";
+import { Tool } from "../ui/Tool";
 import type { JobData, JobNode } from "./document";
 import type { Refusal } from "./refusals";
 
@@ -54,17 +55,7 @@ export function NodePanel({ node, signature, sources, lastParams, refusal, isTak
             </Text>
           </Box>
           <Group gap="xs" wrap="nowrap" style={{ flexShrink: 0 }}>
-            {on.onCancel && (
-              <Button
-                size="xs"
-                variant="light"
-                color="red"
-                leftSection={<IconPlayerStop size={15} />}
-                onClick={on.onCancel}
-              >
-                Cancel
-              </Button>
-            )}
+            {on.onCancel && <Tool label="Cancel" icon={IconPlayerStop} color="red" onClick={on.onCancel} />}
             <Button size="xs" variant="light" leftSection={<IconPlayerPlay size={15} />} onClick={on.onRun}>
               Run to here
             </Button>
