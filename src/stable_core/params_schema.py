@@ -80,21 +80,25 @@ def with_form(schema: Schema, form: dict[str, dict[str, Any]]) -> Schema:
     """
     schema = copy.deepcopy(schema)
     for path, changes in form.items():
-        group, field = {}, schema
-        for name in path.split("."):
-            group, field = field, _own_group(schema, field).get("properties", {}).get(name, {})
-        if not field:
+        *groups, last = path.split(".")
+        field = schema
+        wholes: list[dict[str, Any]] = []  # what the groups around the knob hold by default
+        for name in groups:
+            field = _own_group(schema, field).get("properties", {}).get(name, {})
+            wholes = [whole[name] for whole in wholes if whole.get(name)] + [field.get("default") or {}]
+        knob = _own_group(schema, field).get("properties", {}).get(last)
+        if knob is None:
             logging.getLogger("stable_core").warning("A form of settings.json names %r, which is no knob", path)
             continue
         for key, value in changes.items():
             if key in _NARROWER:
-                field[key] = _NARROWER[key](field.get(key, value), value)
+                knob[key] = _NARROWER[key](knob.get(key, value), value)
             elif key != "default":
-                field["x-ui"] = {**field.get("x-ui", {}), key: value}
+                knob["x-ui"] = {**knob.get("x-ui", {}), key: value}
             else:
-                field[key] = value
-                if isinstance(group.get(key), dict):  # the group as a whole has a default too
-                    group[key][name] = value
+                knob[key] = value
+                for whole in wholes:
+                    whole[last] = value
     return schema
 
 

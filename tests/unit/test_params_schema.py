@@ -81,6 +81,13 @@ def test_a_form_reaches_knobs_in_groups(group: str) -> None:
         check({group: {"scale": 2.5}})
 
 
+def test_a_form_reaches_knobs_in_groups_of_groups() -> None:
+    check = ParamsSchema(with_form(Grouped.model_json_schema(), {"hires.upscaler.model": {"default": "big"}}))
+    for given in ({}, {"hires": {}}, {"hires": {"upscaler": {}}}, {"hires": {"scale": 2}}):
+        assert check(given)["hires"]["upscaler"]["model"] == "big", given
+    assert check({"refiner": {}})["refiner"]["upscaler"]["model"] == ""
+
+
 def test_a_form_of_a_knob_that_is_none_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     form = {"stepz": {"default": 1}, "hires.scales": {"default": 1}, "no.such": {"step": 1}}
     schema = with_form(Grouped.model_json_schema(), form)
