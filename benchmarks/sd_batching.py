@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sd_loops import encoded_texts
-from sd_models import NANO, NEEDS_TORCH, random_checkpoint
+from sd_models import NANO, NEEDS_TORCH, random_checkpoint, show
 
 CASES = {"nano_128": 128, "sd15_256": 256, "sd15_512": 512}
 
@@ -80,10 +80,7 @@ def main() -> None:
             torch.set_num_threads(threads)
             results[f"{case}_threads_{threads}"] = compare(checkpoint, CASES[case], runs)
     results["load_after"] = os.getloadavg()
-    text = json.dumps(results, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    show(results, options.out)
 
 
 if __name__ == "__main__":

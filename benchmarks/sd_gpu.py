@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sd_loops import bare_latents, own_latents
-from sd_models import NEEDS_TORCH, part_configs, random_checkpoint
+from sd_models import NEEDS_TORCH, part_configs, random_checkpoint, show
 
 SIZES = {"sd15": 512, "sdxl": 1024}
 TINY_SIZE = 64
@@ -117,10 +117,7 @@ def main() -> None:
     for kind in options.models:
         for dtype in options.dtypes:
             results[f"{kind}_{'tiny' if options.tiny else SIZES[kind]}_{dtype}"] = measure(kind, dtype, device, options)
-    text = json.dumps(results, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    show(results, options.out)
 
 
 if __name__ == "__main__":

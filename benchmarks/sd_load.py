@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sd15_file import write_sd15_file
-from sd_models import NEEDS_TORCH, PATHS
+from sd_models import NEEDS_TORCH, PATHS, show
 
 START = f"""
 import json, resource, sys, time
@@ -128,10 +128,7 @@ def main() -> None:
             results |= {f"diffusers_unet_and_vae_{dtype}": theirs, f"plugin_{dtype}": ours}
         results["back_to_a_kept_checkpoint"] = measure(SWITCH, path, 1)
     results["load_after"] = os.getloadavg()
-    text = json.dumps(results, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    show(results, options.out)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Stable Diffusion models with random weights, in their true shapes or tiny, for benchmarks. It measures nothing.
+"""Stable Diffusion models with random weights, true in shape or tiny, for benchmarks that show results as JSON.
 
 Importing it puts the core, the sd plugin and its tests on the path; PyTorch is imported when models are made.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -17,6 +18,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 NANO = REPOSITORY / "plugins" / "sd" / "stable_core_sd" / "models" / "nano"
 NEEDS_TORCH = {"skipped": "this Python has no PyTorch; use that of the sd plugin's environment"}
+
+
+def show(results: dict[str, Any], out: Path | None) -> None:
+    """Print results as JSON and write them to a file, where one is named."""
+    text = json.dumps(results, indent=2)
+    if out:
+        out.write_text(text + "\n", encoding="utf-8")
+    print(text)
 
 
 def random_checkpoint(kind: str = "sd15", dtype: str = "float32", device: str = "cpu", is_tiny: bool = False) -> Any:

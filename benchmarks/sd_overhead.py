@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sd_loops import PROMPT, bare_latents, own_latents
-from sd_models import NANO, NEEDS_TORCH, PATHS, random_checkpoint
+from sd_models import NANO, NEEDS_TORCH, PATHS, random_checkpoint, show
 
 FIRST_PICTURE = """
 import sys, time
@@ -116,10 +116,7 @@ def main() -> None:
             print(f"sd15_{side}: {results[f'sd15_{side}']}", file=sys.stderr, flush=True)
         results["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     results["load_after"] = os.getloadavg()
-    text = json.dumps(results, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    show(results, options.out)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 
 from sd15_file import write_sd15_file
 from sd_loops import CFG_SCALE, SEED, encoded_texts, own_latents
-from sd_models import NEEDS_TORCH
+from sd_models import NEEDS_TORCH, show
 
 
 def write_checkpoint(path: Path, is_tiny: bool) -> None:
@@ -104,10 +104,7 @@ def main() -> None:
         for sampler in options.samplers or [one.label for one in SAMPLERS]:
             results["samplers"][sampler] = compare(checkpoint, sampler, options.steps, options.size, options.batch)
             print(f"{sampler}: {results['samplers'][sampler]}", file=sys.stderr, flush=True)
-    text = json.dumps(results, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    show(results, options.out)
 
 
 if __name__ == "__main__":
