@@ -25,7 +25,7 @@ interface Props {
 export function Side({ canvas, signatures, runs, refusal, run }: Props) {
   const { graph, document, edit, choose } = canvas;
   const node = onlyChosen(graph);
-  if (!node) return null;
+  if (!node || !isJob(node)) return null;
   const job = runs.get(node.id)?.job;
   const into = (port: Port) =>
     graph.edges.filter(({ target, targetHandle }) => target === node.id && targetHandle === port.name);

@@ -4,16 +4,7 @@ import type { Connection, Edge, NodeChange } from "@xyflow/react";
 
 import type { Signature } from "../api/types";
 import { fits } from "../forms/fits";
-import {
-  type CanvasNode,
-  type Graph,
-  type JobData,
-  type JobNode,
-  frame,
-  fromDocument,
-  isJob,
-  wire,
-} from "./document";
+import { type CanvasNode, type Graph, type JobData, frame, fromDocument, isJob, wire } from "./document";
 import { around, contentOf } from "./layout";
 
 export type Signatures = ReadonlyMap<string, Signature>;
@@ -147,10 +138,10 @@ export function framed(graph: Graph, place: { x: number; y: number }): Graph {
   return { nodes: [{ ...made, selected: true }, ...unchosen(graph.nodes)], edges: graph.edges };
 }
 
-/** Return the node that is chosen, if it is one and a job. */
-export function onlyChosen({ nodes }: Graph): JobNode | undefined {
+/** Return the node or frame that is chosen, if it is one. */
+export function onlyChosen({ nodes }: Graph): CanvasNode | undefined {
   const [node, ...others] = nodes.filter(({ selected }) => selected);
-  return node && !others.length && isJob(node) ? node : undefined;
+  return others.length ? undefined : node;
 }
 
 /** Return a graph in which something else is set at a node. */
