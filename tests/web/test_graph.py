@@ -374,7 +374,7 @@ def test_a_graph_that_is_refused_says_so_at_the_node_that_is_to_blame(canvas: Pa
     told = "image.resize needs the input 'image'"
     expect(node(canvas, "big").get_by_role("alert")).to_have_text(told)
     expect(panel(canvas, "big").get_by_role("alert")).to_contain_text(told)
-    expect(node(canvas, "big")).to_be_in_viewport(ratio=1)
+    expect(node(canvas, "big")).to_be_in_viewport(ratio=0.999)
     canvas.get_by_role("button", name="Run to here").click()
     expect(node(canvas, "big").get_by_role("alert")).to_be_visible()
     node(canvas, "big").get_by_role("textbox", name="Width", exact=True).fill("64")
@@ -420,7 +420,7 @@ def test_on_a_phone_a_graph_goes_down_and_can_be_read(canvas: Page) -> None:
     with canvas.expect_file_chooser() as chooser:
         canvas.get_by_role("menuitem", name="Open a file").click()
     chooser.value.set_files([{"name": "g.json", "mimeType": "application/json", "buffer": json.dumps(CHAIN).encode()}])
-    expect(node(canvas, "base").locator(".node-head")).to_be_in_viewport(ratio=1)
+    expect(node(canvas, "base").locator(".node-head")).to_be_in_viewport(ratio=0.999)
     places = [center(node(canvas, key).locator(".node-head")) for key in CHAIN["jobs"]]
     assert len({x for x, _ in places}) == 1
     assert [y for _, y in places] == sorted(y for _, y in places)
@@ -429,6 +429,6 @@ def test_on_a_phone_a_graph_goes_down_and_can_be_read(canvas: Page) -> None:
     node(canvas, "base").get_by_role("textbox", name="Prompt", exact=True).click()
     expect(canvas.get_by_role("dialog")).to_have_count(0)  # typing at a node does not open what is below the canvas
     canvas.reload()
-    expect(node(canvas, "base").locator(".node-head")).to_be_in_viewport(ratio=1)
+    expect(node(canvas, "base").locator(".node-head")).to_be_in_viewport(ratio=0.999)
     assert center(node(canvas, "base").locator(".node-head"))[0] == pytest.approx(places[0][0], abs=2)
     expect(canvas.get_by_role("img", name="Map of the graph")).to_have_count(0)
