@@ -14,7 +14,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUILT = "src/stable_core/web"
+BUILT = "src/stable_core_server/web"
 MARKER = "made-from"
 
 

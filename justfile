@@ -46,7 +46,7 @@ update:
 
 # Write the OpenAPI document that the web client's types are made from
 api:
-    {{bin}}/python -c "import json; from stable_core.server import OPERATIONS; from stable_core.server_operations import openapi_document; print(json.dumps(openapi_document(OPERATIONS), indent=1))" >clients/web/openapi.json
+    {{bin}}/python -c "import json; from stable_core_server.app import OPERATIONS; from stable_core_server.operations import openapi_document; print(json.dumps(openapi_document(OPERATIONS), indent=1))" >clients/web/openapi.json
 
 # Run a script of the web client: dev, bundle, check, lint, format, test
 web script *arguments:

@@ -17,8 +17,8 @@ from history import fill
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from stable_core.client import Client
-from stable_core.server import WEB_FOLDER
+from stable_core_client import Client
+from stable_core_server.app import WEB_FOLDER
 
 PICTURES = 300
 """Different pictures among the results: more than are seen at once, so that scrolling shows new ones."""

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from stable_core.client import ERRORS, Client
 from stable_core.config import Config
 from stable_core.core import Core
 from stable_core.environments import Environments, EnvironmentSpec
 from stable_core_cli.connection import embedded, published
+from stable_core_client import ERRORS, Client
 
 
 @pytest.fixture(autouse=True)

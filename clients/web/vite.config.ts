@@ -18,6 +18,6 @@ export default defineConfig({
       "@x0k/json-schema-merge": unusedParts,
     },
   },
-  build: { outDir: "../../src/stable_core/web", emptyOutDir: true, chunkSizeWarningLimit: 800 },
+  build: { outDir: "../../src/stable_core_server/web", emptyOutDir: true, chunkSizeWarningLimit: 800 },
   server: { proxy: { "/v1": server, "/healthz": server, "/openapi.json": server } },
 });

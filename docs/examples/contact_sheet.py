@@ -3,7 +3,7 @@
 import os
 import sys
 
-from stable_core.client import Client, check_job
+from stable_core_client import Client, check_job
 
 AMOUNTS = [0, 0.25, 0.5, 0.75, 1]
 

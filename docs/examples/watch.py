@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from stable_core.client import Client, check_job, results_of
+from stable_core_client import Client, check_job, results_of
 
 
 def main(path: str) -> None:

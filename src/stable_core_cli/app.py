@@ -11,13 +11,14 @@ from typing import Annotated
 
 import typer
 
-from stable_core import client, errors
-from stable_core.client import Client, Json
+import stable_core_client as client
+from stable_core import errors
 from stable_core_cli.connection import core_of, home_folder, published
 from stable_core_cli.console import out, report, show
 from stable_core_cli.plugins import plugin_app
 from stable_core_cli.run import AsJson, Jobs, OutFolder, job_command, job_names, show_results, watch
 from stable_core_cli.shell import run_shell
+from stable_core_client import Client, Json
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 run_app = typer.Typer(cls=Jobs, no_args_is_help=True, subcommand_metavar="JOB [INPUTS] [OPTIONS]")
@@ -72,7 +73,7 @@ def serve(
 ) -> None:
     """Start the server and the web client."""
     from stable_core.config import Config
-    from stable_core.server import run_server
+    from stable_core_server.app import run_server
 
     home = home_folder()
     config = Config(home)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from stable_core import __version__
-from stable_core.client import Client, StableCoreError
 from stable_core.errors import Conflict
 from stable_core_cli.console import note, out
+from stable_core_client import Client, StableCoreError
 
 if TYPE_CHECKING:
-    from stable_core.server import Server
+    from stable_core_server.app import Server
 
 BUSY_SECONDS = 0.3
 """How often a command looks whether another one has left the home."""
@@ -97,7 +97,7 @@ def embedded(home: Path) -> Iterator[Client]:
         Conflict: another core uses this home.
     """
     from stable_core.config import Config
-    from stable_core.server import run_server
+    from stable_core_server.app import run_server
 
     opened: futures.Future[tuple[Server, str]] = futures.Future()
 

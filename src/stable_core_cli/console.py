@@ -8,8 +8,9 @@ import sys
 import time
 from typing import Any
 
-from stable_core import client, errors
-from stable_core.client import Json
+import stable_core_client as client
+from stable_core import errors
+from stable_core_client import Json
 
 Failure = client.StableCoreError | errors.StableCoreError
 """What went wrong, as a server said it or as it happened in this process."""

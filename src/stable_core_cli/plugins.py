@@ -18,11 +18,11 @@ from typing import Annotated
 
 import typer
 
-from stable_core.client import Json
 from stable_core.errors import BadRequest, Conflict, NotFound
 from stable_core_cli.connection import core_of, home_folder
 from stable_core_cli.console import note, out, show
 from stable_core_cli.run import AsJson
+from stable_core_client import Json
 
 plugin_app = typer.Typer(help="Make, install and list plugins.", no_args_is_help=True)
 

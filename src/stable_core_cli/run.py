@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from stable_core.client import ERRORS, FINAL_STATES, Client, Json, StableCoreError, check_job, results_of
 from stable_core_cli.connection import core_of, home_folder, running_server
 from stable_core_cli.console import ProgressDisplay, exit_code, note, out, out_json, report
+from stable_core_client import ERRORS, FINAL_STATES, Client, Json, StableCoreError, check_job, results_of
 
 CANCEL_SECONDS = 10
 """How long a cancelled job is waited for."""

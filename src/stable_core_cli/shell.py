@@ -7,9 +7,9 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 
-from stable_core.client import Client
 from stable_core_cli.console import note
 from stable_core_cli.run import job_command
+from stable_core_client import Client
 
 COMMANDS = ("run", "signatures", "jobs", "graph", "plugin", "help", "exit")
 

@@ -26,8 +26,9 @@ from stable_core import protocol
 from stable_core.sdk.jobs import TRANSITIONS
 
 PACKAGE = Path(stable_core.__file__).parent
-CLI = PACKAGE.with_name("stable_core_cli")
-ROOT = PACKAGE.parent.parent
+SOURCE = PACKAGE.parent
+CLIENT = SOURCE / "stable_core_client" / "__init__.py"
+ROOT = SOURCE.parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 TOUR_MINUTES = 60
 COUNT = r"`([\w/]+\.py)` (\d+)"
@@ -52,7 +53,7 @@ def load(path: Path) -> ModuleType:
 
 def resolve(dotted: str) -> Any:
     """Import the longest module in a dotted name and follow the attributes behind it."""
-    names = dotted.split(".") if dotted.startswith("stable_core_cli.") else ["stable_core", *dotted.split(".")]
+    names = dotted.split(".") if dotted.startswith("stable_core_") else ["stable_core", *dotted.split(".")]
     for end in range(len(names), 1, -1):
         if importlib.util.find_spec(".".join(names[:2])) is None:
             break
@@ -81,12 +82,10 @@ def test_a_wrong_name_would_be_found() -> None:
 
 
 def code_lines() -> dict[str, int]:
-    """Return the code lines of every module, of the command line too, and of the teaching plugin."""
+    """Return the code lines of every module, those beside the core by their package too, and of the teaching plugin."""
     lines_of = load(ROOT / "tests" / "unit" / "test_budget.py").lines_of
-    modules = [path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
-    counted = {name: lines_of(PACKAGE / name) for name in modules}
-    counted |= {f"stable_core_cli/{path.name}": lines_of(path) for path in CLI.glob("[!_]*.py")}
-    counted |= {"stable_core_testing/contract.py": lines_of(PACKAGE.with_name("stable_core_testing") / "contract.py")}
+    modules = [path for path in SOURCE.rglob("*.py") if not path.name.startswith("__") or path == CLIENT]
+    counted = {path.relative_to(SOURCE).as_posix().removeprefix("stable_core/"): lines_of(path) for path in modules}
     return counted | {"plugins/invert/plugin.py": lines_of(ROOT / "plugins" / "invert" / "plugin.py")}
 
 

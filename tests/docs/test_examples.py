@@ -20,8 +20,8 @@ from typing import Any
 import PIL.Image
 import pytest
 
-from stable_core.client import Client, check_job
 from stable_core_cli.app import main
+from stable_core_client import Client, check_job
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"

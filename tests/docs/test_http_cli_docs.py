@@ -15,8 +15,8 @@ import PIL.Image
 import pytest
 import typer
 
-from stable_core.server import OPERATIONS
 from stable_core_cli import app
+from stable_core_server.app import OPERATIONS
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 HTTP = (DOCS / "http_api.md").read_text("utf-8")

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from stable_core.client import Client
+from stable_core_client import Client
 
 DEADLINE_SECONDS = 120
 """How long anything may take before a test gives up; no test passes or fails by being fast."""

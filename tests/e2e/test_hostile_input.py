@@ -20,7 +20,7 @@ import PIL.ImageDraw
 import pytest
 from running_server import DEADLINE_SECONDS, RunningServer, until
 
-from stable_core.client import ERRORS, StableCoreError
+from stable_core_client import ERRORS, StableCoreError
 
 SECRET = "the content of a file that nobody may read"
 

@@ -20,7 +20,7 @@ from running_server import DEADLINE_SECONDS, RunningServer, until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from stable_core.client import Client
+from stable_core_client import Client
 
 
 def open_socket(server: RunningServer, query: str = "", **headers: str) -> ClientConnection:

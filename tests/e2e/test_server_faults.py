@@ -16,7 +16,7 @@ import pytest
 from conftest import MakeServer
 from running_server import DEADLINE_SECONDS, RunningServer, is_gone, until
 
-from stable_core.client import NoServer
+from stable_core_client import NoServer
 
 QUEUED_JOBS = 10_000
 KILLS = 4

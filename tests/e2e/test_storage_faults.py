@@ -14,7 +14,7 @@ import pytest
 from conftest import MakeServer
 from running_server import RunningServer, until
 
-from stable_core.client import ERRORS
+from stable_core_client import ERRORS
 
 DISK_MB = 24
 

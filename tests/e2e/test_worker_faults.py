@@ -14,7 +14,7 @@ import pytest
 from conftest import FAULT_PLUGINS, MakeServer
 from running_server import DEADLINE_SECONDS, RunningServer, is_gone, until
 
-from stable_core.client import ERRORS
+from stable_core_client import ERRORS
 
 DEADLY = {"segfault": "SIGSEGV", "os_exit": "exit code 7"}
 

@@ -48,3 +48,14 @@ def test_exactly_the_marked_lines_are_refused(checker: str, path: Path, request:
 
 def test_wrong_wirings_are_really_there() -> None:
     assert len(marked(HERE / "wrong" / "wirings.py")) > 15
+
+
+def test_whoever_has_it_installed_gets_its_types(tmp_path: Path) -> None:
+    text = "from stable_core.sdk import Text\nfrom stable_core_client import Client\n"
+    (tmp_path / "theirs.py").write_text(text + 'wrong: int = Client().run("a")\n')
+    command = [sys.executable, "-m", "mypy", "--strict", "theirs.py"]
+    output = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    assert re.findall(r"error: .*", output) == [
+        'error: Incompatible types in assignment (expression has type "list[dict[str, Any]]", variable has type "int")'
+        "  [assignment]"
+    ]

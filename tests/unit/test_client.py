@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from stable_core import client, errors
-from stable_core.client import Client
+import stable_core_client as client
+from stable_core import errors
 from stable_core_cli.connection import embedded
+from stable_core_client import Client
 
 WAIT_SECONDS = 60
 

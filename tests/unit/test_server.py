@@ -19,12 +19,13 @@ import PIL.Image
 import pytest
 from starlette.requests import ClientDisconnect
 
-from stable_core import server, server_security
 from stable_core.config import Config
 from stable_core.core import Core
 from stable_core.errors import ConfigError, Conflict, StorageFull
 from stable_core.protocol import artifact_path
-from stable_core.server import OPERATIONS, make_app
+from stable_core_server import app as server
+from stable_core_server import security
+from stable_core_server.app import OPERATIONS, make_app
 
 pytestmark = pytest.mark.anyio
 
@@ -665,13 +666,13 @@ async def test_a_token_is_asked_for_when_one_is_set(core: Core, authorization: s
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.2", "art.example"])
 def test_other_machines_need_a_token(host: str) -> None:
     with pytest.raises(ConfigError, match="no token"):
-        server_security.check_bind(host, "")
-    server_security.check_bind(host, "s3cret")
+        security.check_bind(host, "")
+    security.check_bind(host, "s3cret")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
 def test_this_machine_needs_none(host: str) -> None:
-    server_security.check_bind(host, "")
+    security.check_bind(host, "")
 
 
 def test_a_taken_port_is_named(lab: Any) -> None:

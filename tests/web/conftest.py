@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from stable_core.server import WEB_FOLDER
+from stable_core_server.app import WEB_FOLDER
 
 sys.path += [str(Path(__file__).parents[1] / "e2e"), str(Path(__file__).parent)]  # for running_server, gates, pages, …
 from gates import Gate

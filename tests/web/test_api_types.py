@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from stable_core.server import OPERATIONS
-from stable_core.server_operations import openapi_document
+from stable_core_server.app import OPERATIONS
+from stable_core_server.operations import openapi_document
 
 COPY = Path(__file__).parents[2] / "clients" / "web" / "openapi.json"
 

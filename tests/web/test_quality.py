@@ -14,7 +14,7 @@ from pages import new_context
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from running_server import RunningServer
 
-from stable_core.server import WEB_FOLDER
+from stable_core_server.app import WEB_FOLDER
 
 pytestmark = pytest.mark.timeout(300)
 

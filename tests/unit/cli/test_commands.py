@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import PIL.Image
 import pytest
 
-from stable_core.client import Client
 from stable_core_cli import app, connection, shell
 from stable_core_cli import plugins as plugin_commands
 from stable_core_cli.connection import connected, embedded, running_server
+from stable_core_client import Client
 
 WAIT_SECONDS = 120
 GROUPED = Path(__file__).parent / "plugins" / "grouped.py"

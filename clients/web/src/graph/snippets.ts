@@ -15,7 +15,7 @@ export function snippets({ version, jobs }: GraphDocument, origin: string): Snip
       `curl -sf ${origin}/v1/graphs -H 'Content-Type: application/json' -d '${text.replaceAll("'", "'\\''")}'`,
     ].join("\n"),
     python: [
-      "from stable_core.client import Client",
+      "from stable_core_client import Client",
       "",
       `graph = ${pythonOf(JSON.parse(text))}`,
       `client = Client(${pythonOf(origin)})`,

@@ -79,7 +79,7 @@ ERRORS: dict[str, type[StableCoreError]] = {
     for base, names in _TREE.items()
     for name in names.split()
 }
-"""The error classes by code; each is also a name of this module, for example `client.NotFound`."""
+"""The error classes by code; each is also a name of this module, for example `stable_core_client.NotFound`."""
 globals().update({error.__name__: error for error in ERRORS.values()})
 
 

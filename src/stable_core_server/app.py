@@ -28,13 +28,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from stable_core import server_shapes as shapes
 from stable_core.config import Config
 from stable_core.core import Core
 from stable_core.errors import BadRequest, Conflict, InvalidInput, NotFound, StableCoreError
 from stable_core.graphs import JobRequest
-from stable_core.server_operations import Operation, checked, docs_page, make_routes, openapi_document
-from stable_core.server_security import Gate, check_bind, refusal
+from stable_core_server import shapes
+from stable_core_server.operations import Operation, checked, docs_page, make_routes, openapi_document
+from stable_core_server.security import Gate, check_bind, refusal
 
 EVENT_SECONDS = 15.0
 """How often a silent event stream is kept alive, and how long one message may take before the client is dropped."""

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from stable_core import __version__
 from stable_core.errors import BadRequest, TooLarge, error_classes
-from stable_core.server_shapes import ErrorAnswer, Event
+from stable_core_server.shapes import ErrorAnswer, Event
 
 Json = dict[str, Any]
 Shape = TypeVar("Shape")

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stable_core.errors import ConfigError
-from stable_core.server_shapes import ErrorAnswer, ErrorBody
+from stable_core_server.shapes import ErrorAnswer, ErrorBody
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
