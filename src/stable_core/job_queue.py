@@ -64,6 +64,7 @@ class JobQueue:
         """A commit failed, so rows and memory may differ; see `stall`."""
         self._is_dispatching = False
         store.on_failure = self.stall
+        registry.on_announced = self._dispatch_soon
 
     # -- admit: from a row to the ready order --------------------------------------------------------------------------
 
@@ -85,14 +86,18 @@ class JobQueue:
             self.states.release(job_id)
 
     def admit(self, row: Row) -> None:
-        """Take a queued job: unfold it if it maps or sweeps, answer it from the cache, or line it up."""
-        if self._inputs_to_run(row) is not None:
+        """Take a queued job: unfold it if it maps or sweeps, answer it from the cache, or line it up.
+
+        One whose plugin is still announcing is only lined up.
+        """
+        if self._registry.is_late(row["plugin"]) or self._inputs_to_run(row) is not None:
             self._ready.add(row["id"], self._line(row), row["owner"], row["priority"], row["number"])
             self._dispatch_soon()
 
     def _line(self, row: Row) -> str:
         """Return the line of a job: that of its plugin, or that of the plugin's light jobs, which has a worker too."""
-        return str(row["plugin"]) + LIGHT * bool(self._registry.signature(row["job"]).get("light"))
+        plugin = str(row["plugin"])
+        return plugin + LIGHT * (not self._registry.is_late(plugin) and self._registry.signature(row["job"])["light"])
 
     def _inputs_to_run(self, row: Row) -> dict[str, Any] | None:
         """Return the inputs of a job that must run; None if it was unfolded, has ended by the cache, or has failed."""
@@ -140,6 +145,8 @@ class JobQueue:
         blocked: list[str] = []
         ranks = self._ready.plugins()
         for name, rank in ranks.items():
+            if self._registry.is_late(name.removesuffix(LIGHT)):
+                continue
             plugin = self._registry.line(name)
             if plugin is None:
                 gone = NotFound(f"The plugin {name!r} is no longer installed", "Install it again, then retry.")

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,8 @@ class PluginRegistry:
         self.plugins: dict[str, InstalledPlugin] = {}
         self._found: dict[tuple[Path, Files], list[InstalledPlugin]] = {}
         self._asked: dict[str, asyncio.Task[None]] = {}
+        self.on_announced: Callable[[], None] = lambda: None
+        """Called when a plugin has announced, or failed to."""
         self._cache = home / "cache" / "announcements.json"
         self._lock = asyncio.Lock()
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
@@ -220,6 +222,13 @@ class PluginRegistry:
                 self._asked[plugin.name] = asyncio.create_task(self._announce(plugin, at_home=True))
             else:
                 plugin.error = error
+        finally:
+            self.on_announced()
+
+    def is_late(self, name: str) -> bool:
+        """Tell whether a plugin is still announcing, or was when all this was stopped."""
+        asked = self._asked.get(name)
+        return asked is not None and (not asked.done() or asked.cancelled())
 
     def _cache_key(self, plugin: InstalledPlugin) -> str:
         return f"{plugin.name} {plugin.version} {worker_runtime(self.home).name}"

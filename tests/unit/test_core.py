@@ -16,6 +16,7 @@ from typing import Any
 import PIL.Image
 import pytest
 
+from stable_core import plugin_registry
 from stable_core.core import Core
 from stable_core.errors import BadRequest, Conflict, InvalidInput, InvalidParams, NotFound, StorageFull, TooLarge
 
@@ -501,6 +502,25 @@ async def test_jobs_of_a_plugin_that_is_gone_fail_at_the_start(lab: Any, gate: A
         gate.open()
         await core.retry(ids["b"])
         assert (await lab.end(core, ids["b"]))["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("light", [False, True])
+async def test_jobs_of_a_plugin_that_announces_late_wait_for_it(
+    lab: Any, gate: Any, monkeypatch: pytest.MonkeyPatch, light: bool
+) -> None:
+    """As after an update of stable-core, when all plugins are asked again."""
+    hold = {"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path}}
+    mapped = {"job": "probe.glance" if light else "probe.echo", "inputs": {"text": ["1", "2"]}, "cache": False}
+    home, ids = await _stopped_with(lab, gate, {"a": hold, "b": mapped, "c": {**mapped, "inputs": {"text": "3"}}})
+    (home / "cache" / "announcements.json").unlink()
+    monkeypatch.setattr(plugin_registry, "PATIENCE_SECONDS", 0)
+    async with lab.open(home):
+        pass  # and they still wait when it stops meanwhile
+    async with lab.open(home) as core:
+        assert core.get_job(ids["a"])["state"] == "queued"
+        gate.open()
+        ended = [await lab.end(core, job_id) for job_id in ids.values()]
+        assert [(job["state"], job["error"]) for job in ended] == [("succeeded", None)] * 3
 
 
 # -- a database that is full -------------------------------------------------------------------------------------------
