@@ -132,3 +132,17 @@ def test_weights_put_in_during_inference_can_be_trained_afterwards(loras: Path) 
     x = random(1, 32).requires_grad_()
     layer(x).sum().backward()
     assert x.grad is not None
+
+
+def test_weights_that_come_back_from_main_memory_can_be_trained_afterwards(loras: Path) -> None:
+    checkpoint = TinyCheckpoint()
+    names = names_of(f"{ATTENTION}.to_q")["kohya"]
+    save_file(dict(zip(names, (random(32, 2), random(2, 32)), strict=True)), loras / "a.safetensors")
+    patch, layer = WeightPatch(), checkpoint.unet.get_submodule(f"{ATTENTION}.to_q")
+    with torch.inference_mode():
+        apply_loras(checkpoint, [LoraCall("a")], patch)
+    layer.to("meta")  # stands for a GPU: the first weights are copied to where the layer is
+    with torch.inference_mode():
+        patch.undo()
+    assert layer.weight.is_meta
+    assert not layer.weight.is_inference()
