@@ -29,10 +29,11 @@ _PACKAGES_OF_ALL_MODELS = ("diffusers.models.autoencoders", "diffusers.models.tr
 def lean_imports() -> Iterator[None]:
     """Leave out, for the imports inside, what no run needs; afterwards all of it can be imported as usual.
 
-    These stand in: an empty `torch._dynamo` whose decorators do nothing, nothing for transformers and accelerate, and
-    packages that do not import all their modules.
+    These stand in: an empty `torch._dynamo` whose decorators do nothing, nothing for transformers, accelerate and peft,
+    and packages that do not import all their modules.
     """
-    stand_ins: dict[str, Any] = {"torch._dynamo": _without_compiler(), "transformers": None, "accelerate": None}
+    stand_ins: dict[str, Any] = {"torch._dynamo": _without_compiler()}
+    stand_ins |= dict.fromkeys(("transformers", "accelerate", "peft"))
     stand_ins |= {name: _bare_package(name) for name in _PACKAGES_OF_ALL_MODELS}
     stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
     sys.modules.update(stand_ins)

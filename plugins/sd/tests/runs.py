@@ -96,3 +96,20 @@ def difference(first: Image.Image, second: Image.Image) -> int:
     """Return how far the two pixels lie apart that differ most."""
     assert first.size == second.size
     return int(np.abs(pixels(first) - pixels(second)).max())
+
+
+def share_of(pixels: Any, channel: int) -> float:
+    """Return the share of pixels in which one channel stands out clearly."""
+    others = np.delete(pixels, channel, axis=-1).max(axis=-1)
+    return float((pixels[..., channel] > others + 40).mean())
+
+
+def edges(pixels: Any) -> Any:
+    """Return the outermost 6 pixels on all sides."""
+    return np.concatenate([pixels[:6].reshape(-1, 3), pixels[-6:].reshape(-1, 3), pixels[:, :6].reshape(-1, 3)])
+
+
+def is_red_on_blue(pixels: Any) -> bool:
+    """Tell whether a picture shows something red in the middle of a blue background, and nothing green."""
+    red, green = share_of(pixels, 0), share_of(pixels, 1)
+    return 0.02 < red < 0.6 and green < 0.02 and share_of(edges(pixels), 2) > 0.9

@@ -35,6 +35,14 @@ def test_the_engine_imports_nothing_heavy() -> None:
     assert run(f"import stable_core_sd.engine; print([name for name in {HEAVY!r} if sys.modules.get(name)])") == "[]\n"
 
 
+def test_peft_beside_the_plugin_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "peft-0.21.0.dist-info").mkdir()
+    (tmp_path / "peft-0.21.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: peft\nVersion: 0.21.0\n")
+    (tmp_path / "peft.py").write_text("import transformers")
+    code = f"sys.path.insert(0, {str(tmp_path)!r}); import stable_core_sd.model_classes; print('peft' in sys.modules)"
+    assert run(code) == "False\n"
+
+
 def test_what_was_left_out_can_be_imported_and_the_unet_compiled_afterwards() -> None:
     code = """
 import stable_core_sd.model_classes as classes, torch
