@@ -104,7 +104,7 @@ class Denoiser:
 
     def ask(self, seen: Tensor, told: Told, sigma: float) -> Tensor:
         """Return the model's prediction, float32, for what it sees, with a text for each row."""
-        timestep = torch.tensor([self.table.timestep(sigma)], device=seen.device)
+        timestep = torch.full((1,), self.table.timestep(sigma), device=seen.device)  # a copy would wait for the GPU
         made: Tensor = self.unet(
             seen, timestep, encoder_hidden_states=told.hidden, added_cond_kwargs=told.added, return_dict=False
         )[0]
