@@ -13,7 +13,8 @@ from diffusers import AutoencoderKL
 from torch.nn import functional
 
 from training.nano.data import PICTURES
-from training.nano.parallel import Clock, average_gradients, learning_rate, update_average
+from training.nano.parallel import Clock, Worker, average_gradients, learning_rate, update_average
+from training.nano.recording import new_optimizer, set_learning_rate
 
 LATENTS = "latents.npy"
 CHANNELS = (16, 32, 64, 64)
@@ -21,6 +22,9 @@ SCALING = 0.18215
 KL_WEIGHT = 2e-4
 CROPPED = 0.45
 """Share of the first stage that sees crops; whole pictures come after, since their norms differ."""
+SIZES = {"cpu": (8, 3), "cuda": (128, 48)}
+"""Crops and whole pictures in a batch, by the kind of device."""
+ENCODED_AT_ONCE = {"cpu": 50, "cuda": 500}
 CHECKPOINT_SECONDS = 120
 
 
@@ -47,46 +51,49 @@ def edges(picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return picture[:, :, 1:] - picture[:, :, :-1], picture[:, :, :, 1:] - picture[:, :, :, :-1]
 
 
-def picture_loss(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Measure how far two batches of pictures (B, 3, H, W) are apart in colour, in edges and when seen from afar."""
-    loss = functional.l1_loss(made, wanted) + 2 * functional.mse_loss(made, wanted)
+def picture_loss(made: torch.Tensor, wanted: torch.Tensor, squared: float = 2.0) -> torch.Tensor:
+    """Measure how far two batches of pictures (B, 3, H, W) are apart in colour, in edges and when seen from afar.
+
+    The squared error shows the way from afar; without it an edge whose place is in doubt is drawn crisply.
+    """
+    loss = functional.l1_loss(made, wanted) + squared * functional.mse_loss(made, wanted)
     for made_edge, wanted_edge in zip(edges(made), edges(wanted), strict=True):
         loss = loss + 0.5 * functional.l1_loss(made_edge, wanted_edge)
     return loss + functional.l1_loss(functional.avg_pool2d(made, 4), functional.avg_pool2d(wanted, 4))
 
 
-def picture_batch(pictures: np.ndarray, size: int, crop: int, rng: np.random.Generator) -> torch.Tensor:
-    """Take crops of random pictures, the liveliest of three each, as (size, 3, crop, crop) in -1 to 1."""
+def picture_batch(pictures: np.ndarray, size: int, crop: int, rng: np.random.Generator) -> np.ndarray:
+    """Take crops of random pictures, the liveliest of three each, as (size, crop, crop, 3) uint8."""
     side = pictures.shape[1]
     batch = np.empty((size, crop, crop, 3), np.uint8)
     for row, index in enumerate(rng.integers(len(pictures), size=size)):
         corners = rng.integers(side - crop + 1, size=(3 if crop < side else 1, 2))
         crops = [pictures[index, y : y + crop, x : x + crop] for y, x in corners]
         batch[row] = max(crops, key=lambda candidate: candidate[::3, ::3, 1].std())
-    return to_signed(batch)
+    return batch
 
 
-def to_signed(pictures: np.ndarray) -> torch.Tensor:
+def to_signed(pictures: np.ndarray | torch.Tensor) -> torch.Tensor:
     """Turn (B, H, W, 3) uint8 into (B, 3, H, W) float in -1 to 1, channels last in memory."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+    return torch.as_tensor(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
-def train_autoencoder(rank: int, ranks: int, folder: Path, seconds: float, start: Path | None = None) -> None:
-    """Train both halves, from the model in start if given, and leave the averaged model in folder/vae."""
+def train_autoencoder(worker: Worker, folder: Path, seconds: float) -> None:
+    """Train both halves from nothing and leave the averaged model in folder/vae."""
     torch.manual_seed(0)
-    model = new_autoencoder() if start is None else AutoencoderKL.from_pretrained(start)
-    model = model.train().to(memory_format=torch.channels_last)
+    model = new_autoencoder().train().to(worker.device, memory_format=torch.channels_last)
     average = copy.deepcopy(model)
-    rng = np.random.default_rng(rank)
-    torch.manual_seed(rank)
+    rng = np.random.default_rng(worker.rank)
+    torch.manual_seed(worker.rank)
     pictures = np.load(folder / PICTURES, mmap_mode="r")
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=1e-4)
+    optimizer = new_optimizer(model.parameters(), worker.device, decay=1e-4)
+    crops, whole = SIZES[worker.device.type]
     clock, step, saved = Clock(seconds), 0, time.monotonic()
     while (share := clock.share()) < 1.0:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(share, 2e-3)
-        wanted = picture_batch(pictures, *((8, 64) if share < CROPPED else (3, 128)), rng)
-        with torch.autocast("cpu", torch.bfloat16):
+        set_learning_rate(optimizer, learning_rate(share, 2e-3))
+        batch = picture_batch(pictures, *((crops, 64) if share < CROPPED else (whole, 128)), rng)
+        wanted = to_signed(torch.from_numpy(batch).to(worker.device))
+        with torch.autocast(worker.device.type, torch.bfloat16):
             latents = model.encode(wanted).latent_dist
             made = model.decode(latents.sample()).sample
         loss = picture_loss(made.float(), wanted)
@@ -98,13 +105,13 @@ def train_autoencoder(rank: int, ranks: int, folder: Path, seconds: float, start
         optimizer.step()
         update_average(average, model, min(0.995, step / (step + 10)))
         step += 1
-        if rank == 0 and step % 50 == 0:
+        if worker.reports and step % 50 == 0:
             psnr = -10 * torch.log10(functional.mse_loss(made.float(), wanted) / 4)
             print(f"autoencoder {share:.3f} step {step} loss {loss:.4f} kl {kl:.2f} psnr {psnr:.1f}", flush=True)
-        if rank == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
+        if worker.reports and time.monotonic() - saved > CHECKPOINT_SECONDS:
             average.save_pretrained(folder / "vae")
             saved = time.monotonic()
-    if rank == 0:
+    if worker.reports:
         average.save_pretrained(folder / "vae")
 
 
@@ -126,16 +133,17 @@ def normalise_latents(model: AutoencoderKL, pictures: np.ndarray) -> None:
 
 
 @torch.no_grad()
-def encode_pictures(rank: int, ranks: int, folder: Path, count: int) -> None:
+def encode_pictures(worker: Worker, folder: Path, count: int) -> None:
     """Write the scaled mean latents of the first count pictures to folder/latents.npy, (count, 4, 16, 16) float16."""
-    model = AutoencoderKL.from_pretrained(folder / "vae").eval().to(memory_format=torch.channels_last)
-    pictures = np.load(folder / PICTURES, mmap_mode="r")
+    model = AutoencoderKL.from_pretrained(folder / "vae").eval().to(worker.device, memory_format=torch.channels_last)
+    pictures = np.load(folder / PICTURES, mmap_mode="c")
     latents = np.load(folder / LATENTS, mmap_mode="r+")
-    for start in range(rank * 50, count, ranks * 50):
-        batch = to_signed(np.ascontiguousarray(pictures[start : start + 50]))
-        with torch.autocast("cpu", torch.bfloat16):
-            mean = model.encode(batch).latent_dist.mean
-        latents[start : start + 50] = (mean.float() * SCALING).numpy()
+    size = ENCODED_AT_ONCE[worker.device.type]
+    for start in range(worker.rank * size, count, worker.ranks * size):
+        batch = torch.from_numpy(pictures[start : min(start + size, count)]).to(worker.device)
+        with torch.autocast(worker.device.type, torch.bfloat16):
+            mean = model.encode(to_signed(batch)).latent_dist.mean
+        latents[start : start + len(batch)] = (mean.float() * SCALING).cpu().numpy()
     latents.flush()
 
 

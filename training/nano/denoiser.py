@@ -6,6 +6,10 @@ It reads only latents and captions, never pictures, so it can run while the deco
 import copy
 import random
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +21,36 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from training.nano.autoencoder import LATENTS
 from training.nano.captions import caption
 from training.nano.data import scene_number
-from training.nano.parallel import MEETING_SECONDS, Clock, average_weights, learning_rate, update_average
+from training.nano.parallel import Clock, Worker, average_weights, learning_rate, update_average
+from training.nano.recording import Step, new_optimizer, record, repeat, set_learning_rate
 from training.nano.vocabulary import END, START, Vocabulary
 
 CAPTIONS = "captions.npy"
 CAPTION_LENGTH = 32
 CAPTIONS_PER_PICTURE = 6
 CONTEXT_LENGTH = 77
+CPU = torch.device("cpu")
 WIDTH = 96
-BATCH, PEAK_RATE = 24, 1e-3
-FURTHER_RATE = 4e-4
-"""The highest learning rate of a model that is trained further."""
-AVERAGE_DECAY = 0.9995
-"""Decay per step of the running average of the weights."""
+AVERAGE, SLOW_AVERAGE = "average", "slow average"
+AVERAGE_DECAYS = {AVERAGE: 0.9995, SLOW_AVERAGE: 0.9999}
+"""Decay per step of the running averages of the weights: one for use, one that stays nearer to where it came from."""
 STATE = "denoiser.pt"
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
 CHECKPOINT_SECONDS = 120
+CAPTION_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Examples per step, and the highest learning rates of a new model and of one that is trained further."""
+
+    batch: int
+    rate: float
+    further_rate: float
+
+
+PACES = {"cpu": Pace(24, 1e-3, 4e-4), "cuda": Pace(256, 2e-3, 9e-4)}
+"""The pace by the kind of device; the rates grow with about the square root of the batch."""
 
 
 def new_text_encoder(vocabulary_size: int, end_token: int) -> CLIPTextModel:
@@ -50,7 +68,6 @@ def new_text_encoder(vocabulary_size: int, end_token: int) -> CLIPTextModel:
         eos_token_id=end_token,
         pad_token_id=end_token,
     )
-    config._attn_implementation = "eager"  # the fused kernel's backward pass is slow on CPUs
     return CLIPTextModel(config)
 
 
@@ -71,11 +88,14 @@ def new_unet() -> UNet2DConditionModel:
 class Denoiser(torch.nn.Module):
     """The text encoder and the UNet as one thing to train."""
 
-    def __init__(self, vocabulary_size: int) -> None:
+    def __init__(self, vocabulary_size: int, device: torch.device = CPU) -> None:
         super().__init__()
         self.text_encoder = new_text_encoder(vocabulary_size, END)
         self.unet = new_unet().to(memory_format=torch.channels_last)
-        self.unet.set_attn_processor(AttnProcessor())
+        if device.type == "cpu":  # the fused kernel's backward pass is slow there
+            self.text_encoder.set_attn_implementation("eager")
+            self.unet.set_attn_processor(AttnProcessor())
+        self.to(device)
 
     def forward(self, noisy: torch.Tensor, steps: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """Guess the noise in latents (B, 4, 16, 16) at steps (B,), given caption rows (B, 77)."""
@@ -83,25 +103,36 @@ class Denoiser(torch.nn.Module):
         return self.unet(noisy, steps, states).sample
 
 
-def encode_captions(folder: Path, tokenizer: CLIPTokenizer, count: int) -> Vocabulary:
+def encode_captions(folder: Path, tokenizer_folder: Path, count: int, processes: int) -> None:
     """Write several captions for each of the first count scenes to folder/captions.npy, (count, several, 32) uint8."""
-    vocabulary, path = Vocabulary(tokenizer), folder / CAPTIONS
-    rows = np.empty((count, CAPTIONS_PER_PICTURE, CAPTION_LENGTH), np.uint8)
-    for index in range(count):
+    starts = range(0, count, CAPTION_CHUNK)
+    chunks = [(tokenizer_folder, range(start, min(start + CAPTION_CHUNK, count))) for start in starts]
+    with Pool(processes) as pool:
+        np.save(folder / CAPTIONS, np.concatenate(pool.map(_caption_rows, chunks, chunksize=1)))
+
+
+@cache
+def _vocabulary(tokenizer_folder: Path) -> Vocabulary:
+    return Vocabulary(CLIPTokenizer.from_pretrained(tokenizer_folder))
+
+
+def _caption_rows(chunk: tuple[Path, Iterable[int]]) -> np.ndarray:
+    vocabulary, rows = _vocabulary(chunk[0]), []
+    for index in chunk[1]:
         scene, rng = scene_number(index)[0], random.Random(f"captions {index}")
-        rows[index] = vocabulary.encode((caption(scene, rng) for _ in range(CAPTIONS_PER_PICTURE)), CAPTION_LENGTH)
-    np.save(path, rows)
-    return vocabulary
+        rows.append(vocabulary.encode((caption(scene, rng) for _ in range(CAPTIONS_PER_PICTURE)), CAPTION_LENGTH))
+    return np.stack(rows)
 
 
-def sample_steps(count: int, generator: torch.Generator) -> torch.Tensor:
+def sample_steps(count: int, device: torch.device = CPU) -> torch.Tensor:
     """Draw noise levels: half of them anywhere, a quarter from 650 up, a quarter from 850 up.
 
     A 16x16 latent shows its mean colour through the noise even at step 999; without this the UNet reads the background
     from the noise and not from the text. Where things stand is decided above 850.
     """
-    lowest = torch.tensor((0, 0, 650, 850))[torch.randint(4, (count,), generator=generator)]
-    return (lowest + torch.rand(count, generator=generator) * (1000 - lowest)).long()
+    choice = torch.randint(4, (count,), device=device)
+    lowest = 650 * (choice == 2) + 850 * (choice == 3)
+    return (lowest + torch.rand(count, device=device) * (1000 - lowest)).long()
 
 
 def step_weights(alphas: torch.Tensor) -> torch.Tensor:
@@ -111,88 +142,112 @@ def step_weights(alphas: torch.Tensor) -> torch.Tensor:
 
 
 class Examples:
-    """Random batches of latents and caption rows."""
+    """Random batches of latents and caption rows, held on the device."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.latents = torch.from_numpy(np.load(folder / LATENTS))
-        self.captions = torch.from_numpy(np.load(folder / CAPTIONS))
-        self.generator = torch.Generator().manual_seed(seed)
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self.latents = torch.from_numpy(np.load(folder / LATENTS)).to(device)
+        self.captions = torch.from_numpy(np.load(folder / CAPTIONS)).to(device)
+        self.device = device
 
     def batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Give indices (size,), latents (size, 4, 16, 16) and rows (size, 77); one caption in ten is empty."""
-        chosen = torch.randint(len(self.latents), (size,), generator=self.generator)
-        which = torch.randint(self.captions.shape[1], (size,), generator=self.generator)
-        rows = torch.full((size, CONTEXT_LENGTH), END)
+        chosen = torch.randint(len(self.latents), (size,), device=self.device)
+        which = torch.randint(self.captions.shape[1], (size,), device=self.device)
+        rows = torch.full((size, CONTEXT_LENGTH), END, device=self.device)
         rows[:, :CAPTION_LENGTH] = self.captions[chosen, which].long()
-        empty = torch.rand(size, generator=self.generator) < 0.1
-        rows[empty, 1:] = END
+        empty = torch.rand(size, 1, device=self.device) < 0.1
+        rows = rows.masked_fill(empty, END)
         rows[:, 0] = START
         return chosen, self.latents[chosen].float(), rows
 
 
-def train_denoiser(rank: int, ranks: int, folder: Path, rows: int, seconds: float, start: Path | None) -> None:
+class Noise:
+    """Stable Diffusion's noise levels on a device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.alphas = DDPMScheduler(**NOISE).alphas_cumprod.to(device)
+
+    def add(self, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """Mix latents and noise (B, 4, 16, 16) at steps (B,), channels last in memory."""
+        signal, noisy = self.shares(steps)
+        return (signal * latents + noisy * noise).contiguous(memory_format=torch.channels_last)
+
+    def shares(self, steps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give the shares of signal and of noise at steps (B,), each (B, 1, 1, 1)."""
+        alphas = self.alphas[steps].view(-1, 1, 1, 1)
+        return alphas.sqrt(), (1 - alphas).sqrt()
+
+
+def train_denoiser(worker: Worker, folder: Path, rows: int, seconds: float, start: Path | None) -> None:
     """Train for so many seconds, going on from folder/denoiser.pt if there is one, else from start if given.
 
-    Leaves the averaged weights in folder/denoiser.pt under "average".
+    Leaves the averaged weights in folder/denoiser.pt under the names of AVERAGE_DECAYS.
     """
     torch.manual_seed(0)
-    model = Denoiser(rows)
+    device = worker.device
+    model = Denoiser(rows, device)
     if start is not None:
-        model.load_state_dict(torch.load(start)["average"])
-    average = copy.deepcopy(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.99), fused=True)
-    clock, step = Clock(seconds), 0
+        model.load_state_dict(torch.load(start, map_location=device)[AVERAGE])
+    averages = {name: copy.deepcopy(model) for name in AVERAGE_DECAYS}
+    optimizer = new_optimizer(model.parameters(), device, decay=0.01)
+    clock, made = Clock(seconds), 0
     if (folder / STATE).exists():
-        state = torch.load(folder / STATE)
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        clock.spent, step = state["spent"], state["step"]
-    examples = Examples(folder, seed=1000 * step + rank)
-    peak_rate = PEAK_RATE if start is None else FURTHER_RATE
+        state = torch.load(folder / STATE, map_location=device)
+        for name, module in ({"model": model, "optimizer": optimizer} | averages).items():
+            module.load_state_dict(state[name])
+        clock.spent, made = state["spent"], state["step"]
+    torch.manual_seed(1000 * made + worker.rank)
+    pace = PACES[device.type]
+    step = record(denoiser_step(model, optimizer, Examples(folder, device), pace.batch), device)
     saved = time.monotonic()
     while (share := clock.share()) < 1.0:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(share, peak_rate)
-        made, loss = train_a_while(model, optimizer, examples)
-        total = average_weights(model, made)
-        step += total
-        update_average(average, model, min(AVERAGE_DECAY**total, step / (step + 100)))
-        if rank == 0:
-            print(f"denoiser {share:.3f} step {step} loss {loss:.4f} after {clock.elapsed():.0f} s", flush=True)
+        set_learning_rate(optimizer, learning_rate(share, pace.rate if start is None else pace.further_rate))
+        newly_made, loss = repeat(step, worker.meeting_seconds)
+        total = average_weights(model, newly_made)
+        made += total
+        for name, average in averages.items():
+            update_average(average, model, min(AVERAGE_DECAYS[name] ** total, made / (made + 100)))
+        if worker.reports:
+            print(f"denoiser {share:.3f} step {made} loss {loss:.4f} after {clock.elapsed():.0f} s", flush=True)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                save_state(folder / STATE, model, average, optimizer, clock, step)
+                save_state(folder / STATE, model, averages, optimizer, clock, made)
                 saved = time.monotonic()
-    if rank == 0:
-        save_state(folder / STATE, model, average, optimizer, clock, step)
+    if worker.reports:
+        save_state(folder / STATE, model, averages, optimizer, clock, made)
 
 
-def train_a_while(model: Denoiser, optimizer: torch.optim.Optimizer, examples: Examples) -> tuple[int, float]:
-    """Train alone until it is time to meet the other processes; give the number of steps and the mean loss."""
-    alphas = DDPMScheduler(**NOISE).alphas_cumprod
-    started, step, losses = time.monotonic(), 0, 0.0
-    while step == 0 or time.monotonic() - started < MEETING_SECONDS:
-        _, latents, texts = examples.batch(BATCH)
-        steps = sample_steps(BATCH, examples.generator)
-        noise = torch.randn(latents.shape, generator=examples.generator)
-        alpha = alphas[steps]
-        noisy = alpha.sqrt().view(-1, 1, 1, 1) * latents + (1 - alpha).sqrt().view(-1, 1, 1, 1) * noise
-        with torch.autocast("cpu", torch.bfloat16):
-            guess = model(noisy.contiguous(memory_format=torch.channels_last), steps, texts)
-        loss = ((guess.float() - noise).square().mean((1, 2, 3)) * step_weights(alpha)).mean()
+def denoiser_step(model: Denoiser, optimizer: torch.optim.Optimizer, examples: Examples, size: int) -> Step:
+    """Give the step that trains the model on size fresh examples and returns the loss."""
+    levels = Noise(examples.device)
+
+    def step() -> torch.Tensor:
+        _, latents, texts = examples.batch(size)
+        steps = sample_steps(size, examples.device)
+        noise = torch.randn_like(latents)
+        with torch.autocast(examples.device.type, torch.bfloat16):
+            guess = model(levels.add(latents, noise, steps), steps, texts)
+        weights = step_weights(levels.alphas[steps])
+        loss = ((guess.float() - noise).square().mean((1, 2, 3)) * weights).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        step, losses = step + 1, losses + float(loss.detach())
-    return step, losses / step
+        return loss.detach()
+
+    return step
 
 
 def save_state(
-    path: Path, model: Denoiser, average: Denoiser, optimizer: torch.optim.Optimizer, clock: Clock, step: int
+    path: Path,
+    model: Denoiser,
+    averages: dict[str, Denoiser],
+    optimizer: torch.optim.Optimizer,
+    clock: Clock,
+    made: int,
 ) -> None:
     """Write everything needed to go on, whole or not at all."""
     unfinished = path.with_suffix(".tmp")
-    state = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save({**state, "spent": clock.elapsed(), "step": step}, unfinished)
+    state = {name: average.state_dict() for name, average in averages.items()}
+    state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({**state, "spent": clock.elapsed(), "step": made}, unfinished)
     unfinished.replace(path)

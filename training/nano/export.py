@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from training.nano.denoiser import NOISE, STATE, Denoiser, new_text_encoder
+from training.nano.denoiser import AVERAGE, NOISE, STATE, Denoiser, new_text_encoder
 from training.nano.vocabulary import Vocabulary
 
 PARTS = {
@@ -23,12 +23,12 @@ PARTS = {
 }
 
 
-def export_model(folder: Path, tokenizer_folder: Path, out: Path, vae: str = "vae") -> None:
-    """Write the averaged weights in folder as a StableDiffusionPipeline folder of about 27 MB."""
+def export_model(folder: Path, tokenizer_folder: Path, out: Path, vae: str, average: str = AVERAGE) -> None:
+    """Write the weights averaged so, and folder/vae, as a StableDiffusionPipeline folder of about 27 MB."""
     tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder)
     vocabulary = Vocabulary(tokenizer)
     model = Denoiser(vocabulary.size)
-    model.load_state_dict(torch.load(folder / STATE)["average"])
+    model.load_state_dict(torch.load(folder / STATE, map_location="cpu")[average])
     out.mkdir(parents=True, exist_ok=True)
     _whole_text_encoder(model.text_encoder, vocabulary).half().save_pretrained(out / "text_encoder")
     model.unet.to(memory_format=torch.contiguous_format).half().save_pretrained(out / "unet")
@@ -76,5 +76,5 @@ def start_from_model(model_folder: Path, folder: Path) -> None:
     model.text_encoder.load_state_dict(weights)
     model.unet.load_state_dict(UNet2DConditionModel.from_pretrained(model_folder / "unet").float().state_dict())
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save({"average": model.state_dict()}, folder / "start.pt")
+    torch.save({AVERAGE: model.state_dict()}, folder / "start.pt")
     AutoencoderKL.from_pretrained(model_folder / "vae").float().save_pretrained(folder / "vae")

@@ -7,14 +7,14 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.distributed
 import torch.multiprocessing
 
-MEETING_SECONDS = 5.0
-"""How long each process trains alone before the weights are averaged."""
+MEETING_SECONDS, ALONE_SECONDS = 5.0, 1.0
+"""How long each process trains before the weights are averaged, and a process that has nobody to meet."""
 PROCESS_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",
     "OMP_NUM_THREADS": "1",
@@ -23,6 +23,29 @@ PROCESS_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(10**11),
     "MALLOC_TOP_PAD_": str(2**28),
 }
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One of the processes that share a stage, and the device that it works on."""
+
+    rank: int
+    ranks: int
+    device: torch.device
+
+    @property
+    def reports(self) -> bool:
+        """Whether this is the one that prints and saves."""
+        return self.rank == 0
+
+    @property
+    def meeting_seconds(self) -> float:
+        """How long it trains between two looks at the clock and the other workers."""
+        return MEETING_SECONDS if self.ranks > 1 else ALONE_SECONDS
+
+
+Stage = Callable[..., None]
+"""Called with a Worker and the arguments of run_stage."""
 
 
 @dataclass
@@ -94,17 +117,21 @@ def update_average(average: torch.nn.Module, model: torch.nn.Module, decay: floa
         held.lerp_(current, 1 - decay)
 
 
-def _start(rank: int, ranks: int, port: int, stage: Callable[..., None], arguments: tuple[object, ...]) -> None:
+def _start(rank: int, worker: Worker, port: int, stage: Stage, arguments: tuple[object, ...]) -> None:
     torch.set_num_threads(1)
-    if ranks > 1:
+    worker = replace(worker, rank=rank)
+    if worker.ranks > 1:
         address = f"tcp://127.0.0.1:{port}"
-        torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=ranks)
-    stage(rank, ranks, *arguments)
-    if ranks > 1:
+        torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=worker.ranks)
+    stage(worker, *arguments)
+    if worker.ranks > 1:
         torch.distributed.destroy_process_group()
 
 
-def run_stage(ranks: int, stage: Callable[..., None], *arguments: object, port: int = 29_517) -> None:
-    """Run stage(rank, ranks, *arguments) in `ranks` new processes and wait for all of them."""
+def run_stage(ranks: int, device: torch.device, stage: Stage, *arguments: object, port: int = 29_517) -> None:
+    """Run stage(worker, *arguments) in `ranks` new processes and wait for all; for a GPU once, in this process."""
+    if device.type == "cuda":
+        stage(Worker(0, 1, device), *arguments)
+        return
     os.environ.update(PROCESS_ENVIRONMENT)
-    torch.multiprocessing.spawn(_start, (ranks, port, stage, arguments), nprocs=ranks)
+    torch.multiprocessing.spawn(_start, (Worker(0, ranks, device), port, stage, arguments), nprocs=ranks)
