@@ -31,6 +31,10 @@ CAPTIONS_PER_PICTURE = 6
 CONTEXT_LENGTH = 77
 CPU = torch.device("cpu")
 WIDTH = 96
+LEGIBLE = 300
+"""Below this noise level a picture can be read through its noise."""
+MISNAMED = 0.25
+"""Share of legible pictures that are trained with another picture's caption."""
 AVERAGE, SLOW_AVERAGE = "average", "slow average"
 AVERAGE_DECAYS = {AVERAGE: 0.9995, SLOW_AVERAGE: 0.9999}
 """Decay per step of the running averages of the weights: one for use, one that stays nearer to where it came from."""
@@ -135,6 +139,16 @@ def sample_steps(count: int, device: torch.device = CPU) -> torch.Tensor:
     return (lowest + torch.rand(count, device=device) * (1000 - lowest)).long()
 
 
+def misname(rows: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """Swap some captions (B, 77) for their neighbours' where the noise levels (B,) leave the picture legible.
+
+    There the UNet learns to believe the picture and not the words; so guidance, which exaggerates what the words
+    change, bends nothing that is drawn already: not in a sampler's last steps, not when a picture is changed a little.
+    """
+    wrong = (steps < LEGIBLE) & (torch.rand(len(rows), device=rows.device) < MISNAMED)
+    return torch.where(wrong[:, None], rows.roll(1, 0), rows)
+
+
 def step_weights(alphas: torch.Tensor) -> torch.Tensor:
     """Weigh each noise level: min-SNR-5 (arXiv 2303.09556), and more for levels that are nearly pure noise."""
     snr = alphas / (1 - alphas)
@@ -223,6 +237,7 @@ def denoiser_step(model: Denoiser, optimizer: torch.optim.Optimizer, examples: E
     def step() -> torch.Tensor:
         _, latents, texts = examples.batch(size)
         steps = sample_steps(size, examples.device)
+        texts = misname(texts, steps)
         noise = torch.randn_like(latents)
         with torch.autocast(examples.device.type, torch.bfloat16):
             guess = model(levels.add(latents, noise, steps), steps, texts)

@@ -7,7 +7,7 @@ from diffusers import DDPMScheduler
 
 from training.nano.autoencoder import SCALING, new_autoencoder, normalise_latents, picture_loss, to_signed
 from training.nano.data import scene_number
-from training.nano.denoiser import NOISE, sample_steps, step_weights
+from training.nano.denoiser import LEGIBLE, NOISE, misname, sample_steps, step_weights
 from training.nano.drawing import draw_scene
 from training.nano.parallel import learning_rate
 
@@ -23,6 +23,15 @@ def test_noisy_steps_are_drawn_more_often() -> None:
     assert steps.min() >= 0
     assert steps.max() <= 999
     assert (steps >= 650).float().mean() == pytest.approx(0.5 + 0.5 * 0.35, abs=0.02)
+
+
+def test_some_captions_are_swapped_where_the_picture_is_legible_and_nowhere_else() -> None:
+    rows = torch.arange(2_000)[:, None].repeat(1, 3)
+    legible = misname(rows, torch.full((2_000,), LEGIBLE - 1))
+    swapped = (legible != rows).any(1)
+    assert swapped.float().mean() == pytest.approx(0.25, abs=0.05)
+    assert torch.equal(legible[swapped], rows.roll(1, 0)[swapped])
+    assert torch.equal(misname(rows, torch.full((2_000,), LEGIBLE)), rows)
 
 
 def test_step_weights_are_bounded() -> None:
