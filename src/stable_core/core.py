@@ -36,7 +36,7 @@ EVENTS_AT_ONCE = 500
 LOCAL_OWNER = "local"
 VIEW = (
     *("id", "job", "state", "inputs", "params", "outputs", "error", "attempt", "owner", "graph", "parent", "key"),
-    *("priority", "created", "started", "finished", "plugin_version", "host"),
+    *("priority", "created", "started", "finished", "plugin_version", "host", "progress"),
 )
 """The columns of a job that clients see as they are."""
 
@@ -227,13 +227,11 @@ class Core:
     def _view(self, row: Row) -> Row:
         """Return a row as clients see it."""
         view = {name: row[name] for name in VIEW}
-        run = self._queue.runs.get(row["id"])
-        progress = run.progress if run else row["progress"]
-        if progress is None and row["state"] is JobState.QUEUED:
-            progress = {"step": 0, "total": 0, "message": self._queue.pool.notes.get(row["plugin"], "")}
-        if run:
-            view["outputs"] = run.outputs
-        return {**view, "progress": progress or {"step": 0, "total": 0, "message": ""}, "cached": bool(row["cached"])}
+        if run := self._queue.runs.get(row["id"]):
+            view |= {"outputs": run.outputs, "progress": run.progress}
+        note = self._queue.pool.notes.get(row["plugin"], "") if row["state"] is JobState.QUEUED else ""
+        progress = view["progress"] or {"step": 0, "total": 0, "message": note}
+        return {**view, "progress": progress, "cached": bool(row["cached"])}
 
     async def wait(self, job_id: str, seconds: float | None = None) -> Row:
         """Return the job once it has ended, or as it is after `seconds`."""
@@ -493,12 +491,12 @@ class Core:
         state = {"version": __version__, "workers": workers, "jobs": self._store.count_states()}
         return {"status": "ok" if is_alive else "stopped", **state}
 
-    def counters(self) -> dict[str, float]:
+    def counters(self) -> dict[str, int]:
         """Return the numbers behind /metrics."""
-        counts = {f"jobs_{state}": count for state, count in self._store.count_states().items()}
-        counts |= {f"jobs_{state}_total": count for state, count in self._queue.states.counts.items()}
+        found = {**self._store.count_states(), **self._queue.states.counts}
+        counts = {f"jobs_{state}" + "_total" * state.is_final: found.get(state, 0) for state in JobState}
         counts |= {"workers": len(self._queue.pool.workers), "event_clients": len(self._events)}
-        return {name: float(count) for name, count in (counts | {"events_total": self.last_event()}).items()}
+        return {**counts, "events_total": self.last_event()}
 
 
 def _settings_view(schema: Row, values: Row) -> Row:

@@ -253,7 +253,7 @@ class JobQueue:
         if kind == "done":
             self.states.finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
         elif run.stop_reason is not None:
-            self.states.fail(row, run.stop_reason, run.progress)
+            self.states.fail(row, run.stop_reason, outputs=outputs, progress=run.progress)
         elif run.is_cancelled or kind == "cancelled":
             self.states.finish(row, JobState.CANCELLED, outputs=outputs, progress=run.progress)
         elif kind == "expanded":
@@ -281,7 +281,7 @@ class JobQueue:
             self.runs[row["id"]] = run  # in hand until then, so that a cancel finds it
             self._begin(self.pool.stop_idle()).add_done_callback(lambda _: self._run_again(run, error))
         else:
-            self.states.fail(row, error, run.progress)
+            self.states.fail(row, error, outputs=run.outputs, progress=run.progress)
 
     def _run_again(self, run: Run, error: StableCoreError) -> None:
         if self.runs.pop(run.row["id"], None) is run:
@@ -306,17 +306,17 @@ class JobQueue:
                 content = artifact_path(self._store.artifacts, artifact["id"])
                 artifact["path"] = str(save_output(content, artifact, provenance, self._config))
 
-        failure: Exception | None = None
+        failure = None
         try:
             await asyncio.to_thread(save)
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must end
-            failure = error
+            hint = f"Make room or mend {self._config.outputs_folder()}, then retry; the result is an artifact."
+            failure = StorageFull(f"The result could not be saved: {error}", hint)
         if self.runs.get(row["id"]) is run:
             del self.runs[row["id"]]
         with contextlib.suppress(StorageFull):
             if failure is not None:
-                hint = f"Make room or mend {self._config.outputs_folder()}, then retry; the result is an artifact."
-                self.states.fail(row, StorageFull(f"The result could not be saved: {failure}", hint), run.progress)
+                self.states.fail(row, failure, outputs=outputs, progress=run.progress)
             else:
                 state = JobState.CANCELLED if run.is_cancelled else JobState.SUCCEEDED
                 self.states.finish(row, state, outputs=outputs, progress=run.progress)
@@ -406,8 +406,7 @@ class JobQueue:
         self._is_stopping = True
         await asyncio.gather(*self._side_work, return_exceptions=True)
         for run in list(self.runs.values()):
-            if self._store.update_job(run.row["id"], JobState.QUEUED, attempt=run.row["attempt"] - 1):
-                self.states.tell(run.row, "job.queued", {"job": run.row["job"]})
+            self.states.requeue({**run.row, "attempt": run.row["attempt"] - 1})
         self.runs.clear()
         await self.pool.stop()
         await asyncio.gather(*self._side_work, return_exceptions=True)

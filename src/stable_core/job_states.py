@@ -48,14 +48,17 @@ class JobStates:
         Raises:
             InvalidInput: jobs in place of jobs go on for ever.
         """
-        if self._depth(row) > MAX_DEPTH:
+        depth = row["options"].get("depth", 0) + 1
+        if depth > MAX_DEPTH:
             raise InvalidInput(f"Invocations are nested more than {MAX_DEPTH} deep", "Does one of them return itself?")
         ids = {key: new_id() for key in requests}
         expanded = {"results": [ids[key] for key in (requests if results is None else results)]}
-        self._store.update_job(row["id"], JobState.WAITING, expanded=expanded)
+        progress = {"step": 0, "total": len(ids), "message": ""}
+        self._store.update_job(row["id"], JobState.WAITING, expanded=expanded, progress=progress)
         self.tell(row, "job.waiting", {"jobs": list(ids.values())})
+        self.tell(row, "job.progress", progress)
         shared = {name: row[name] for name in ("owner", "priority", "graph", "timeout")}
-        shared["options"] = {**row["options"], "map": "zip"}
+        shared["options"] = {**row["options"], "map": "zip", "depth": depth}
         for key, request in requests.items():
             inputs = graphs.with_job_ids(request["inputs"], ids)
             child = {"id": ids[key], "parent": row["id"], "job": request["job"], "params": request["params"]}
@@ -63,13 +66,6 @@ class JobStates:
         for job_id in ids.values():  # only now: a child answered from the cache must not end it before the others exist
             self._store.add_wait(row["id"], job_id)
         self.release(row["id"])
-
-    def _depth(self, row: Row) -> int:
-        depth = 0
-        while row["parent"] is not None:
-            row = self._store.job(row["parent"])
-            depth += 1
-        return depth
 
     def insert(self, columns: Row) -> None:
         """Add a job's row, its waits and uses, and admit it when it waits for nothing."""
@@ -89,9 +85,9 @@ class JobStates:
             self.release(row["id"])
 
     def requeue(self, row: Row, error: StableCoreError | None = None) -> None:
-        """Put a running job back, after its worker or the server died."""
+        """Queue a job that has waited, or that ran when its worker or the server died."""
         data = {"job": row["job"], "attempt": row["attempt"], "error": error.to_dict() if error else None}
-        if self._store.update_job(row["id"], JobState.QUEUED, outputs={}):
+        if self._store.update_job(row["id"], JobState.QUEUED, attempt=row["attempt"], outputs={}):
             self.tell(row, "job.queued", data)
             self._admit({**row, "state": JobState.QUEUED})
 
@@ -99,10 +95,10 @@ class JobStates:
         """Append an event of a job."""
         self._store.add_event(kind, data, row["id"], row["graph"], row["owner"])
 
-    def fail(self, row: Row, error: StableCoreError, progress: Row | None = None, **columns: Any) -> None:
+    def fail(self, row: Row, error: StableCoreError, **columns: Any) -> None:
         """End a job as failed."""
         logging.getLogger("stable_core").warning("%s %s: %s", row["job"], row["id"], error.message)
-        self.finish(row, JobState.FAILED, error=error.to_dict(), progress=progress, **columns)
+        self.finish(row, JobState.FAILED, error=error.to_dict(), **columns)
 
     def finish(self, row: Row, state: JobState, **columns: Any) -> None:
         """End a job and look again at the jobs that wait for it; one that has ended stays as it is."""
@@ -119,6 +115,8 @@ class JobStates:
         self.counts[state] += 1
         if job_id in self._endings:
             self._endings.pop(job_id).set()
+        if row["parent"] is not None:
+            self._count(self._store.job(row["parent"]))
         self._to_release.extend(self._store.dependents(job_id))
         if not self._is_releasing:  # a chain of a thousand jobs must not become a thousand nested calls
             self._is_releasing = True
@@ -127,6 +125,13 @@ class JobStates:
                     self.release(self._to_release.popleft())
             finally:
                 self._is_releasing = False
+
+    def _count(self, parent: Row) -> None:
+        """Tell that one of the jobs in place of a job has ended."""
+        if parent["state"] is JobState.WAITING and parent["progress"]:
+            progress = {**parent["progress"], "step": parent["progress"]["step"] + 1}
+            self._store.update_job(parent["id"], progress=progress)
+            self.tell(parent, "job.progress", progress)
 
     def release(self, job_id: str) -> None:
         """Look again at a waiting job: run it, finish it or fail it when what it waits for has ended."""
@@ -145,9 +150,7 @@ class JobStates:
             self.fail(row, InputFailed(message, "Retry that one; this will follow."))
             return
         if not self._store.waits_of(job_id, (JobState.WAITING, JobState.QUEUED, JobState.RUNNING), limit=1):
-            self._store.update_job(job_id, JobState.QUEUED)
-            self.tell(row, "job.queued", {"job": row["job"]})
-            self._admit({**row, "state": JobState.QUEUED})
+            self.requeue(row)
 
     def _finish_expanded(self, row: Row, children: dict[str, JobState]) -> None:
         outputs: dict[str, list[Row]] = {}

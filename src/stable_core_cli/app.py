@@ -142,9 +142,10 @@ def _remark(job: Json) -> str:
     if job["error"]:
         return str(job["error"]["message"]).partition("\n")[0][:80]
     progress = job["progress"]
-    steps = f"{progress['step']}/{progress['total']} " if progress["total"] and job["state"] == "running" else ""
+    is_going = job["state"] not in client.FINAL_STATES
+    steps = f"{progress['step']}/{progress['total']} " if is_going and progress["total"] else ""
     places = [str(made.get("path", made["id"][:12])) for made in client.results_of(job)]
-    return steps + (progress["message"] if job["state"] in ("queued", "running") else ", ".join(places))
+    return steps + (progress["message"] if is_going else ", ".join(places))
 
 
 @jobs_app.command("show")
@@ -183,8 +184,8 @@ def interrupt_job(
 def retry_job(context: typer.Context, job_id: JobId, out_folder: OutFolder = None, as_json: AsJson = False) -> None:
     """Run a failed or cancelled job again and print its results."""
     core = core_of(context)
-    job = core.wait(core.retry(job_id)["id"])
-    raise typer.Exit(show_results(core, {"": job}, out_folder, job if as_json else None))
+    ended = watch(core, {"": core.retry(job_id)}, job=job_id)
+    raise typer.Exit(show_results(core, ended, out_folder, ended[""] if as_json else None))
 
 
 @jobs_app.command("logs")

@@ -51,15 +51,15 @@ def show(found: Any, as_json: bool, rows: list[list[str]] | None = None) -> None
         out("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def report(error: Failure, as_json: bool = False) -> int:
-    """Write an error and return the exit code that goes with it."""
+def report(error: Failure, as_json: bool = False, name: str = "") -> int:
+    """Write an error, of the job of this name, and return the exit code that goes with it."""
     if as_json:
         code = error.code if isinstance(error, client.StableCoreError) else error.code()
         out_json({"error": {"code": code, "message": error.message, "hint": error.hint}})
     else:
         if error.traceback:
             note(error.traceback.rstrip())
-        note(f"error: {error.message}")
+        note(f"error: {name and name + ': '}{error.message}")
         if error.hint:
             note(f"hint: {error.hint}")
     return exit_code(error)
@@ -75,7 +75,8 @@ class ProgressDisplay(contextlib.ExitStack):
     """Shows the events of running jobs: a bar for each on a terminal, one line per change otherwise.
 
     Args:
-        names: what to call each job, by id; a single job needs no name.
+        names: what to call each job, by id; a single job needs no name. Others, which stand in place of these, are
+            counted by their progress.
     """
 
     def __init__(self, names: dict[str, str]) -> None:
@@ -94,15 +95,15 @@ class ProgressDisplay(contextlib.ExitStack):
 
     def show(self, event: Json) -> None:
         """Take one event of a job."""
-        if event["type"] not in ("job.running", "job.progress"):
+        if event["job"] not in self._names or event["type"] not in ("job.running", "job.progress"):
             return
         facts = {"step": 0, "total": 0, "message": "", **(event["data"] or {})}
         step, total, job = facts["step"], facts["total"], event["job"]
-        label = ": ".join(part for part in (self._names.get(job), facts["message"] or "running") if part)
+        label = ": ".join(part for part in (self._names[job], facts["message"] or "running") if part)
         if self._bars:
             if job not in self._bar_of:
                 self._bar_of[job] = self._bars.add_task("", total=None)
             self._bars.update(self._bar_of[job], description=label[:60], completed=step, total=total or None)
-        elif label != self._last_label or time.monotonic() - self._last_time > LINE_SECONDS:
+        elif label != self._last_label or step == total > 0 or time.monotonic() - self._last_time > LINE_SECONDS:
             note(f"{label} {step}/{total}" if total else label)
             self._last_label, self._last_time = label, time.monotonic()

@@ -262,7 +262,8 @@ def watch(core: Client, jobs: dict[str, Json], **where: str) -> dict[str, Json]:
         with ProgressDisplay({job["id"]: key for key, job in jobs.items()}) as display:
             for event in core.events(after=0, **where) if left else ():
                 display.show(event)
-                if event["type"].removeprefix("job.") in FINAL_STATES:
+                is_end = event["type"].removeprefix("job.") in FINAL_STATES and event["job"] in left
+                if is_end and core.job(event["job"])["state"] in FINAL_STATES:  # it may have been retried since
                     left.discard(event["job"])
                 if not left:
                     break
@@ -288,7 +289,7 @@ def show_results(core: Client, jobs: dict[str, Json], folder: Path | None, as_js
             for place in places if as_json is None else ():
                 out(f"{key}\t{place}" if key else place)
         except StableCoreError as error:
-            code = max(code, report(error) if as_json is None else exit_code(error))
+            code = max(code, report(error, name=key) if as_json is None else exit_code(error))
     return code
 
 

@@ -348,6 +348,7 @@ async def test_a_folder_that_cannot_be_written_fails_the_job_and_keeps_the_artif
         (core.home / "outputs").write_text("a file is in the way")
         job = await lab.run(core, "picture")
         assert (job["state"], job["error"]["code"]) == ("failed", "storage_full")
+        assert core.artifact_path(job["outputs"]["image"][0]["id"]).is_file()
         (core.home / "outputs").unlink()
         await core.retry(job["id"])
         assert (await lab.end(core, job["id"]))["state"] == "succeeded"

@@ -271,7 +271,21 @@ async def test_one_bad_child_fails_the_map_and_keeps_the_others(core: Core, lab:
     assert (job["state"], job["error"]["code"]) == ("failed", "input_failed")
     assert "1 of its 2 jobs" in job["error"]["message"]
     assert "no more paint" in job["error"]["message"]
-    assert len(job["outputs"]["image"]) == 2
+    assert len(job["outputs"]["image"]) == 3  # and what the bad one made until then
+
+
+async def test_a_map_tells_how_many_of_its_jobs_have_ended(core: Core, lab: Any) -> None:
+    word = fresh()
+    await lab.run(core, "echo", inputs={"text": word})
+    job = await lab.run(core, "echo", inputs={"text": [word, "x", "y"]})  # the first comes from the cache
+    told = []
+    async for event in core.events(0, job=job["id"]):
+        if event["type"] == "job.progress":
+            told.append(event["data"])
+        if event["type"] == "job.succeeded":
+            break
+    assert told == [{"step": step, "total": 3, "message": ""} for step in range(4)]
+    assert job["progress"] == told[-1]
 
 
 async def test_too_large_a_product_is_refused(core: Core, lab: Any) -> None:
@@ -662,6 +676,13 @@ async def test_a_cancelled_job_keeps_what_it_made(core: Core, lab: Any) -> None:
     ended = await lab.end(core, job["id"])
     assert ended["state"] == "cancelled"
     assert [artifact["type"] for artifact in ended["outputs"]["image"]] == ["image"]
+
+
+async def test_a_failed_job_keeps_what_it_made(core: Core, lab: Any) -> None:
+    failed = await lab.run(core, "pictures", params={"count": 3, "fails_at": 2})
+    late = await lab.run(core, "endless_pictures", timeout=0.5)
+    assert [job["error"]["code"] for job in (failed, late)] == ["plugin_raised", "timed_out"]
+    assert [len(job["outputs"]["image"]) for job in (failed, late)] == [2, 1]
 
 
 async def test_cancel_a_queued_and_a_waiting_job(core: Core, lab: Any, gate: Any) -> None:

@@ -574,6 +574,7 @@ async def test_metrics_are_prometheus_text(http: httpx.AsyncClient) -> None:
     numbers = {line.split()[0]: float(line.split()[1]) for line in lines if not line.startswith("#")}
     typed = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert numbers["stable_core_jobs_succeeded_total"] >= 1
+    assert {"stable_core_jobs_running", "stable_core_jobs_cancelled_total"} <= numbers.keys()  # also while they are 0
     assert len(typed) == len(set(typed))
     assert {name.partition("{")[0] for name in numbers} == set(typed)
 

@@ -203,6 +203,14 @@ def test_progress_goes_to_stderr(served: Path, run: Run, gate: Any) -> None:
     assert "at the gate 1/2" in run("run", "probe.hold", "x", "--gate", gate.path).err
 
 
+def test_a_job_split_into_many_says_how_many_have_ended(served: Path, run: Run, tmp_path: Path) -> None:
+    assert "running 2/2" in run("run", "probe.echo", "--text", "x", "--text", "y", "--no-cache").err
+    many = {"job": "probe.echo", "inputs": {"text": ["x", "y"]}, "cache": False}
+    told = run("graph", "run", graph_file(tmp_path, many=many)).err.splitlines()
+    assert "many: running 2/2" in told
+    assert all(line.startswith("many: ") for line in told), told
+
+
 def test_no_cache_runs_it_again(served: Path, run: Run, lab: Any) -> None:
     tally = lab.tally()
     for words in ((), (), ("--no-cache",)):
@@ -339,6 +347,7 @@ def test_jobs_are_listed_shown_cancelled_and_retried(served: Path, run: Run, gat
     gate.open()
     again = run("jobs", "retry", job["id"])
     assert (again.code, Path(again.out.strip()).read_text()) == (0, "x")
+    assert "at the gate 1/2" in again.err
     assert run("jobs", "retry", job["id"]).code == 2
     assert run("jobs", "logs", job["id"]).code == 0
     assert run("jobs", "show", "none").code == 2
@@ -372,6 +381,8 @@ def test_a_graph_that_fails_is_1_and_one_that_is_wrong_2(served: Path, run: Run,
     after = {"job": "probe.echo", "inputs": {"text": {"job": "bad"}}}
     done = run("graph", "run", graph_file(tmp_path, bad=bad, after=after))
     assert (done.code, done.out) == (1, "")
+    assert "error: bad: ValueError: it broke" in done.err
+    assert "error: after: The job" in done.err
     assert run("graph", "run", graph_file(tmp_path, one={"job": "probe.never"})).code == 2
     (tmp_path / "graph.json").write_text("{")
     assert run("graph", "run", str(tmp_path / "graph.json")).code == 2

@@ -129,7 +129,7 @@ function Outcome({ name, job, isOld }: { name: string; job: LiveJob; isOld: bool
   const { step = 0, total = 0 } = job.progress ?? {};
   return (
     <Box style={{ opacity: isOld ? 0.55 : 1 }}>
-      {job.state === "running" && (
+      {(job.state === "running" || (job.state === "waiting" && total > 0)) && (
         <Progress
           size="xs"
           radius={0}
