@@ -147,8 +147,8 @@ class Core:
         """
         requests = graphs.check_document(document)
         graph = await self._submit(requests, new_id(), owner, idempotency_key, document)
-        jobs = {row["key"]: self._view(row) for row in self._store.jobs(graph=graph) if row["key"]}
-        return {"id": graph, "jobs": jobs}
+        rows = {row["key"]: row for row in self._store.jobs(graph=graph)}
+        return {"id": graph, "jobs": {key: self._view(rows[key]) for key in document["jobs"]}}
 
     async def _submit(
         self, requests: dict[str, Row], graph: str | None, owner: str, idempotency_key: str | None, body: Row
@@ -257,10 +257,10 @@ class Core:
         wish = "skip" if skip else "interrupt"
         return await self._changed(job_id, owner, lambda _: self._queue.ask(job_id, wish))
 
-    async def cancel_all(self, *, state: str | None = None, graph: str | None = None, owner: str | None = None) -> int:
-        """Cancel every job that waits, is queued or runs, or those of one state or graph; return how many."""
+    async def cancel_all(self, *, state: str | None = None, **wanted: Any) -> int:
+        """Cancel every job that waits, is queued or runs, or those of this `job`, `graph` or `owner`."""
         states = [JobState(state)] if state else [JobState.WAITING, JobState.QUEUED, JobState.RUNNING]
-        ids = [row["id"] for one in states for row in self._store.jobs(state=one, graph=graph, owner=owner)]
+        ids = [row["id"] for one in states for row in self._store.jobs(state=one, **wanted)]
         for index, job_id in enumerate(ids):
             self._queue.cancel(job_id)
             if index % CANCEL_BATCH == CANCEL_BATCH - 1:

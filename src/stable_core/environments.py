@@ -182,7 +182,8 @@ async def _run_uv(home: Path, environ: dict[str, str], report: Report, *argument
     if process.returncode != 0:
         tail = "\n".join(output[-TAIL_LINES:])
         said = [line for line in output if line.startswith(("error", "×"))] or output or ["uv said nothing"]
-        raise EnvironmentFailed(f"The environment could not be made: {said[0].lstrip('× ')}", _hint(tail), tail)
+        reason = said[0].removeprefix("error: ").lstrip("× ")
+        raise EnvironmentFailed(f"The environment could not be made: {reason}", _hint(tail), tail)
 
 
 HINTS = {

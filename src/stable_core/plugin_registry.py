@@ -154,7 +154,7 @@ class PluginRegistry:
         self._asked |= asked
         if asked:
             await asyncio.wait(asked.values(), timeout=PATIENCE_SECONDS)
-        self._found, self.plugins = found, plugins
+        self._found, self.plugins = found, dict(sorted(plugins.items()))
         self._save_cache()
 
     def plugin(self, name: str) -> InstalledPlugin:

@@ -240,7 +240,7 @@ def _import_failure(error: BaseException, source: str) -> Message:
     if isinstance(error, BadAnnouncement):
         return error.to_dict()
     name, said, text = _in_words(error)
-    hint = "The traceback says where. Heavy imports belong in the job functions."
+    hint = "`stable-core plugin info` shows the traceback. Heavy imports belong in the job functions."
     return BadAnnouncement(f"{Path(source).name} cannot be imported: {name}: {said}", hint, text).to_dict()
 
 

@@ -209,8 +209,9 @@ def _metavar(port: Json) -> str:
 
 
 def _ports_help(ports: list[Json]) -> str:
-    told = ", ".join(f"{port['name']} ({port['type']})" for port in ports)
-    return f"{told}: text, or @FILE; or by name: --{_dashed(ports[0]['name'])} VALUE" if ports else "none"
+    how = {"text": "text or @FILE", "data": "JSON or @FILE", "file": "file"}
+    told = ", ".join(f"{port['name']} ({how.get(port['type'], port['type'] + ' file')})" for port in ports)
+    return f"{told}; or by name: --{_dashed(ports[0]['name'])} VALUE" if ports else "none"
 
 
 # -- from words to inputs ----------------------------------------------------------------------------------------------

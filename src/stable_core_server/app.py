@@ -93,9 +93,9 @@ operation("GET", "/v1/jobs/{id}/log", "text/plain", errors=(404,))(Core.log)
 
 @operation("POST", "/v1/jobs/cancel", shapes.Cancelled, body=shapes.CancelRequest)
 async def cancel_jobs(core: Core, body: Any, owner: str) -> Any:
-    """Cancel many jobs at once: all, or those of one state or graph."""
-    wanted = checked(shapes.CancelRequest, body, "body")
-    return {"cancelled": await core.cancel_all(state=wanted.state, graph=wanted.graph, owner=owner)}
+    """Cancel many jobs at once: all, or those of one state, job or graph."""
+    wanted = msgspec.structs.asdict(checked(shapes.CancelRequest, body, "body"))
+    return {"cancelled": await core.cancel_all(**wanted, owner=owner)}
 
 
 @operation("POST", "/v1/jobs/priorities", list[shapes.Job], body=shapes.PriorityRequest, errors=(404,))
@@ -258,7 +258,7 @@ async def events_socket(socket: WebSocket) -> None:
     try:
         query = checked(shapes.EventsQuery, dict(socket.query_params), "query")
     except BadRequest as error:
-        await socket.close(1008, error.message[:120])
+        await socket.send_denial_response(refusal(error.status, error.code(), error.message, error.hint))
         return
     start = core.last_event() if query.after is None else query.after  # now: who submits next must not miss its job
     await socket.accept()

@@ -23,6 +23,7 @@ class CancelRequest(Struct, forbid_unknown_fields=True):
     """Which jobs to cancel; all that are not finished when empty."""
 
     state: Literal["waiting", "queued", "running"] | None = None
+    job: JobName | None = None
     graph: str | None = None
 
 

@@ -174,7 +174,7 @@ def test_what_uv_says_becomes_a_hint(home: Path, stand_in: StandIn, said: str, h
         ensure(home, EnvironmentSpec())
     assert hint in caught.value.hint
     assert caught.value.traceback == "\n".join(line.strip() for line in said.splitlines())
-    assert said.splitlines()[0].lstrip("× ") in caught.value.message
+    assert caught.value.message.endswith(f"made: {said.splitlines()[0].removeprefix('error: ').lstrip('× ')}")
 
 
 class StandIn:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
 from stable_core.errors import BadAnnouncement, PluginRaised
-from stable_core.sdk.params import Params, check_params
+from stable_core.sdk.params import Params, check_params, schema_without_secrets
 from stable_core.sdk.ports import LISTS, Port, is_ports_class, ports_of
 from stable_core.sdk.progress import Progress
 
@@ -103,7 +103,11 @@ class JobSignature:
         return f"{self.plugin}.{self.name}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the announcement: all that any client gets to draw and call this job."""
+        """Return the announcement: all that any client gets to draw and call this job.
+
+        Raises:
+            BadAnnouncement: a param is a Secret.
+        """
         doc = inspect.cleandoc(self.function.__doc__ or "")
         return {
             "name": self.full_name,
@@ -112,7 +116,7 @@ class JobSignature:
             "description": doc,
             "inputs": [port.to_dict() for port in self.inputs],
             "outputs": [port.to_dict() for port in self.outputs],
-            "params": self.params.model_json_schema(),
+            "params": schema_without_secrets(self.params, self.name),
             **{name: getattr(self, name) for name in ("cached", "timeout_seconds", "light")},
         }
 

@@ -11,7 +11,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema
 from pydantic_core import PydanticUndefined
 
-from stable_core.errors import InvalidParams
+from stable_core.errors import BadAnnouncement, InvalidParams
 
 Component = Literal["slider", "textarea", "seed", "mask", "color", "model", "password"]
 
@@ -107,6 +107,26 @@ Seed = Annotated[int, pydantic.Field(ge=-1, le=MAX_SEED), _Hints("seed")]
 _PASSWORD = {"type": "string", "format": "password", "writeOnly": True, "x-ui": {"component": "password"}}
 Secret = Annotated[str, WithJsonSchema(_PASSWORD)]
 """A password or token; only for plugin settings, never for params: it appears in no job, picture, log or event."""
+
+
+def schema_without_secrets(params: type[Params], job: str) -> dict[str, Any]:
+    """Return the JSON Schema of a job's params.
+
+    Raises:
+        BadAnnouncement: a Secret is among them, which would be stored with each run.
+    """
+    schema = params.model_json_schema()
+    if _has_secret(schema):
+        hint = "Params are stored and shown: put it into the plugin's settings."
+        raise BadAnnouncement(f"{job}: a param is a Secret", hint)
+    return schema
+
+
+def _has_secret(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        return schema.get("writeOnly") is True or any(map(_has_secret, schema.values()))
+    return isinstance(schema, list) and any(map(_has_secret, schema))
+
 
 bundled_roots: list[Path] = []
 """The models folders that plugins bring; `Plugin(models=…)` adds its own."""

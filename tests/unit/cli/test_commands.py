@@ -180,6 +180,11 @@ def test_results_are_written_where_asked(served: Path, run: Run, tmp_path: Path,
         assert written.info["stable-core"]
 
 
+def test_help_says_which_inputs_are_files(served: Path, run: Run) -> None:
+    assert "image (image file)" in run("run", "probe.flip", "--help").out
+    assert "text (text or @FILE)" in run("run", "probe.echo", "--help").out
+
+
 def test_json_is_the_whole_job(served: Path, run: Run) -> None:
     job = run("run", "probe.echo", "hi", "--json").json
     assert (job["state"], job["outputs"]["text"][0]["value"]) == ("succeeded", "hi")

@@ -23,6 +23,7 @@ from stable_core.sdk import (
     Mask,
     Params,
     Progress,
+    Secret,
     Text,
     Video,
 )
@@ -205,6 +206,18 @@ class TestRefused:
             raise NotImplementedError
 
         self.refuse(job, "'steps' is both an input and a param")
+
+    def test_a_secret_among_the_params(self) -> None:
+        class Account(Params):
+            token: Secret = ""
+
+        class Accounts(Params):
+            others: list[Account] = Field(default=[])
+
+        for params in (Account, Accounts):
+            with pytest.raises(BadAnnouncement, match=r"fetch: .* Secret") as caught:
+                JobSignature("fetch", print, None, Image, params).to_dict()
+            assert "settings" in caught.value.hint
 
     def test_an_invocation_that_returns_no_jobs(self) -> None:
         def job(params: P) -> Image:
