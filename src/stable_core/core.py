@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import math
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from stable_core.config import Config
 from stable_core.environments import Environments
 from stable_core.errors import Conflict, InvalidInput, NotFound, StableCoreError, StorageFull
 from stable_core.events import Event, EventHub
+from stable_core.file_watch import watch_files
 from stable_core.job_queue import JobQueue
 from stable_core.params_schema import ParamsSchema
 from stable_core.plugin_registry import PluginRegistry, bundled_folder
@@ -29,7 +29,6 @@ from stable_core.store import Row, Store, new_id
 from stable_core.uploads import receive
 from stable_core.worker_log import clean_logs, log_path
 
-IDLE_TURN_SECONDS = 20.0
 UPKEEP_TURN_SECONDS = 3600.0
 CANCEL_BATCH = 200
 EVENTS_AT_ONCE = 500
@@ -75,7 +74,9 @@ class Core:
         except BaseException:
             self._store.close()
             raise
-        self._upkeep = [asyncio.create_task(self._stop_idle_workers()), asyncio.create_task(self._keep_clean())]
+        watching = watch_files(self._registry, self.config, self._events, self._tell_all)
+        work = (self._queue.pool.stop_idle_for_ever(), self._keep_clean(), watching)
+        self._upkeep = [asyncio.create_task(one) for one in work]
 
     async def stop(self) -> None:
         """Put running jobs back into the queue, stop the workers and let go of the home folder."""
@@ -96,11 +97,8 @@ class Core:
     async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
-    async def _stop_idle_workers(self) -> None:
-        while True:
-            idle_seconds = self.config.settings.worker_idle_seconds or math.inf
-            await asyncio.sleep(min(max(idle_seconds / 4, 0.1), IDLE_TURN_SECONDS))
-            await self._queue.pool.stop_idle(idle_seconds)
+    def _tell_all(self, kind: str) -> None:
+        self._store.add_event(kind, {}, owner=LOCAL_OWNER)
 
     async def _keep_clean(self) -> None:
         while True:

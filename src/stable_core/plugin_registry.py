@@ -81,17 +81,12 @@ class InstalledPlugin:
         known = self.announcement.get("settings", {}).get("properties", {})
         return {name: value for name, value in saved.items() if name in known}
 
-    @property
-    def is_bundled(self) -> bool:
-        """Tell whether the plugin came with stable-core."""
-        return self.source.parent == bundled_folder()
-
     def to_dict(self) -> dict[str, Any]:
         """Return what clients see of the plugin."""
         return {
             "name": self.name,
             "version": self.version,
-            "bundled": self.is_bundled,
+            "bundled": self.source.parent == bundled_folder(),
             "source": str(self.source),
             "settings": self.announcement.get("settings"),
             "signatures": [signature["name"] for signature in self.announcement.get("signatures", [])],

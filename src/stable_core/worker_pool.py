@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Collection
@@ -14,6 +15,8 @@ from stable_core.errors import StableCoreError, WorkerDied
 from stable_core.hosts.local import LocalHost
 from stable_core.plugin_registry import LIGHT, InstalledPlugin
 from stable_core.worker_process import WorkerProcess
+
+IDLE_TURN_SECONDS = 20.0
 
 Report = Callable[[str, str], None]
 Key = tuple[str, str]
@@ -156,6 +159,13 @@ class WorkerPool:
         for worker in self.workers:
             if worker.plugin.removesuffix(LIGHT) == plugin:
                 worker.terminate()
+
+    async def stop_idle_for_ever(self) -> None:
+        """Stop each worker that has been idle for as long as the settings say."""
+        while True:
+            idle_seconds = self._config.settings.worker_idle_seconds or math.inf
+            await asyncio.sleep(min(max(idle_seconds / 4, 0.1), IDLE_TURN_SECONDS))
+            await self.stop_idle(idle_seconds)
 
     async def stop_idle(self, idle_seconds: float = 0) -> None:
         """Stop the workers that have been idle this long."""

@@ -93,7 +93,7 @@ def test_one_file_is_a_plugin(home: Path, folder: Path) -> None:
     source = write(folder / "anything.py", INVERT)
     registry = refreshed(home)
     plugin = registry.plugin("invert")
-    assert (plugin.source, plugin.target, plugin.error, plugin.is_bundled) == (source, "", None, False)
+    assert (plugin.source, plugin.target, plugin.error, plugin.to_dict()["bundled"]) == (source, "", None, False)
     assert plugin.environment == EnvironmentSpec()
     assert registry.signature("invert.invert")["title"] == "Turn every colour into its opposite."
     assert [signature["name"] for signature in registry.signatures()] == ["invert.invert"]
@@ -135,7 +135,7 @@ def test_a_persons_plugin_wins_over_a_bundled_one(
     other = write(bundled / "other.py", named("other"))
     registry = refreshed(home, folder, bundled)
     assert registry.plugin("invert").source == own
-    assert (registry.plugin("other").source, registry.plugin("other").is_bundled) == (other, True)
+    assert (registry.plugin("other").source, registry.plugin("other").to_dict()["bundled"]) == (other, True)
     own.unlink()
     asyncio.run(registry.refresh())
     assert registry.plugin("invert").source == bundled / "invert.py"
@@ -343,4 +343,4 @@ def test_every_bundled_plugin_announces(home: Path) -> None:
     registry = refreshed(home, bundled_folder())
     assert registry.plugins
     assert {name: plugin.error for name, plugin in registry.plugins.items() if plugin.error} == {}
-    assert all(plugin.is_bundled for plugin in registry.plugins.values())
+    assert all(plugin.to_dict()["bundled"] for plugin in registry.plugins.values())

@@ -211,6 +211,19 @@ def test_a_new_model_is_there_after_a_look(page: Page, server: RunningServer) ->
         (folder / "fresh.safetensors").unlink()
 
 
+def test_a_new_model_appears_by_itself(page: Page, server: RunningServer) -> None:
+    page.goto(f"{server.url}/#/jobs/sd.txt2img")
+    page.get_by_role("combobox", name="Checkpoint").first.click()
+    expect(page.get_by_role("option", name="nano")).to_be_visible()
+    folder = server.home / "models" / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "unasked.safetensors").write_bytes(b"no model")
+    try:
+        expect(page.get_by_role("option", name="unasked")).to_be_visible(timeout=30_000)
+    finally:
+        (folder / "unasked.safetensors").unlink()
+
+
 def test_a_plot_offers_every_axis(page: Page, server: RunningServer) -> None:
     page.goto(f"{server.url}/#/jobs/sd.xyz_plot")
     axis = page.get_by_role("combobox", name="X axis", exact=True)

@@ -13,6 +13,7 @@ import { Router } from "wouter";
 import { useHashLocation } from "wouter/use-hash-location";
 
 import { liveJobs } from "./api/liveJobs";
+import { keepListsInStep } from "./api/queries";
 import { keepUserDataInStep } from "./api/userData";
 import { Shell } from "./app/Shell";
 import { takeOver } from "./app/takeOver";
@@ -21,6 +22,7 @@ import { keepResultsInStep } from "./gallery/results";
 
 liveJobs.start();
 const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 30_000, retry: 1 } } });
+keepListsInStep(queries);
 keepResultsInStep(queries);
 keepUserDataInStep(takeOver);
 const root = document.getElementById("root");

@@ -1,6 +1,6 @@
 // What pages read from the server and send to it, cached by the query library. Jobs in an answer are shown at once.
 
-import { queryOptions, useMutation, useQuery } from "@tanstack/react-query";
+import { type QueryClient, queryOptions, useMutation, useQuery } from "@tanstack/react-query";
 
 import { request } from "./http";
 import { liveJobs } from "./liveJobs";
@@ -14,6 +14,17 @@ export const useSignatures = () => useQuery(SIGNATURES);
 
 export const useModels = (kind: string) =>
   useQuery({ queryKey: ["models", kind], queryFn: () => request<string[]>("GET", `/v1/models/${kind}`) });
+
+/** Ask again for lists of models and plugins when the server says that they have changed, while the page is open. */
+export function keepListsInStep(queries: QueryClient): void {
+  const affected: Record<string, string[]> = {
+    "models.changed": ["models"],
+    "plugins.changed": ["plugins", "signatures"],
+  };
+  liveJobs.follow(({ type }) => {
+    for (const list of affected[type] ?? []) void queries.invalidateQueries({ queryKey: [list] });
+  });
+}
 
 /** Ask what the server says of params; nothing runs. */
 export const checkParams = (job: string, params: Record<string, unknown>) =>
