@@ -483,11 +483,11 @@ class Core:
         ]
 
     def health(self) -> Row:
-        """Return {"status", "version", "workers", "jobs"}; status is `ok` when jobs can run."""
+        """Return {"status", "version", "workers", "jobs"}; status is `ok`, `stalled` or `stopped`."""
         is_alive = bool(self._upkeep) and not any(upkeep.done() for upkeep in self._upkeep)
         workers = {f"{worker['plugin']}@{worker['device']}": worker["state"] for worker in self._workers()}
         state = {"version": __version__, "workers": workers, "jobs": self._store.count_states()}
-        return {"status": "ok" if is_alive else "stopped", **state}
+        return {"status": "stopped" if not is_alive else "stalled" if self._queue.is_stalled else "ok", **state}
 
     def counters(self) -> dict[str, int]:
         """Return the numbers behind /metrics."""

@@ -60,7 +60,7 @@ class JobQueue:
         self._skips: Counter[str] = Counter()
         self._side_work: set[asyncio.Task[Any]] = set()
         self._is_stopping = False
-        self._is_stalled = False
+        self.is_stalled = False
         """A commit failed, so rows and memory may differ; see `stall`."""
         self._is_dispatching = False
         store.on_failure = self.stall
@@ -137,7 +137,7 @@ class JobQueue:
     def dispatch(self) -> None:
         """Give every idle worker a job and start the workers that are missing."""
         self._is_dispatching = False
-        if not self._is_stopping and not self._is_stalled:
+        if not self._is_stopping and not self.is_stalled:
             with contextlib.suppress(StorageFull):  # the queue has stalled then and will look at the rows again
                 self._dispatch()
 
@@ -222,7 +222,7 @@ class JobQueue:
 
     def _take_progress(self, run: Run, message: Message) -> None:
         run.progress = {name: message[name] for name in ("step", "total", "message")}
-        if not self._is_stalled:
+        if not self.is_stalled:
             self.states.tell(run.row, "job.progress", run.progress)
             if "preview" in message:
                 preview = {"media_type": "image/jpeg", "data": message["preview"]}
@@ -379,15 +379,15 @@ class JobQueue:
 
     def stall(self) -> None:
         """Start nothing until something can be stored again: the disk is full, or the database is locked."""
-        if not self._is_stalled:
-            self._is_stalled = True
+        if not self.is_stalled:
+            self.is_stalled = True
             asyncio.get_running_loop().call_later(STALL_SECONDS, self._resume)
 
     def _resume(self) -> None:
         """Believe the rows and nothing else: a job whose start or end was not stored runs again."""
         if self._is_stopping:
             return
-        self._is_stalled = False
+        self.is_stalled = False
         stored = set(self._store.ids_in([JobState.RUNNING]))
         for job_id, run in list(self.runs.items()):
             if job_id not in stored:

@@ -68,7 +68,7 @@ def running_server(home: Path) -> Client | None:
     try:
         said = json.loads((home / "server.json").read_text("utf-8"))
         found = Client(said["url"], said["token"] or None)
-        found.health()
+        found.jobs(limit=1)  # not its health: it may be unwell and say why
     except (OSError, ValueError, KeyError, StableCoreError):
         return None
     return found

@@ -7,14 +7,15 @@ import hashlib
 import os
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import MakeServer
-from running_server import RunningServer, until
+from running_server import DEADLINE_SECONDS, RunningServer, until
 
-from stable_core_client import ERRORS
+from stable_core_client import ERRORS, StableCoreError
 
 DISK_MB = 24
 
@@ -164,11 +165,21 @@ def test_a_database_that_another_program_locks(new_server: RunningServer, tmp_pa
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(ERRORS["storage_full"], match="locked"):
             server.submit("faults.echo", "x")
+        with pytest.raises(StableCoreError, match="503"):
+            server.client.health()
+        listed = run_command("jobs", "list", "--home", str(server.home))
+        assert (listed.returncode, running in listed.stdout) == (0, True), "commands still find the server"
         release.touch()  # its end cannot be stored
         until(lambda: not busy_workers(server), "the end of the job")
     assert server.ended(running)["state"] == "succeeded"
     assert server.ended(queued)["attempt"] == 1
     assert server.ended(server.submit("calm.echo", "y"))["state"] == "succeeded"
+
+
+def run_command(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the command line to its end."""
+    command = [sys.executable, "-m", "stable_core_cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
 
 
 def busy_workers(server: RunningServer) -> list[str]:

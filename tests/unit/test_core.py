@@ -537,6 +537,8 @@ async def test_the_core_goes_on_when_there_is_room_again(lab: Any, gate: Any) ->
         with pytest.raises(StorageFull):
             await core.submit({**ECHO, "inputs": {"text": "x" * 1_000_000}})
         kept = len(core.list_jobs())
+        await asyncio.sleep(0)
+        assert core.health()["status"] == "stalled"
         gate.open(2)  # it runs again if it ends before that transaction was undone
         database.execute("PRAGMA max_page_count=1000000")
         assert (await lab.end(core, running["id"]))["state"] == "succeeded"

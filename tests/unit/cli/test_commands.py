@@ -341,6 +341,7 @@ def test_signatures(served: Path, run: Run) -> None:
 def test_jobs_are_listed_shown_cancelled_and_retried(served: Path, run: Run, gate: Any) -> None:
     with connected(served) as core:
         job = core.submit({"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
+        assert any(event["type"] == "job.progress" for event in core.events(after=0, job=job["id"]))
     assert run("jobs").out.startswith(job["id"])
     assert run("jobs", "list", "--job", "probe.hold", "--limit", "1", "--json").json[0]["id"] == job["id"]
     assert run("jobs", "list", "--state", "failed", "--job", "probe.never").out == ""
