@@ -164,7 +164,10 @@ def _describe(operation: Operation, components: Json) -> Json:
             parameters.append({"name": name, "in": "query", "schema": schema})
     answers = {str(operation.status): {"description": title, **_content(operation.returns, components)}}
     for status in (400, 401, 403, *operation.errors):
-        answers[str(status)] = {"description": STATUS_TEXT[status], **_content(ErrorAnswer, components)}
+        answers[str(status)] = {
+            "description": STATUS_TEXT[status],
+            **_content(operation.returns if status == 503 else ErrorAnswer, components),
+        }
     body = {"requestBody": {"required": True, **_content(operation.body, components)}} if operation.body else {}
     return {
         "operationId": operation.call.__name__,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from stable_core.graphs import Document, JobName, JobRequest, Priority
 from stable_core.sdk.jobs import JobState
@@ -60,12 +60,23 @@ class JobError(ErrorBody):
 
 
 class Artifact(Struct):
-    """Something stored once, named by the SHA-256 of its bytes."""
+    """Something stored once, named by the SHA-256 of its bytes; what else is told of it depends on what it is."""
 
     id: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the bytes, in hexadecimal")]
     type: Literal["text", "image", "mask", "audio", "video", "file", "data"]
     media_type: str
     size: int
+    width: int | UnsetType = UNSET
+    height: int | UnsetType = UNSET
+    seconds: float | UnsetType = UNSET
+    filename: str | UnsetType = UNSET
+    path: Annotated[str, Meta(description="where it was saved as an ordinary file")] | UnsetType = UNSET
+    value: Annotated[Any, Meta(description="a text or JSON itself, if it is short")] | UnsetType = UNSET
+    parameters: Annotated[str, Meta(description="how a picture was made")] | UnsetType = UNSET
+    notes: Annotated[list[str], Meta(description="what its plugin has to say of it")] | UnsetType = UNSET
+    owner: str | UnsetType = UNSET
+    created: Unix | UnsetType = UNSET
+    jobs: Annotated[list[str], Meta(description="that have it as input or output")] | UnsetType = UNSET
 
 
 class Progress(Struct):
@@ -115,6 +126,8 @@ class Event(Struct):
     time: Unix
     type: Annotated[str, Meta(examples=["job.running", "job.progress", "job.succeeded"])]
     job: str | None
+    graph: str | None
+    owner: str | None
     data: Any
 
 
@@ -138,12 +151,23 @@ class Signature(Struct):
     inputs: list[Port]
     outputs: list[Port]
     params: Annotated[dict[str, Any], Meta(description="JSON Schema 2020-12 with x-ui hints")]
+    cached: Annotated[bool, Meta(description="an equal job is answered from the history")]
+    timeout_seconds: float | None
+    light: Annotated[bool, Meta(description="it needs no device and does not wait for those that do")]
 
 
 class Plugin(Struct):
     """One plugin that was found; `error` says why a broken one cannot be used."""
 
     name: str
+    version: str
+    bundled: bool
+    source: str
+    settings: Annotated[dict[str, Any] | None, Meta(description="JSON Schema")]
+    signatures: list[str]
+    error: JobError | None
+    installed: bool
+    environment_bytes: int | None
 
 
 class Settings(Struct):
@@ -156,14 +180,37 @@ class Settings(Struct):
 class Health(Struct):
     """Whether jobs can run."""
 
-    status: str
+    status: Literal["ok", "stalled", "stopped"]
     version: str
+    workers: Annotated[dict[str, str], Meta(description="their states by plugin and device")]
+    jobs: Annotated[dict[str, int], Meta(description="how many wait, are queued and run")]
+
+
+class Device(Struct):
+    """One device of a host."""
+
+    name: str
+    memory_mb: Annotated[int, Meta(description="0 if unknown")]
+
+
+class Worker(Struct):
+    """One process that runs a plugin's jobs."""
+
+    plugin: str
+    device: str
+    pid: int
+    memory_mb: Annotated[int, Meta(description="what it plans with, 0 if it does not say")]
+    state: Literal["idle", "busy"]
+    job: str | None
+    log: Annotated[str, Meta(description="the last few thousand characters that it printed")]
 
 
 class Host(Struct):
     """One machine that runs workers."""
 
     name: str
+    devices: list[Device]
+    workers: list[Worker]
 
 
 class JobsQuery(Struct, forbid_unknown_fields=True):

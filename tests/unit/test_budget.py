@@ -22,7 +22,7 @@ MAIN_PATH = ("sdk/jobs", "sdk/plugin", "protocol", "worker", "worker_process", "
 
 PACKAGE_LINES = {
     "stable_core": 4000,
-    "stable_core_server": 620,
+    "stable_core_server": 665,
     "stable_core_client": 240,
     "stable_core_cli": 740,
     "stable_core_testing": 170,

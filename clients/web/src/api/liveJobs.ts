@@ -215,7 +215,7 @@ export function afterEvent(job: LiveJob, event: ServerEvent): LiveJob {
     case "job.output": {
       const port = String(data["port"]);
       const artifact = data["artifact"] as Artifact;
-      const known = (job.outputs[port] ?? []) as Artifact[];
+      const known = job.outputs[port] ?? [];
       // An answer may have told of it already; where a job makes the same twice, its end says so.
       if (known.some(({ id }) => id === artifact.id)) return job;
       return { ...job, outputs: { ...job.outputs, [port]: [...known, artifact] } };

@@ -11,15 +11,11 @@ export type Signature = Omit<Schemas["Signature"], "inputs" | "outputs"> & {
   outputs: Port[];
 };
 export type Port = Omit<Schemas["Port"], "x-ui"> & { "x-ui"?: Hints };
-export type Artifact = Schemas["Artifact"] & {
-  value?: unknown;
-  width?: number;
-  height?: number;
-  path?: string;
-  /** What its plugin has to say of it: sentences for people. */
-  notes?: string[];
-};
+export type Artifact = Schemas["Artifact"];
 export type ServerEvent = Schemas["Event"];
+export type Plugin = Schemas["Plugin"];
+export type Worker = Schemas["Worker"];
+export type Host = Schemas["Host"];
 /** What to run; everything but the name has a default. */
 export type JobRequest = Pick<Schemas["JobRequest"], "job"> & {
   inputs?: Record<string, unknown>;

@@ -6,7 +6,7 @@ import { use } from "react";
 
 import { request } from "../api/http";
 import { cancelJob, useSignatures } from "../api/queries";
-import type { Artifact, Hints, Job, JobRequest } from "../api/types";
+import type { Hints, Job, JobRequest } from "../api/types";
 import { isFinal } from "../api/types";
 import { Beside } from "./Beside";
 import { type Count, countOf, countRequest } from "./counting";
@@ -43,6 +43,6 @@ async function ask(wanted: JobRequest, signal: AbortSignal): Promise<Count | nul
     job = await request<Job>("GET", `/v1/jobs/${job.id}?wait=${WAIT_SECONDS}`);
   }
   signal.removeEventListener("abort", takeBack);
-  const [answer] = Object.values(job.outputs).flat() as Artifact[];
+  const [answer] = Object.values(job.outputs).flat();
   return countOf(answer?.value);
 }

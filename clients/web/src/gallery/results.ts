@@ -114,9 +114,7 @@ export function resultsOf(jobs: readonly Job[], others: readonly Job[] = []): Re
     .filter(({ id }) => !parents.has(id))
     .flatMap((job) => {
       const label = differenceOf(job, (id) => byId.get(id));
-      return Object.entries(job.outputs).flatMap(([port, made]) =>
-        ofPort(job, port, made as Artifact[], label),
-      );
+      return Object.entries(job.outputs).flatMap(([port, made]) => ofPort(job, port, made, label));
     });
 }
 

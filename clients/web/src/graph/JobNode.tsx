@@ -6,7 +6,7 @@ import { memo, use } from "react";
 
 import type { LiveJob } from "../api/liveJobs";
 import { artifactUrl } from "../api/queries";
-import type { Artifact, Port, Signature } from "../api/types";
+import type { Port, Signature } from "../api/types";
 import { fits } from "../forms/fits";
 import { Canvas, Doing } from "./canvas";
 import type { JobData, JobNode as Node } from "./document";
@@ -122,7 +122,7 @@ function StateBadge({ job, isOld }: { job: LiveJob; isOld: boolean }) {
 /** How far a run is and what it made: a picture, the first words of a text, or what went wrong. */
 function Outcome({ name, job, isOld }: { name: string; job: LiveJob; isOld: boolean }) {
   const { onOpen } = use(Canvas);
-  const made = Object.values(job.outputs).flat() as Artifact[];
+  const made = Object.values(job.outputs).flat();
   const pictures = made.filter(({ type }) => type === "image" || type === "mask");
   const shown = job.preview ?? (pictures[0] && artifactUrl(pictures[0].id));
   const text = made.find(({ value }) => value !== undefined)?.value;

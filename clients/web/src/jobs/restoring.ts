@@ -2,7 +2,7 @@
 
 import { request } from "../api/http";
 import { artifactUrl, upload } from "../api/queries";
-import { type Artifact, type Job, type Signature, isFinal } from "../api/types";
+import { type Job, type Signature, isFinal } from "../api/types";
 import { isRecord } from "../forms/schema";
 import { type Provenance, provenanceOf } from "./provenance";
 
@@ -33,7 +33,7 @@ export async function restored(file: File, signatures: readonly Signature[]): Pr
     inputs: { [port.name]: { artifact: id } },
   });
   while (!isFinal(job)) job = await request<Job>("GET", `/v1/jobs/${job.id}?wait=${WAIT_SECONDS}`);
-  const [answer] = Object.values(job.outputs).flat() as Artifact[];
+  const [answer] = Object.values(job.outputs).flat();
   if (!answer) return null;
   return requestOf(answer.value ?? (await request<unknown>("GET", artifactUrl(answer.id))));
 }

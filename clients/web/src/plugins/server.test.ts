@@ -13,7 +13,9 @@ describe("plugins", () => {
     expect(stateOf(plugin({ signatures: [], installed: false }), [])).toBe("being set up");
     expect(stateOf(plugin(), [worker("idle")])).toBe("loaded");
     expect(stateOf(plugin(), [worker("idle"), worker("busy")])).toBe("working");
-    expect(stateOf(plugin({ error: { message: "no" } }), [worker("busy")])).toBe("broken");
+    expect(
+      stateOf(plugin({ error: { code: "", message: "no", hint: "", traceback: "" } }), [worker("busy")]),
+    ).toBe("broken");
   });
   it("are compared with the signatures that are known", () => {
     const plugins = [plugin({ signatures: ["p.a", "p.b"] }), plugin({ signatures: [] })];

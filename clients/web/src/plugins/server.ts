@@ -5,36 +5,9 @@ import { useEffect } from "react";
 
 import { request } from "../api/http";
 import { SIGNATURES, useSignatures } from "../api/queries";
-import type { Told } from "../ui/Problem";
+import type { Host, Plugin, Worker } from "../api/types";
 
-export interface Plugin {
-  name: string;
-  version: string;
-  source: string;
-  bundled: boolean;
-  installed: boolean;
-  /** All files of its environment, though it may share them; null while there is none. */
-  environment_bytes: number | null;
-  signatures: string[];
-  error: Told | null;
-}
-
-export interface Worker {
-  plugin: string;
-  device: string;
-  pid: number;
-  /** What it plans with on its device, 0 if it does not say. */
-  memory_mb: number;
-  state: "idle" | "busy";
-  job: string | null;
-  log: string;
-}
-
-export interface Host {
-  name: string;
-  devices: { name: string; memory_mb: number }[];
-  workers: Worker[];
-}
+export type { Host, Plugin, Worker };
 
 const REFRESH_MS = 2000;
 

@@ -34,7 +34,7 @@ interface Props {
 
 /** It is drawn again only when its own job has changed: many others may change at any time. */
 export const JobCard = memo(function JobCard({ job, label = "" }: Props) {
-  const made = Object.entries(job.outputs).flatMap(([port, all]) => madeBy(job, port, all as Artifact[]));
+  const made = Object.entries(job.outputs).flatMap(([port, all]) => madeBy(job, port, all));
   const artifacts = made.map(({ artifact }) => artifact);
   const notes = new Set(artifacts.flatMap((artifact) => artifact.notes ?? []));
   return (
