@@ -146,7 +146,8 @@ class JobStates:
             self._finish_expanded(row, children)
             return
         for waited, state in self._store.waits_of(job_id, (JobState.FAILED, JobState.CANCELLED), limit=1).items():
-            message = f"The job {waited}, whose result this needs, {'was ' * (state == 'cancelled')}{state}"
+            name = f"{self._store.job(waited)['job']} {waited}"
+            message = f"The job {name}, whose result this needs, {'was ' * (state == 'cancelled')}{state}"
             self.fail(row, InputFailed(message, "Retry that one; this will follow."))
             return
         if not self._store.waits_of(job_id, (JobState.WAITING, JobState.QUEUED, JobState.RUNNING), limit=1):

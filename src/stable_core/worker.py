@@ -256,9 +256,8 @@ def _in_words(error: BaseException) -> tuple[str, str, str]:
 def _claim_stdin() -> int:
     """Keep the real stdin for messages and put nothing on fd 0, so that no program a plugin starts eats messages."""
     pipe = os.dup(0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
     return pipe
 
 

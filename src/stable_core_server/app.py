@@ -32,6 +32,7 @@ from stable_core.config import Config
 from stable_core.core import Core
 from stable_core.errors import BadRequest, Conflict, InvalidInput, NotFound, StableCoreError
 from stable_core.graphs import JobRequest
+from stable_core.sdk.artifacts import suffix_of
 from stable_core_server import shapes
 from stable_core_server.operations import Operation, checked, docs_page, make_routes, openapi_document
 from stable_core_server.security import Gate, check_bind, refusal
@@ -143,7 +144,7 @@ def get_artifact(core: Core, artifact_id: str, http: Request) -> Response:
     _check_range(http, found["size"])
     media_type = found["media_type"]
     shown = "inline" if SHOWN_IN_BROWSER.fullmatch(media_type.partition(";")[0]) else "attachment"
-    name = Path(found.get("filename") or artifact_id[:16]).name
+    name = Path(found.get("filename") or artifact_id[:16] + suffix_of(media_type)).name
     path = core.artifact_path(artifact_id)
     return FileResponse(path, 200, headers, media_type, filename=name, content_disposition_type=shown)
 

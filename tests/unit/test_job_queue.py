@@ -89,7 +89,7 @@ async def test_what_depends_on_a_failed_job_fails_with_it(core: Core, lab: Any) 
     assert [done[key]["state"] for key in "abcd"] == ["failed", "failed", "failed", "succeeded"]
     assert done["a"]["error"]["code"] == "plugin_raised"
     assert done["b"]["error"]["code"] == done["c"]["error"]["code"] == "input_failed"
-    assert done["a"]["id"] in done["b"]["error"]["message"]
+    assert f"probe.end {done['a']['id']}" in done["b"]["error"]["message"]
 
 
 async def test_a_job_that_needs_a_failed_one_fails_at_once(core: Core, lab: Any) -> None:

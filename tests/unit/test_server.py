@@ -314,6 +314,9 @@ async def test_an_upload_comes_back_as_it_was(http: httpx.AsyncClient) -> None:
     assert found.headers["x-content-type-options"] == "nosniff"
     assert found.headers["content-security-policy"].startswith("sandbox")
     assert found.headers["content-disposition"] == 'inline; filename="a.png"'
+    [made] = (await http.post(f"/v1/jobs?wait={WAIT_SECONDS}", json=ECHO)).json()["outputs"]["text"]
+    nameless = await http.get(f"/v1/artifacts/{made['id']}")
+    assert nameless.headers["content-disposition"] == f'inline; filename="{made["id"][:16]}.txt"'
     meta = (await http.get(f"/v1/artifacts/{artifact['id']}/meta")).json()
     assert meta["width"] == 8
     assert (await http.head(f"/v1/artifacts/{artifact['id']}")).headers["content-length"] == str(len(content))
