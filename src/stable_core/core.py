@@ -436,11 +436,7 @@ class Core:
 
     async def plugin_settings(self, name: str) -> Row:
         """Return {"schema", "values"} of a plugin's settings; secrets are blanked."""
-        await self._registry.refresh()
-        plugin = self._registry.plugin(name)
-        schema = plugin.announcement.get("settings", {})
-        saved = plugin.known_settings(self.config.plugin_settings(name))
-        return _settings_view(schema, saved)
+        return _settings_view(*await self._settings_of(name))
 
     async def update_plugin_settings(self, name: str, values: Row) -> Row:
         """Check and save the settings of a plugin that are named, and return all; they hold from its next job on.
@@ -449,12 +445,15 @@ class Core:
             NotFound: there is no such plugin.
             InvalidParams: naming every wrong one; nothing is saved.
         """
-        schema = (await self.plugin_settings(name))["schema"]
-        saved = self._registry.plugin(name).known_settings(self.config.plugin_settings(name))
-        given = {key: value for key, value in values.items() if value is not None}
-        ParamsSchema(schema)({**saved, **given})
+        schema, saved = await self._settings_of(name)
+        ParamsSchema(schema)({**saved, **{key: value for key, value in values.items() if value is not None}})
         self.config.update_plugin_settings(name, values)
         return await self.plugin_settings(name)
+
+    async def _settings_of(self, name: str) -> tuple[Row, Row]:
+        await self._registry.refresh()
+        plugin = self._registry.plugin(name)
+        return plugin.announcement.get("settings", {}), plugin.known_settings(self.config.plugin_settings(name))
 
     def user_data(self, owner: str) -> Row:
         """Return what clients keep for their user, the same on every device, by name."""

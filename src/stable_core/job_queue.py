@@ -225,8 +225,7 @@ class JobQueue:
         if not self.is_stalled:
             self.states.tell(run.row, "job.progress", run.progress)
             if "preview" in message:
-                preview = {"media_type": "image/jpeg", "data": message["preview"]}
-                self.states.tell(run.row, "job.preview", preview)
+                self.states.tell(run.row, "job.preview", {"media_type": "image/jpeg", "data": message["preview"]})
 
     def _take_output(self, run: Run, port: str, artifact: Row) -> None:
         self._keep_artifact(run.row, artifact)

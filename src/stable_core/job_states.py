@@ -56,7 +56,6 @@ class JobStates:
         progress = {"step": 0, "total": len(ids), "message": ""}
         self._store.update_job(row["id"], JobState.WAITING, expanded=expanded, progress=progress)
         self.tell(row, "job.waiting", {"jobs": list(ids.values())})
-        self.tell(row, "job.progress", progress)
         shared = {name: row[name] for name in ("owner", "priority", "graph", "timeout")}
         shared["options"] = {**row["options"], "map": "zip", "depth": depth}
         for key, request in requests.items():
@@ -65,6 +64,7 @@ class JobStates:
             self.insert({**shared, **child, "inputs": inputs})
         for job_id in ids.values():  # only now: a child answered from the cache must not end it before the others exist
             self._store.add_wait(row["id"], job_id)
+        self._count(row["id"], sum(self._store.job(job_id)["state"].is_final for job_id in ids.values()))
         self.release(row["id"])
 
     def insert(self, columns: Row) -> None:
@@ -115,9 +115,10 @@ class JobStates:
         self.counts[state] += 1
         if job_id in self._endings:
             self._endings.pop(job_id).set()
-        if row["parent"] is not None:
-            self._count(self._store.job(row["parent"]))
-        self._to_release.extend(self._store.dependents(job_id))
+        dependents = self._store.dependents(job_id)
+        if row["parent"] in dependents:
+            self._count(row["parent"], 1)
+        self._to_release.extend(dependents)
         if not self._is_releasing:  # a chain of a thousand jobs must not become a thousand nested calls
             self._is_releasing = True
             try:
@@ -126,11 +127,12 @@ class JobStates:
             finally:
                 self._is_releasing = False
 
-    def _count(self, parent: Row) -> None:
-        """Tell that one of the jobs in place of a job has ended."""
+    def _count(self, job_id: str, ended: int) -> None:
+        """Tell that so many more of the jobs in place of a job have ended."""
+        parent = self._store.job(job_id)
         if parent["state"] is JobState.WAITING and parent["progress"]:
-            progress = {**parent["progress"], "step": parent["progress"]["step"] + 1}
-            self._store.update_job(parent["id"], progress=progress)
+            progress = {**parent["progress"], "step": parent["progress"]["step"] + ended}
+            self._store.update_job(job_id, progress=progress)
             self.tell(parent, "job.progress", progress)
 
     def release(self, job_id: str) -> None:
@@ -187,6 +189,8 @@ class JobStates:
             waits = self._store.waits_of(row["id"]).values()
             row["state"] = JobState.QUEUED if all(state is JobState.SUCCEEDED for state in waits) else JobState.WAITING
             row |= cleared
+            if row["parent"] in self._store.dependents(row["id"]):
+                self._count(row["parent"], -1)
             self._store.update_job(row["id"], row["state"], **cleared)
             self.tell(row, f"job.{row['state']}", {"job": row["job"]})
         for row in rows.values():

@@ -284,8 +284,20 @@ async def test_a_map_tells_how_many_of_its_jobs_have_ended(core: Core, lab: Any)
             told.append(event["data"])
         if event["type"] == "job.succeeded":
             break
-    assert told == [{"step": step, "total": 3, "message": ""} for step in range(4)]
+    assert told == [{"step": step, "total": 3, "message": ""} for step in (1, 2, 3)]
     assert job["progress"] == told[-1]
+
+
+async def test_a_job_of_a_map_that_is_retried_has_not_ended(core: Core, lab: Any, gate: Any) -> None:
+    request = {"job": "probe.hold", "inputs": {"text": ["x", "y"]}, "params": {"gate": gate.path}}
+    job = await core.submit(request)
+    children = (await lab.until(core, "job.waiting", job["id"]))["data"]["jobs"]
+    for ended in (1, 0, 1):
+        await (core.cancel if ended else core.retry)(children[1])
+        assert core.get_job(job["id"])["progress"]["step"] == ended
+    await core.retry(children[1])
+    gate.open(2)
+    assert (await lab.end(core, job["id"]))["progress"] == {"step": 2, "total": 2, "message": ""}
 
 
 async def test_too_large_a_product_is_refused(core: Core, lab: Any) -> None:
