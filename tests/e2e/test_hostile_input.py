@@ -227,12 +227,11 @@ def test_an_upload_with_a_wrong_hash_is_refused(server: RunningServer) -> None:
             assert body["id"] == hashlib.sha256(content).hexdigest()
 
 
-def test_an_empty_upload_is_refused_or_stored_as_it_is(server: RunningServer) -> None:
-    try:
-        stored = server.client.upload(b"")
-    except ERRORS["invalid_input"]:
-        return
-    assert server.client.download(stored) == b""
+def test_an_empty_upload_is_refused(server: RunningServer) -> None:
+    before = artifact_files(server)
+    with pytest.raises(ERRORS["invalid_input"], match="empty"):
+        server.client.upload(b"")
+    assert artifact_files(server) == before
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------
@@ -260,6 +259,7 @@ def png_of_size(width: int, height: int) -> bytes:
 
 PICTURES: dict[str, tuple[Callable[[], bytes], tuple[int, int]]] = {
     "one pixel": (lambda: encoded(PIL.Image.new("RGB", (1, 1), "red"), "PNG"), (1, 1)),
+    "huge": (lambda: encoded(PIL.Image.new("1", (8_000, 8_000), 1), "PNG"), (8_000, 8_000)),
     "very wide": (lambda: encoded(PIL.Image.new("RGB", (20_000, 1), "red"), "PNG"), (20_000, 1)),
     "animated gif": (
         lambda: encoded(frames()[0], "GIF", save_all=True, append_images=frames()[1:], duration=50),
