@@ -53,16 +53,17 @@ def Field(  # noqa: N802 - mirrors pydantic.Field, which plugin authors know
     the `x-ui` hints of the JSON Schema; `options` are those of `pydantic.Field`: `description`, `ge`, `le` and so on.
 
     Raises:
-        TypeError: an option is unknown.
+        TypeError: an option is unknown, or `json_schema_extra` is no dict.
     """
     if unknown := options.keys() - _PYDANTIC_OPTIONS:
         raise TypeError(f"Field has no option {min(unknown)!r}")
     hints = {"component": component, "group": group, "advanced": advanced, "unit": unit, "depends": depends}
-    ui: dict[str, Any] = {name: value for name, value in hints.items() if value}
+    more = dict(options.get("json_schema_extra") or {})
+    ui = {**more.get("x-ui", {}), **{name: value for name, value in hints.items() if value}}
     if "default_factory" in options:  # clients and the core complete params by the schema, which shows no factory
         default = options.pop("default_factory")()
     if ui:  # merged, because the type may have hints of its own, as Seed and ModelFile do
-        options["json_schema_extra"] = lambda schema: schema.update({"x-ui": {**schema.get("x-ui", {}), **ui}})
+        options["json_schema_extra"] = lambda schema: schema.update({**more, "x-ui": {**schema.get("x-ui", {}), **ui}})
     field: Any = pydantic.Field(default, **options)
     return field
 

@@ -134,6 +134,14 @@ class TestSchema:
         with pytest.raises(TypeError, match="no option 'min'"):
             Field(default=1, min=1)
 
+    def test_hints_of_all_kinds_come_together(self) -> None:
+        class Drawn(Params):
+            seed: Seed = Field(default=1, group="A", json_schema_extra={"x-own": 2, "x-ui": {"aliases": {"one": 1}}})
+
+        seed = Drawn.model_json_schema()["properties"]["seed"]
+        assert seed["x-ui"] == {"component": "seed", "aliases": {"one": 1}, "group": "A"}
+        assert seed["x-own"] == 2
+
     def test_the_default_that_a_factory_makes_is_drawn(self) -> None:
         assert schema()["tags"]["default"] == []
         assert Knobs().tags is not Knobs().tags
