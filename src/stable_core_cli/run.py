@@ -111,8 +111,7 @@ def job_command(core: Client, signature: Json) -> TyperCommand:
         raise typer.Exit(show_results(core, ended, folder, ended[""] if as_json else None))
 
     taken = OWN_OPTIONS | {port["name"] for port in ports}
-    metavar = " ".join(_metavar(port) for port in ports)
-    parameters = [_parameter("inputs", list[str], typer.Argument(None, metavar=metavar, help=_ports_help(ports)))]
+    parameters = [_parameter("inputs", list[str], _words(ports))] if ports else []
     for port in ports:
         declared = typer.Option(None, f"--{_dashed(port['name'])}", hidden=True)
         parameters.append(_parameter(f"input_{port['name']}", list[str], declared))
@@ -208,10 +207,12 @@ def _metavar(port: Json) -> str:
     return f"[{name}]" if port["optional"] else name
 
 
-def _ports_help(ports: list[Json]) -> str:
+def _words(ports: list[Json]) -> Any:
+    """Return the declaration of the inputs by position."""
     how = {"text": "text or @FILE", "data": "JSON or @FILE", "file": "file"}
     told = ", ".join(f"{port['name']} ({how.get(port['type'], port['type'] + ' file')})" for port in ports)
-    return f"{told}; or by name: --{_dashed(ports[0]['name'])} VALUE" if ports else "none"
+    told += f"; or by name: --{_dashed(ports[0]['name'])} VALUE"
+    return typer.Argument(None, metavar=" ".join(map(_metavar, ports)), help=told)
 
 
 # -- from words to inputs ----------------------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ def _ports_help(ports: list[Json]) -> str:
 
 def _inputs(core: Client, ports: list[Json], given: Json) -> Json:
     """Return the inputs: those by name, then those by position, of which a last list port takes all that is left."""
-    values: list[str] = given["inputs"] or []
+    values: list[str] = given.get("inputs") or []
     inputs: dict[str, list[str]] = {port["name"]: given[f"input_{port['name']}"] or [] for port in ports}
     free = [port for port in ports if not inputs[port["name"]]]
     for port in free:

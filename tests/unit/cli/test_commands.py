@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -183,6 +184,8 @@ def test_results_are_written_where_asked(served: Path, run: Run, tmp_path: Path,
 def test_help_says_which_inputs_are_files(served: Path, run: Run) -> None:
     assert "image (image file)" in run("run", "probe.flip", "--help").out
     assert "text (text or @FILE)" in run("run", "probe.echo", "--help").out
+    assert "Arguments" not in run("run", "probe.seeded", "--help").out
+    assert run("run", "probe.seeded", "too much").code == 2
 
 
 def test_json_is_the_whole_job(served: Path, run: Run) -> None:
@@ -350,7 +353,7 @@ def test_jobs_are_listed_shown_cancelled_and_retried(served: Path, run: Run, gat
     assert run("jobs", "cancel", job["id"]).code == 0
     with connected(served) as core:
         assert core.wait(job["id"], WAIT_SECONDS)["state"] == "cancelled"
-    gate.open()
+    threading.Timer(0.5, gate.open).start()
     again = run("jobs", "retry", job["id"])
     assert (again.code, Path(again.out.strip()).read_text()) == (0, "x")
     assert "at the gate 1/2" in again.err
