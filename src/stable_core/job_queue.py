@@ -39,8 +39,8 @@ class Run:
     worker: WorkerProcess
     outputs: dict[str, list[Row]]
     progress: Row | None = None
-    stop_reason: StableCoreError | None = None
-    """Why it was asked to stop: a timeout; None with `is_cancelled` is the user's wish."""
+    error: StableCoreError | None = None
+    """Why it was told to stop, which is a timeout, or why it failed."""
     is_cancelled: bool = False
     timer: asyncio.TimerHandle | None = None
 
@@ -240,25 +240,35 @@ class JobQueue:
 
     def _end(self, run: Run, message: Message) -> None:
         """Do what the last message of a run says."""
-        row, kind = run.row, message["type"]
+        kind = message["type"]
         if run.timer is not None:
             run.timer.cancel()
+        if kind == "done":
+            run.error = None  # it was quicker than its end by a timeout
+        elif kind == "cancelled":
+            run.is_cancelled = True
+        elif run.error is None and not run.is_cancelled:
+            if kind == "expanded":
+                del self.runs[run.row["id"]]
+                return self._expand(run.row, message)
+            run.error = error_from_dict(message["error"])
+            if self._tries_again(run, run.error, kind == "died"):
+                return None
         # Copies, because saving adds paths, and what an event has told does not change any more.
         outputs = {port: [dict(artifact) for artifact in made] for port, made in run.outputs.items()}
-        if kind == "done" and self._config.settings.save_results and any(outputs.values()):
+        if self._config.settings.save_results and any(outputs.values()):
             self._begin(self._save_and_finish(run, outputs))
-            return  # it stays in hand until then, so that a cancel finds it
-        del self.runs[row["id"]]
-        if kind == "done":
-            self.states.finish(row, JobState.SUCCEEDED, outputs=outputs, progress=run.progress)
-        elif run.stop_reason is not None:
-            self.states.fail(row, run.stop_reason, outputs=outputs, progress=run.progress)
-        elif run.is_cancelled or kind == "cancelled":
-            self.states.finish(row, JobState.CANCELLED, outputs=outputs, progress=run.progress)
-        elif kind == "expanded":
-            self._expand(row, message)
+            return None  # it stays in hand until then, so that a cancel finds it
+        return self._finish(run, outputs)
+
+    def _finish(self, run: Run, outputs: dict[str, list[Row]]) -> None:
+        if self.runs.get(run.row["id"]) is run:
+            del self.runs[run.row["id"]]
+        if run.error is not None:
+            self.states.fail(run.row, run.error, outputs=outputs, progress=run.progress)
         else:
-            self._failed_run(run, error_from_dict(message["error"]), kind == "died")
+            state = JobState.CANCELLED if run.is_cancelled else JobState.SUCCEEDED
+            self.states.finish(run.row, state, outputs=outputs, progress=run.progress)
 
     def _expand(self, row: Row, message: Message) -> None:
         try:
@@ -268,19 +278,19 @@ class JobQueue:
         except StableCoreError as error:
             self.states.fail(row, error)
 
-    def _failed_run(self, run: Run, error: StableCoreError, has_died: bool) -> None:
-        row = run.row
-        is_first = row["attempt"] < self._config.settings.max_attempts
+    def _tries_again(self, run: Run, error: StableCoreError, has_died: bool) -> bool:
+        """Tell whether a failed run is not the last of its job, and see to the next."""
+        is_first = run.row["attempt"] < self._config.settings.max_attempts
         idle = {worker.plugin.removesuffix(LIGHT) for worker in self.pool.workers if worker.is_idle}
-        if self._is_stopping:
-            return
-        if has_died and is_first:
-            self.states.requeue(row, error)
-        elif error.code() == "out_of_memory" and is_first and idle - {row["plugin"]}:
-            self.runs[row["id"]] = run  # in hand until then, so that a cancel finds it
+        if has_died and is_first and not self._is_stopping:
+            del self.runs[run.row["id"]]
+            self.states.requeue(run.row, error)
+        elif error.code() == "out_of_memory" and is_first and idle - {run.row["plugin"]}:
+            # It is in hand until then, so that a cancel finds it.
             self._begin(self.pool.stop_idle()).add_done_callback(lambda _: self._run_again(run, error))
         else:
-            self.states.fail(row, error, outputs=run.outputs, progress=run.progress)
+            return self._is_stopping
+        return True
 
     def _run_again(self, run: Run, error: StableCoreError) -> None:
         if self.runs.pop(run.row["id"], None) is run:
@@ -305,24 +315,17 @@ class JobQueue:
                 content = artifact_path(self._store.artifacts, artifact["id"])
                 artifact["path"] = str(save_output(content, artifact, provenance, self._config))
 
-        failure = None
         try:
             await asyncio.to_thread(save)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the job must end
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the job must end
             hint = f"Make room or mend {self._config.outputs_folder()}, then retry; the result is an artifact."
-            failure = StorageFull(f"The result could not be saved: {error}", hint)
-        if self.runs.get(row["id"]) is run:
-            del self.runs[row["id"]]
+            run.error = run.error or StorageFull(f"The result could not be saved: {failure}", hint)
         with contextlib.suppress(StorageFull):
-            if failure is not None:
-                self.states.fail(row, failure, outputs=outputs, progress=run.progress)
-            else:
-                state = JobState.CANCELLED if run.is_cancelled else JobState.SUCCEEDED
-                self.states.finish(row, state, outputs=outputs, progress=run.progress)
+            self._finish(run, outputs)
 
     def _time_out(self, run: Run, seconds: float) -> None:
         hint = "Raise its timeout, or job_timeout_seconds in the settings."
-        run.stop_reason = TimedOut(f"The job ran longer than {seconds:g} s", hint)
+        run.error = TimedOut(f"The job ran longer than {seconds:g} s", hint)
         run.worker.cancel(self._config.settings.cancel_grace_seconds)
 
     def _report(self, plugin: str, line: str) -> None:

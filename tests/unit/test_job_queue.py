@@ -687,7 +687,7 @@ async def test_a_cancelled_job_keeps_what_it_made(core: Core, lab: Any) -> None:
     await core.cancel(job["id"])
     ended = await lab.end(core, job["id"])
     assert ended["state"] == "cancelled"
-    assert [artifact["type"] for artifact in ended["outputs"]["image"]] == ["image"]
+    assert [Path(artifact["path"]).suffix for artifact in ended["outputs"]["image"]] == [".png"]
 
 
 async def test_a_failed_job_keeps_what_it_made(core: Core, lab: Any) -> None:
@@ -695,6 +695,7 @@ async def test_a_failed_job_keeps_what_it_made(core: Core, lab: Any) -> None:
     late = await lab.run(core, "endless_pictures", timeout=0.5)
     assert [job["error"]["code"] for job in (failed, late)] == ["plugin_raised", "timed_out"]
     assert [len(job["outputs"]["image"]) for job in (failed, late)] == [2, 1]
+    assert all(Path(made["path"]).is_file() for job in (failed, late) for made in job["outputs"]["image"])
 
 
 async def test_cancel_a_queued_and_a_waiting_job(core: Core, lab: Any, gate: Any) -> None:
