@@ -1,5 +1,7 @@
 """Brownian paths from seeds: noise between two levels that fits the noise between any two others. It knows no samplers.
 
+A path is made where its noise is drawn, and only what is asked for goes to the device: a step takes some 30 draws.
+
 The same seed gives the same path as torchsde's BrownianTree, which k-diffusion's stochastic samplers use, whatever is
 asked for and in which order: the path is refined by halving until that time is hit, each half with a draw of its own.
 
@@ -15,6 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+
+from stable_core_sd.device import send
 
 DIGITS = 6
 """Times are rounded to this many digits, so that halving comes to an end."""
@@ -80,10 +84,19 @@ class BrownianPath:
 class BrownianNoise:
     """`noise(sigma, following)` for the stochastic samplers: one path per picture, so that batches equal singles."""
 
-    def __init__(self, sigma_min: float, sigma_max: float, seeds: Sequence[int], draw: Draw) -> None:
+    def __init__(
+        self,
+        sigma_min: float,
+        sigma_max: float,
+        seeds: Sequence[int],
+        draw: Draw,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Take a draw as `BrownianPath` does, and the device that noise is returned on."""
+        self._device = torch.device(device)
         self._paths = [BrownianPath(sigma_min, sigma_max, seed, draw) for seed in seeds]
 
     def __call__(self, sigma: float, following: float) -> torch.Tensor:
         """Return noise of variance 1 for a step down from `sigma`, of shape (pictures, …)."""
         increments = torch.stack([path.increment(following, sigma) for path in self._paths])
-        return -increments / math.sqrt(sigma - following)
+        return send(-increments / math.sqrt(sigma - following), self._device)

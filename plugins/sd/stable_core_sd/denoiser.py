@@ -113,7 +113,7 @@ class Denoiser:
     def spread(self, x: Tensor) -> Tensor:
         """Return pictures, (batch, …), once for each part of their prompts."""
         images = self.conditioning.images
-        return x if images == list(range(len(x))) else x[images]
+        return x if images == list(range(len(x))) else rows_of(x, images)
 
     def guide(self, prompted: Tensor, negative: Tensor | None) -> Tensor:
         """Return the negative prompt's prediction for each picture, moved towards those of the prompt's parts.
@@ -132,4 +132,9 @@ class Denoiser:
     def first_parts(self, prompted: Tensor) -> Tensor:
         """Return the prediction of the first part of each picture's prompt."""
         images = self.conditioning.images
-        return prompted[[images.index(image) for image in range(len(self.conditioning.negatives))]]
+        return rows_of(prompted, [images.index(image) for image in range(len(self.conditioning.negatives))])
+
+
+def rows_of(x: Tensor, rows: list[int]) -> Tensor:
+    """Return some rows of a tensor; an index made of a list would have to be copied to the GPU and waited for."""
+    return torch.stack([x[row] for row in rows])

@@ -27,6 +27,16 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     return DTYPES[precision]
 
 
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a tensor on a device without waiting until that has done all it was told before.
+
+    CUDA copies from ordinary main memory only after such a wait, and then has nothing to do until it is told more.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def free_memory(device: torch.device) -> None:
     """Give memory that PyTorch keeps for later back to the device."""
     if device.type == "cuda":

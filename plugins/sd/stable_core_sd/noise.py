@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from stable_core_sd.device import send
 from stable_core_sd.params import RunParams
 from stable_core_sd.philox import Philox
 
@@ -50,7 +51,7 @@ class ImageNoise:
         seed_delta: int = 0,
     ) -> None:
         """Take where results go and, with the source `GPU`, are drawn; `seed_delta` is added after the first draw."""
-        self.shape, self.seeds, self.device, self.source = shape, list(seeds), device, source
+        self.shape, self.seeds, self.device, self.source = shape, list(seeds), torch.device(device), source
         self._variation, self._seed_delta = variation, seed_delta
         self._generators: list[Callable[[Shape], torch.Tensor]] = []
 
@@ -69,16 +70,16 @@ class ImageNoise:
         if self.source == "NV":
             philox = Philox(seed)
             return lambda shape: torch.from_numpy(philox.randn(shape))
-        device = torch.device(self.device if self.source == "GPU" else "cpu")
+        device = self.device if self.source == "GPU" else torch.device("cpu")
         generator = torch.Generator(device).manual_seed(seed)
         return lambda shape: torch.randn(shape, generator=generator, device=device)
 
     def draw(self, seed: int) -> torch.Tensor:
-        """Return the first draw of a seed, which stands for no image."""
-        return self.generator(seed)(self.shape).to(self.device)
+        """Return the first draw of a seed, which stands for no image, where it was drawn."""
+        return self.generator(seed)(self.shape)
 
     def _stack(self, draws: list[torch.Tensor]) -> torch.Tensor:
-        return torch.stack(draws).to(self.device)
+        return send(torch.stack(draws), self.device)
 
     def _first(self, index: int) -> torch.Tensor:
         """Return the first noise of an image, which seed resize and variation have a say in."""

@@ -147,7 +147,7 @@ def sample(
     """
     if plan.sampler.is_consistency:
         denoise = scale_boundary(denoise, plan.table.timestep)
-    draws = BrownianNoise(*plan.path, noise.seeds, noise.draw) if plan.sampler.is_brownian else noise
+    draws = BrownianNoise(*plan.path, noise.seeds, noise.draw, noise.device) if plan.sampler.is_brownian else noise
     steps: Iterator[Step] = SAMPLES[plan.sampler.label](denoise, x, plan.sigmas, draws, **plan.options)
     for index, step in enumerate(steps):
         x = step.x

@@ -265,7 +265,9 @@ def test_when_the_gpu_is_full_a_run_is_made_with_less_or_says_so(use: Use, recor
     record_property("peak_mib", {name: peak // MIB for name, peak in peaks.items()})
     use()
     try:
-        torch.cuda.set_per_process_memory_fraction((peaks["whole"] + peaks["small"]) / 2 / total, GPU)
+        # Convolutions make do with less than they take; what they read and write alone is more than this.
+        assert peaks["whole"] > peaks["small"] * 1.25
+        torch.cuda.set_per_process_memory_fraction(peaks["small"] * 1.25 / total, GPU)
         (made,) = draw(CIRCLE, checkpoint="nano", preview=False, **large)
         torch.cuda.set_per_process_memory_fraction(peaks["small"] / 4 / total, GPU)
         unload()
