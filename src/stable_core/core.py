@@ -25,14 +25,15 @@ from stable_core.protocol import artifact_path
 from stable_core.saving import delete_saved
 from stable_core.sdk.jobs import JobState
 from stable_core.sdk.params import model_files
-from stable_core.store import Row, Store, new_id
+from stable_core.store import LOCAL_OWNER, Row, Store, new_id
 from stable_core.uploads import receive
 from stable_core.worker_log import clean_logs, log_path
 
-UPKEEP_TURN_SECONDS = 3600.0
+CLEAN_SECONDS = 3600.0
+LOOK_SECONDS = 5.0
+"""How often a core looks whether it is time to clean up: often, because that of a command does not live long."""
 CANCEL_BATCH = 200
 EVENTS_AT_ONCE = 500
-LOCAL_OWNER = "local"
 VIEW = (
     *("id", "job", "state", "inputs", "params", "outputs", "error", "attempt", "owner", "graph", "parent", "key"),
     *("priority", "created", "started", "finished", "plugin_version", "host", "progress"),
@@ -74,7 +75,7 @@ class Core:
         except BaseException:
             self._store.close()
             raise
-        watching = watch_files(self._registry, self.config, self._events, self._tell_all)
+        watching = watch_files(self._store, self._registry, self.config, self._events)
         work = (self._queue.pool.stop_idle_for_ever(), self._keep_clean(), watching)
         self._upkeep = [asyncio.create_task(one) for one in work]
 
@@ -97,14 +98,14 @@ class Core:
     async def __aexit__(self, *exc: object) -> None:
         await self.stop()
 
-    def _tell_all(self, kind: str) -> None:
-        self._store.add_event(kind, {}, owner=LOCAL_OWNER)
-
     async def _keep_clean(self) -> None:
+        stamp = self.home / "cache" / "cleaned"
         while True:
-            await asyncio.sleep(UPKEEP_TURN_SECONDS)
-            with contextlib.suppress(StorageFull):
-                await self.clean()
+            await asyncio.sleep(LOOK_SECONDS)
+            if not stamp.exists() or stamp.stat().st_mtime < time.time() - CLEAN_SECONDS:
+                with contextlib.suppress(OSError, StorageFull):
+                    stamp.touch()
+                    await self.clean()
 
     async def clean(self) -> int:
         """Delete old events and logs, and artifacts and environments of no use; return how many artifacts went.

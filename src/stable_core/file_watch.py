@@ -1,10 +1,9 @@
-"""Notices plugins and model files that come, change or go, as long as somebody follows events. It stores nothing."""
+"""Notices plugins and model files that come, change or go, as long as somebody follows events. It runs nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,13 @@ from stable_core.config import Config
 from stable_core.errors import StorageFull
 from stable_core.events import EventHub
 from stable_core.plugin_registry import PluginRegistry
+from stable_core.store import LOCAL_OWNER, Store
 
 WATCH_SECONDS = 3.0
 
 
-async def watch_files(registry: PluginRegistry, config: Config, events: EventHub, tell: Callable[[str], None]) -> None:
-    """Look again and again, and tell `plugins.changed` or `models.changed` when clients should ask for them anew."""
+async def watch_files(store: Store, registry: PluginRegistry, config: Config, events: EventHub) -> None:
+    """Look again and again; events `plugins.changed` and `models.changed` say when clients should ask for them anew."""
     known: dict[str, Any] = {}
     while True:
         with contextlib.suppress(OSError, StorageFull):
@@ -28,7 +28,7 @@ async def watch_files(registry: PluginRegistry, config: Config, events: EventHub
                     "models": await asyncio.to_thread(_folders, registry.model_roots(config.model_roots())),
                 }
                 for what in (what for what in known if found[what] != known[what]):
-                    tell(f"{what}.changed")
+                    store.add_event(f"{what}.changed", {}, owner=LOCAL_OWNER)
                 known = found
         await asyncio.sleep(WATCH_SECONDS)
 

@@ -26,6 +26,7 @@ from stable_core.sdk.jobs import TRANSITIONS, JobState
 
 Row = dict[str, Any]
 
+LOCAL_OWNER = "local"
 SCHEMA_VERSION = 1
 CHECKPOINT_COMMITS = 500
 COMMIT_TURNS = 3
@@ -59,6 +60,7 @@ CREATE TABLE idempotency (owner TEXT NOT NULL, key TEXT NOT NULL, request TEXT N
 """
 ADDED = """
 CREATE INDEX IF NOT EXISTS jobs_texts ON jobs (number, job, inputs);
+CREATE INDEX IF NOT EXISTS events_previews ON events (time) WHERE type = 'job.preview';
 CREATE TABLE IF NOT EXISTS user_data (owner TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (owner, name)) WITHOUT ROWID;
 """
@@ -455,7 +457,8 @@ class Store:
     def forget_old(self, before: float) -> None:
         """Delete old events and keys, and the previews of finished jobs; jobs and results stay."""
         self._latest = -1, []
-        self._execute("DELETE FROM events WHERE time < ? AND seq < ?", (before, self.last_seq))
+        first_kept = "coalesce((SELECT seq FROM events WHERE time >= ? ORDER BY seq LIMIT 1), ?)"
+        self._execute(f"DELETE FROM events WHERE seq < {first_kept}", (before, self.last_seq))
         self._execute("DELETE FROM idempotency WHERE created < ?", (before,))
         old = "DELETE FROM events WHERE type = 'job.preview' AND time < ?"
         self._execute(f"{old} AND job NOT IN (SELECT id FROM jobs WHERE state IN {ACTIVE})", (time.time() - 3600,))

@@ -79,7 +79,8 @@ class Worker:
         threading.Thread(target=self._read, args=(stdin,), daemon=True).start()
         while (message := self._inbox.get())["type"] == "run":
             self.run(message)
-        self.plugin.run_unload()
+        for hook in self.plugin.unload_hooks:
+            hook()
 
     def _read(self, stdin: int) -> None:
         decoder = MessageDecoder()
@@ -123,7 +124,8 @@ class Worker:
         ports = {port.name: port.type for port in signature.inputs}
         inputs = {name: self._decode(value, ports[name]) for name, value in message["inputs"].items()}
         if not self._is_loaded:
-            self.plugin.run_load()
+            for hook in self.plugin.load_hooks:
+                hook()
             self._is_loaded = True
         result = signature.call(inputs, params, progress)
         if signature.kind == "invocation":

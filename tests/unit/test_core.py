@@ -562,6 +562,24 @@ async def test_a_job_that_ends_while_nothing_can_be_stored_runs_again(lab: Any, 
         assert lab.texts(core, await lab.run(core, "echo", inputs={"text": "room"})) == ["room"]
 
 
+async def test_a_core_that_never_lives_long_cleans_up_too(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a command does, which lives for seconds."""
+    monkeypatch.setattr("stable_core.core.LOOK_SECONDS", 0.01)
+    home = lab.home()
+    for is_due in (True, False):
+        old = home / "logs" / "old.log"
+        old.parent.mkdir(exist_ok=True)
+        old.touch()
+        os.utime(old, (1, 1))
+        async with lab.open(home) as core:
+            async with asyncio.timeout(60):
+                while is_due and old.exists():  # noqa: ASYNC110 - no event can be told
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            assert core.health()["status"] == "ok"
+        assert old.exists() is not is_due
+
+
 async def test_clean_up_deletes_old_logs_and_environments_that_no_plugin_needs(lab: Any) -> None:
     home = lab.home()
     shared = home / "environments"

@@ -256,7 +256,8 @@ def test_unload_forgets_the_checkpoint_and_the_next_run_loads_it_again() -> None
 
     first = make()[0]
     assert checkpoint_store._kept
-    plugin.run_unload()
+    for hook in plugin.unload_hooks:
+        hook()
     assert not checkpoint_store._kept
     assert difference(first, make()[0]) == 0
 

@@ -42,8 +42,8 @@ class Plugin:
         self.settings: Any = self.settings_class.model_construct()
         self.memory_mb = memory_mb
         self.models = models
-        self._load_hooks: list[Callable[[], Any]] = []
-        self._unload_hooks: list[Callable[[], Any]] = []
+        self.load_hooks: list[Callable[[], Any]] = []
+        self.unload_hooks: list[Callable[[], Any]] = []
         if models is not None:
             bundled_roots.append(models)
 
@@ -87,23 +87,13 @@ class Plugin:
 
     def load(self, hook: Hook) -> Hook:
         """Run this function once when the worker starts, before its first job."""
-        self._load_hooks.append(hook)
+        self.load_hooks.append(hook)
         return hook
 
     def unload(self, hook: Hook) -> Hook:
         """Run this function to give memory back; a process exit does the rest."""
-        self._unload_hooks.append(hook)
+        self.unload_hooks.append(hook)
         return hook
-
-    def run_load(self) -> None:
-        """Call the load hooks; the worker does this."""
-        for hook in self._load_hooks:
-            hook()
-
-    def run_unload(self) -> None:
-        """Call the unload hooks; the worker does this."""
-        for hook in self._unload_hooks:
-            hook()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the announcement of the whole plugin."""

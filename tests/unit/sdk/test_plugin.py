@@ -115,8 +115,8 @@ def test_hooks_run_in_order_and_stay_functions() -> None:
     def last() -> None:
         calls.append("last")
 
-    plugin.run_load()
-    plugin.run_unload()
+    for hook in [*plugin.load_hooks, *plugin.unload_hooks]:
+        hook()
     first()
     assert calls == ["first", "second", "last", "first"]
 
