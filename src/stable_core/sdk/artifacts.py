@@ -81,6 +81,7 @@ SUFFIXES = {
     "video/x-msvideo": ".avi",
     "application/pdf": ".pdf",
     "application/zip": ".zip",
+    "application/x-safetensors": ".safetensors",
     "application/octet-stream": ".bin",
 }
 """Every media type we tell apart, and the ending of a file of that type."""
@@ -103,6 +104,7 @@ _OPENINGS = {
     rb"\x1a\x45\xdf\xa3": "video/webm",
     rb"%PDF-": "application/pdf",
     rb"PK\x03\x04": "application/zip",
+    rb'....\0{4}\{"': "application/x-safetensors",
     rb"RIFF|.*\0": "application/octet-stream",
 }
 """How files of each media type begin, as regular expressions; the first that matches counts. No text holds a zero."""

@@ -22,6 +22,7 @@ HEADS = {
     "video/x-msvideo": b"RIFF\x24\0\0\0AVI LIST",
     "application/pdf": b"%PDF-1.7",
     "application/zip": b"PK\x03\x04\x14",
+    "application/x-safetensors": b'\x38\x01\0\0\0\0\0\0{"emb_params":',
     "application/octet-stream": b"\x80\x81\x82",
     "text/plain": b"a red circle",
     "application/json": b'{"a": [1, 2]}',
