@@ -171,7 +171,7 @@ class Core:
         for key, request in requests.items():
             row = {name: request[name] for name in ("job", "priority", "timeout")}
             row |= {"id": ids[key], "owner": owner, "graph": graph, "key": key or None, "parent": None}
-            row |= {"inputs": graphs.with_job_ids(request["inputs"], ids)}
+            row["inputs"] = graphs.with_job_ids(request["inputs"], ids)
             try:
                 signature = self._registry.signature(request["job"])
                 graphs.check_inputs(signature, request["inputs"], lambda leaf: self._type_of(leaf, requests, owner))

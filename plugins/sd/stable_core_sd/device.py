@@ -1,4 +1,4 @@
-"""Where the models run and in which number format. It moves nothing by itself."""
+"""Where the models run, in which number format, and how a tensor gets there. It does not choose what runs where."""
 
 from __future__ import annotations
 
