@@ -17,10 +17,11 @@ from runs import box_mask, change, draw
 CIRCLE, STAR = "a red circle on a blue background", "a yellow star on a blue background"
 GREEN_STAR = "a yellow star on a green background"
 SNOW = "a landscape with snow, trees and mountains"
+DOTS = "four green circles on a white background"
 MASK = box_mask((128, 128), (34, 34, 94, 94))
 STRENGTHS = (0.2, 0.4, 0.6, 0.9)
 GENTLE, USUAL = 2.0, 5.0
-"""Guidance with which a low strength keeps shapes, and the default, with which the built-in model changes them."""
+"""A guidance that asks little of a prompt, and the default; a low strength keeps shapes with both."""
 SIDE, LINE = 96, 14
 
 
@@ -58,7 +59,7 @@ def enlarged(upscaler: str, strength: float) -> Image.Image:
 
 def rows() -> dict[str, list[Image.Image]]:
     """Return the rows of the sheet by what is written above them."""
-    plain, tile = drawn(SNOW, 1), drawn(SNOW, 1, tiling=True)
+    plain, tile = drawn(DOTS, 1), drawn(DOTS, 1, tiling=True)
     return {
         f"a circle, then a star on green at strengths {STRENGTHS}, guidance {GENTLE:g}": [
             drawn(),

@@ -68,7 +68,7 @@ def redrawn() -> Image.Image:
 def looped() -> Image.Image:
     """Return a square, and what four passes towards a circle make of it."""
     start = drawn("a blue square on a white background", 3)
-    params = LoopbackParams(seed=5, loops=4, denoising_strength=0.33, final_denoising_strength=0.2)
+    params = LoopbackParams(seed=5, loops=4, denoising_strength=0.5, final_denoising_strength=0.5)
     grid, *_ = run(loopback(start, "a red circle on a white background", None, params))
     return side_by_side([start, grid])
 

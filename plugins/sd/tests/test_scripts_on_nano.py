@@ -33,7 +33,13 @@ WEIGHTS = Path(stable_core_sd.__file__).parent / "models" / "nano" / "unet" / "d
 pytestmark = pytest.mark.skipif(not WEIGHTS.is_file(), reason="the weights of the built-in model are not there")
 
 SIDE = 128
-COLOURS = {"red": (220, 30, 35), "green": (35, 165, 70), "blue": (30, 80, 220), "white": (245, 245, 245)}
+COLOURS = {
+    "red": (220, 30, 35),
+    "green": (35, 165, 70),
+    "blue": (30, 80, 220),
+    "white": (245, 245, 245),
+    "brown": (124, 72, 40),
+}
 
 
 def colour_of(pixels: Any) -> str:
@@ -74,8 +80,8 @@ def test_a_plot_of_three_by_three_shows_what_its_labels_say() -> None:
 
 def test_a_matrix_adds_the_parts_that_its_labels_name() -> None:
     params = PromptMatrixParams(seed=3, steps=10, preview=False)
-    _, plain, red, on_blue, both = run(prompt_matrix("a circle|red|on a blue background", None, None, params))
-    assert middle_of(np.asarray(red)) != corner_of(np.asarray(red))
+    _, plain, circle, on_blue, both = run(prompt_matrix("red|circle|blue background", None, None, params))
+    assert middle_of(np.asarray(circle)) == "red" != corner_of(np.asarray(circle))
     assert corner_of(np.asarray(on_blue)) == "blue"
     assert (middle_of(np.asarray(both)), corner_of(np.asarray(both))) == ("red", "blue")
     assert corner_of(np.asarray(plain)) != "blue"

@@ -20,11 +20,11 @@ STEPS, SIDE, GAP = 7, 96, 4
 
 
 @cache
-def variations(prompt: str, seed: int, second: int) -> list[Image.Image]:
+def variations(prompt: str, seed: int, second: int, count: int = STEPS) -> list[Image.Image]:
     """Return pictures from those of one seed to those of another, at evenly spaced strengths."""
     made = []
-    for index in range(STEPS):
-        knobs = Txt2ImgParams(seed=seed, variation={"seed": second, "strength": index / (STEPS - 1)})
+    for index in range(count):
+        knobs = Txt2ImgParams(seed=seed, variation={"seed": second, "strength": index / (count - 1)})
         made += txt2img(Text(prompt), knobs, Progress())
     return made
 
