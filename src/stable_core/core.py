@@ -102,8 +102,8 @@ class Core:
         stamp = self.home / "cache" / "cleaned"
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if not stamp.exists() or stamp.stat().st_mtime < time.time() - CLEAN_SECONDS:
-                with contextlib.suppress(OSError, StorageFull):
+            with contextlib.suppress(OSError, StorageFull):
+                if not stamp.exists() or stamp.stat().st_mtime < time.time() - CLEAN_SECONDS:
                     stamp.touch()
                     await self.clean()
 

@@ -347,9 +347,8 @@ class JobQueue:
         run = self.runs.get(job_id)
         if run is not None:
             run.is_cancelled = True
-            if run.worker.job_id != job_id:
-                return  # its results are being saved
-            run.worker.cancel(self._config.settings.cancel_grace_seconds)
+            if run.worker.job_id == job_id:  # otherwise its results are being saved
+                run.worker.cancel(self._config.settings.cancel_grace_seconds)
             return
         row = self._store.job(job_id)
         if row["state"] in (JobState.WAITING, JobState.QUEUED):
@@ -404,11 +403,15 @@ class JobQueue:
         self._dispatch_soon()
 
     async def stop(self) -> None:
-        """Put running jobs back, without counting the attempt, and stop all workers; saves in progress are finished."""
+        """Put running jobs back, without counting the attempt, unless they were cancelled, and stop all workers.
+
+        Saves in progress are finished.
+        """
         self._is_stopping = True
         await asyncio.gather(*self._side_work, return_exceptions=True)
         for run in list(self.runs.values()):
-            self.states.requeue({**run.row, "attempt": run.row["attempt"] - 1})
+            again = {**run.row, "attempt": run.row["attempt"] - 1}
+            self._finish(run, run.outputs) if run.is_cancelled else self.states.requeue(again)
         self.runs.clear()
         await self.pool.stop()
         await asyncio.gather(*self._side_work, return_exceptions=True)

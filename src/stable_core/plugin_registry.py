@@ -121,7 +121,7 @@ class PluginRegistry:
         (`plugin` or `plugin.job`).
         """
         async with self._lock:
-            sources = [source for folder in self.folders for source in _sources(folder)]
+            sources = await asyncio.to_thread(lambda: [found for folder in self.folders for found in _sources(folder)])
             is_changed = sources != list(self._found)
             if is_changed:
                 await self._refresh(sources)

@@ -505,6 +505,16 @@ async def test_jobs_of_a_plugin_that_is_gone_fail_at_the_start(lab: Any, gate: A
         assert (await lab.end(core, ids["b"]))["state"] == "succeeded"
 
 
+async def test_a_job_that_is_cancelled_just_before_the_end_does_not_run_again(lab: Any, gate: Any) -> None:
+    home = lab.home()
+    async with lab.open(home, cancel_grace_seconds=60) as core:
+        job = await core.submit({"job": "probe.glance", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
+        await lab.until(core, "job.running", job["id"])
+        assert (await core.cancel(job["id"]))["state"] == "running"  # it never looks up
+    async with lab.open(home) as core:
+        assert core.get_job(job["id"])["state"] == "cancelled"
+
+
 @pytest.mark.parametrize("light", [False, True])
 async def test_jobs_of_a_plugin_that_announces_late_wait_for_it(
     lab: Any, gate: Any, monkeypatch: pytest.MonkeyPatch, light: bool

@@ -8,6 +8,8 @@ import json
 import os
 import sys
 import textwrap
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +236,24 @@ def test_a_spoilt_cache_is_only_slower(home: Path, folder: Path) -> None:
     refreshed(home)
     (home / "cache" / "announcements.json").write_text("[not json")
     assert refreshed(home).plugin("invert").error is None
+
+
+def test_looking_at_many_files_holds_up_nobody(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    others_went_on = threading.Event()
+    look = plugin_registry._sources
+
+    def look_slowly(at: Path) -> Iterator[Any]:
+        assert others_went_on.wait(5)
+        yield from look(at)
+
+    async def run() -> None:
+        monkeypatch.setattr(plugin_registry, "_sources", look_slowly)
+        refresh = asyncio.create_task(PluginRegistry([folder], home, Environments(home)).refresh())
+        await asyncio.sleep(0)
+        others_went_on.set()
+        await refresh
+
+    asyncio.run(run())
 
 
 def test_plugins_come_change_and_go(home: Path, folder: Path) -> None:
