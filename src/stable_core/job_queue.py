@@ -88,9 +88,9 @@ class JobQueue:
     def admit(self, row: Row) -> None:
         """Take a queued job: unfold it if it maps or sweeps, answer it from the cache, or line it up.
 
-        One whose plugin is still announcing is only lined up.
+        One whose plugin is still announcing is only lined up; while the core stops, all are left to the next start.
         """
-        if self._registry.is_late(row["plugin"]) or self._inputs_to_run(row) is not None:
+        if not self._is_stopping and (self._registry.is_late(row["plugin"]) or self._inputs_to_run(row) is not None):
             self._ready.add(row["id"], self._line(row), row["owner"], row["priority"], row["number"])
             self._dispatch_soon()
 

@@ -505,6 +505,20 @@ async def test_jobs_of_a_plugin_that_is_gone_fail_at_the_start(lab: Any, gate: A
         assert (await lab.end(core, ids["b"]))["state"] == "succeeded"
 
 
+async def test_a_job_whose_plugin_is_away_when_the_core_stops_waits_for_the_next_start(lab: Any, gate: Any) -> None:
+    home = lab.home()
+    plugin, away = home / "plugins" / "probe.py", home / "probe.py"
+    async with lab.open(home) as core:
+        job = await core.submit({"job": "probe.glance", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
+        await lab.until(core, "job.running", job["id"])
+        plugin.rename(away)
+        assert await core.plugins() == []
+    away.rename(plugin)
+    gate.open()
+    async with lab.open(home) as core:
+        assert (await lab.end(core, job["id"]))["state"] == "succeeded"
+
+
 async def test_a_job_that_is_cancelled_just_before_the_end_does_not_run_again(lab: Any, gate: Any) -> None:
     home = lab.home()
     async with lab.open(home, cancel_grace_seconds=60) as core:
