@@ -307,8 +307,7 @@ class JobQueue:
         return begun
 
     async def _save_and_finish(self, run: Run, outputs: dict[str, list[Row]]) -> None:
-        row = run.row
-        provenance = {name: row[name] for name in ("id", "job", "inputs", "params", "plugin_version", "created")}
+        provenance = {name: run.row[name] for name in ("id", "job", "inputs", "params", "plugin_version", "created")}
 
         def save() -> None:
             for artifact in (one for made in outputs.values() for one in made if one["type"] != "data"):  # an answer
@@ -409,9 +408,10 @@ class JobQueue:
         """
         self._is_stopping = True
         await asyncio.gather(*self._side_work, return_exceptions=True)
-        for run in list(self.runs.values()):
-            again = {**run.row, "attempt": run.row["attempt"] - 1}
-            self._finish(run, run.outputs) if run.is_cancelled else self.states.requeue(again)
+        with contextlib.suppress(StorageFull):  # then the next start finds them as they are
+            for run in list(self.runs.values()):
+                again = {**run.row, "attempt": run.row["attempt"] - 1}
+                self._finish(run, run.outputs) if run.is_cancelled else self.states.requeue(again)
         self.runs.clear()
         await self.pool.stop()
         await asyncio.gather(*self._side_work, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import json
@@ -584,6 +585,19 @@ async def test_a_job_that_ends_while_nothing_can_be_stored_runs_again(lab: Any, 
         ended = await lab.end(core, running["id"])
         assert ended["state"] == "succeeded"
         assert lab.texts(core, await lab.run(core, "echo", inputs={"text": "room"})) == ["room"]
+
+
+async def test_a_core_stops_though_nothing_can_be_stored(lab: Any, gate: Any) -> None:
+    core = lab.open()
+    await core.start()
+    job = await core.submit({"job": "probe.hold", "inputs": {"text": "x"}, "params": {"gate": gate.path}})
+    await lab.until(core, "job.preview", job["id"])
+    await core._store.commit()
+    with contextlib.closing(sqlite3.connect(core.home / "stable-core.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await core.stop()
+    async with lab.open(core.home) as again:
+        assert again.get_job(job["id"])["state"] == "queued"
 
 
 async def test_a_core_that_never_lives_long_cleans_up_too(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
