@@ -52,11 +52,11 @@ def test_what_the_language_says_changes_the_picture(first: str, second: str) -> 
 
 def test_the_way_of_reading_changes_the_picture() -> None:
     def drawn(**options: Any) -> Any:  # a tiny text encoder's states have a mean of 0, which no scale brings back
-        return pixels("(a:1.5) red circle", checkpoint="nano", steps=1, text=TextParams(**options))
+        return pixels("(a:1.5) red circle", checkpoint="nano", steps=4, text=TextParams(**options))
 
     plain = drawn()
     for options in ({"emphasis": "No norm"}, {"emphasis": "Ignore"}, {"emphasis": "None"}, {"clip_skip": 2}):
-        assert np.abs(drawn(**options) - plain).max() > 1, options
+        assert np.abs(drawn(**options) - plain).max() > 10, options
 
 
 def test_a_batch_of_different_prompts_equals_single_runs() -> None:
