@@ -46,10 +46,8 @@ class WeightPatch:
 
     def undo(self) -> None:
         """Put the first weights back, on the device where the layer is now."""
-        with (
-            torch.inference_mode(False),
-            torch.no_grad(),
-        ):  # as in `put`: weights that come from main memory are new ones
+        # As in `put`: weights that come from main memory are new ones.
+        with torch.inference_mode(False), torch.no_grad():
             for (layer, name), first in self._first.items():
                 if first is None:
                     setattr(layer, name, None)
