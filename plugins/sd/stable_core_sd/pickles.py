@@ -174,6 +174,20 @@ def _tensors_in(module: dict[str, Any], start: str = "") -> Iterator[tuple[str, 
             yield from _tensors_in(value, f"{start}{name}.")
 
 
+_TRAINING = (
+    ("pytorch_lightning.callbacks", "ModelCheckpoint"),
+    ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"),
+    ("pytorch_lightning.callbacks.early_stopping", "EarlyStopping"),
+    ("torch", "device"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "scalar"),
+)
+"""Objects beside the weights: records of a training."""
+_TAGGED = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist", "restore_type_tag")
+"""Functions of TorchScript that return a value with a type beside it."""
+
+
 def _allowed() -> dict[tuple[str, str], Any]:
     """Return what files may ask for; made anew for each, because a program can also change what it was given."""
 
@@ -208,16 +222,6 @@ def _allowed() -> dict[tuple[str, str], Any]:
         return text.encode("latin-1" if encoding == "latin1" else "utf-8")
 
     dtypes = [name for name, value in vars(torch).items() if isinstance(value, torch.dtype)]
-    training = [
-        ("pytorch_lightning.callbacks", "ModelCheckpoint"),
-        ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint"),
-        ("pytorch_lightning.callbacks.early_stopping", "EarlyStopping"),
-        ("torch", "device"),
-        ("numpy", "dtype"),
-        ("numpy.core.multiarray", "scalar"),
-        ("numpy._core.multiarray", "scalar"),
-    ]
-    tagged = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist", "restore_type_tag")
     return {
         ("collections", "OrderedDict"): OrderedDict,
         ("builtins", "set"): set,
@@ -232,6 +236,6 @@ def _allowed() -> dict[tuple[str, str], Any]:
         **{("torch", name): dtype for name, dtype in _DTYPES.items()},
         **{("torch.storage", name): dtype for name, dtype in _DTYPES.items()},
         **{("torch", name): getattr(torch, name) for name in dtypes},
-        **{("torch.jit._pickle", name): typed for name in tagged},
-        **dict.fromkeys(training, Ignored),
+        **{("torch.jit._pickle", name): typed for name in _TAGGED},
+        **dict.fromkeys(_TRAINING, Ignored),
     }

@@ -122,25 +122,26 @@ def test_a_16_bit_weight_is_rounded_once_and_comes_back(loras: Path) -> None:
     assert difference.dtype == torch.float16
 
 
-def test_weights_put_in_during_inference_can_be_trained_afterwards(loras: Path) -> None:
+def put_in(loras: Path) -> tuple[WeightPatch, torch.nn.Module]:
+    """Return a patch that has put a LoRA in during a picture, and the layer that it changed."""
     checkpoint = TinyCheckpoint()
     names = names_of(f"{ATTENTION}.to_q")["kohya"]
     save_file(dict(zip(names, (random(32, 2), random(2, 32)), strict=True)), loras / "a.safetensors")
     patch, layer = WeightPatch(), checkpoint.unet.get_submodule(f"{ATTENTION}.to_q")
     with torch.inference_mode():
         apply_loras(checkpoint, [LoraCall("a")], patch)
+    return patch, layer
+
+
+def test_weights_put_in_during_inference_can_be_trained_afterwards(loras: Path) -> None:
+    _, layer = put_in(loras)
     x = random(1, 32).requires_grad_()
     layer(x).sum().backward()
     assert x.grad is not None
 
 
 def test_weights_that_come_back_from_main_memory_can_be_trained_afterwards(loras: Path) -> None:
-    checkpoint = TinyCheckpoint()
-    names = names_of(f"{ATTENTION}.to_q")["kohya"]
-    save_file(dict(zip(names, (random(32, 2), random(2, 32)), strict=True)), loras / "a.safetensors")
-    patch, layer = WeightPatch(), checkpoint.unet.get_submodule(f"{ATTENTION}.to_q")
-    with torch.inference_mode():
-        apply_loras(checkpoint, [LoraCall("a")], patch)
+    patch, layer = put_in(loras)
     layer.to("meta")  # stands for a GPU: the first weights are copied to where the layer is
     with torch.inference_mode():
         patch.undo()
