@@ -30,15 +30,15 @@ from stable_core.uploads import receive
 from stable_core.worker_log import clean_logs, log_path
 
 CLEAN_SECONDS = 3600.0
+# How often a core looks whether it is time to clean up: often, because that of a command does not live long.
 LOOK_SECONDS = 5.0
-"""How often a core looks whether it is time to clean up: often, because that of a command does not live long."""
 CANCEL_BATCH = 200
 EVENTS_AT_ONCE = 500
+# The columns of a job that clients see as they are.
 VIEW = (
     *("id", "job", "state", "inputs", "params", "outputs", "error", "attempt", "owner", "graph", "parent", "key"),
     *("priority", "created", "started", "finished", "plugin_version", "host", "progress"),
 )
-"""The columns of a job that clients see as they are."""
 
 
 class Core:

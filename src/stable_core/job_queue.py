@@ -24,10 +24,10 @@ from stable_core.store import Row, Store
 from stable_core.worker_pool import WorkerPool
 from stable_core.worker_process import WorkerProcess
 
+# How often jobs of loaded plugins may overtake a job whose plugin waits for room on the device.
 MAX_SKIPS = 8
-"""How often jobs of loaded plugins may overtake a job whose plugin waits for room on the device."""
+# How often a job is tried once more because the server itself was killed, beyond the setting max_attempts.
 LOST_SERVERS = 3
-"""How often a job is tried once more because the server itself was killed, beyond the setting max_attempts."""
 STALL_SECONDS = 1.0
 
 
@@ -39,8 +39,8 @@ class Run:
     worker: WorkerProcess
     outputs: dict[str, list[Row]]
     progress: Row | None = None
+    # Why it was told to stop, which is a timeout, or why it failed.
     error: StableCoreError | None = None
-    """Why it was told to stop, which is a timeout, or why it failed."""
     is_cancelled: bool = False
     timer: asyncio.TimerHandle | None = None
 
@@ -60,8 +60,8 @@ class JobQueue:
         self._skips: Counter[str] = Counter()
         self._side_work: set[asyncio.Task[Any]] = set()
         self._is_stopping = False
+        # A commit failed, so rows and memory may differ; see `stall`.
         self.is_stalled = False
-        """A commit failed, so rows and memory may differ; see `stall`."""
         self._is_dispatching = False
         store.on_failure = self.stall
         registry.on_announced = self._dispatch_soon

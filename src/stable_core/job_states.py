@@ -16,8 +16,7 @@ from stable_core.plugin_registry import PluginRegistry
 from stable_core.sdk.jobs import JobState
 from stable_core.store import Row, Store, new_id
 
-MAX_DEPTH = 20
-"""How deep jobs may stand in place of jobs."""
+MAX_DEPTH = 20  # of jobs that stand in place of jobs
 
 
 class JobStates:
@@ -35,10 +34,10 @@ class JobStates:
         self._registry = registry
         self._admit = admit
         self._forget = forget
+        # How many jobs have ended in each state since the start.
         self.counts: Counter[str] = Counter()
-        """How many jobs have ended in each state since the start."""
+        # By job, what those wait at who want to know its end.
         self._endings: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        """By job, what those wait at who want to know its end."""
         self._to_release: deque[str] = deque()
         self._is_releasing = False
 

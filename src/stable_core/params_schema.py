@@ -18,8 +18,7 @@ from stable_core.errors import InvalidParams
 from stable_core.sdk.params import MAX_SEED
 
 Schema = dict[str, Any]
-Place = tuple[str | int, ...]
-"""Where a value stands: the names and indexes that lead to it."""
+Place = tuple[str | int, ...]  # the names and indexes that lead to a value
 Change = Callable[[Schema, Any], Any]
 """Gets the schema of one knob and its value and returns the value to put there."""
 

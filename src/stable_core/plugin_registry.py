@@ -34,8 +34,7 @@ PATIENCE_SECONDS = 5
 SKIPPED_FOLDERS = {"__pycache__", "tests", "node_modules", "build", "dist"}
 CODE_SUFFIXES = {".py", ".toml", ".lock", ".json", ".yaml", ".yml", ".txt"}
 
-Stamp = tuple[str, int, int]
-"""The path, size and time of change of a file."""
+Stamp = tuple[str, int, int]  # the path, size and time of change of a file
 Files = tuple[Stamp, ...]
 
 

@@ -11,10 +11,8 @@ from typing import NamedTuple
 class Ready(NamedTuple):
     """A queued job, as little of it as the order needs."""
 
-    rank: int
-    """The negated priority: smaller runs first."""
-    number: int
-    """The row number: older jobs have smaller ones."""
+    rank: int  # the negated priority: smaller runs first
+    number: int  # of the row: older jobs have smaller ones
     job_id: str
 
 

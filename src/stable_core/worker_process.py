@@ -38,8 +38,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     """The folder that gets `<job id>.log` with what the plugin printed, at most 1 MiB each."""
     on_exit: Callable[[WorkerProcess], None]
     """Called once when the process has ended, after the job in hand got its `died`."""
-    memory_mb: int = 0
-    """What it needs on its device."""
+    memory_mb: int = 0  # needed on its device
 
     def __post_init__(self) -> None:
         """Be ready for a start."""

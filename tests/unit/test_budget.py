@@ -1,6 +1,6 @@
 """The size of the core, which a person can read in an hour, and of its faces, in lines of code.
 
-Blank lines, comments and docstrings do not count.
+Blank lines, comments and the docstrings of modules, classes and functions do not count; those of attributes do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PACKAGE_LINES = {
     "stable_core": 4000,
     "stable_core_server": 665,
     "stable_core_client": 240,
-    "stable_core_cli": 740,
+    "stable_core_cli": 750,
     "stable_core_testing": 170,
 }
 """The core, and what stands beside it and is no part of it (docs/decisions.md)."""
@@ -32,6 +32,7 @@ MAIN_PATH_LINES = 1500
 MODULE_LINES = 400
 FUNCTION_LINES = 60
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 IGNORED = {
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),
     *(tokenize.ENCODING, tokenize.ENDMARKER),
@@ -45,8 +46,8 @@ def code_lines(source: str) -> set[int]:
         if token.type not in IGNORED:
             lines |= set(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            lines -= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
     return lines
 
 
@@ -61,7 +62,7 @@ def table(sizes: dict[str, int]) -> str:
 def test_code_lines_are_counted_right() -> None:
     source = '"""Doc.\n\nMore."""\n\nimport os  # why\n\n\ndef f():\n    """Doc."""\n    # note\n'
     source += '    return """a\nb"""\n\n\nX = 1\n"""About X."""\n'
-    assert code_lines(source) == {5, 8, 11, 12, 15}
+    assert code_lines(source) == {5, 8, 11, 12, 15, 16}
 
 
 @pytest.mark.parametrize("package", PACKAGE_LINES)

@@ -48,14 +48,7 @@ class Plugin:
             bundled_roots.append(models)
 
         self.job: JobDecorator = self._decorator("job")
-        """Announces a function `(inputs…, params, progress) -> output` as a job; it stays a plain function.
-
-        `@plugin.job(cached=False)` is for a job whose result may differ with the same inputs and params;
-        `timeout_seconds` overrides the job timeout of the settings. A `light` one needs no device and little memory: it
-        runs in a worker beside that of the others and does not wait for them.
-        """
         self.invocation: InvocationDecorator = self._decorator("invocation", cached=False)
-        """Announces a function `(inputs…, params) -> Job | list[Job]`: its jobs run in its place."""
 
     def configure(self, values: dict[str, Any]) -> None:
         """Take new settings values; the worker calls this before each job."""

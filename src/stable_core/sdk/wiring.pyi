@@ -28,7 +28,6 @@ One: TypeAlias = T | Job[T] | Job[Iterable[T]] | Sequence[T | Job[T]]
 Many: TypeAlias = Job[T] | Job[Iterable[T]] | Sequence[T | Job[T]]
 """What fits a port of type list[T]."""
 
-
 class Announced(Protocol[Call, Returned]):
     """An announced function, callable as before."""
 
@@ -38,14 +37,12 @@ class Announced(Protocol[Call, Returned]):
         """Call the function itself, here and now."""
         ...
 
-
 class Inputs0(Announced[Call, Returned], Protocol[Call, Returned, P, Made]):
     """Without input ports."""
 
     def job(self, params: P | None = None) -> Job[Made]:
         """Describe one run."""
         ...
-
 
 class Inputs1(Announced[Call, Returned], Protocol[Call, Returned, A, P, Made]):
     """With one input port."""
@@ -54,7 +51,6 @@ class Inputs1(Announced[Call, Returned], Protocol[Call, Returned, A, P, Made]):
     def job(self: Inputs1[Call, Returned, list[T], P, Made], a: Many[T], params: P | None = None) -> Job[Made]: ...
     @overload
     def job(self, a: One[A], params: P | None = None) -> Job[Made]: ...
-
 
 class Inputs2(Announced[Call, Returned], Protocol[Call, Returned, A, B, P, Made]):
     """With two input ports."""
@@ -70,14 +66,12 @@ class Inputs2(Announced[Call, Returned], Protocol[Call, Returned, A, B, P, Made]
     @overload
     def job(self, a: One[A], b: One[B], params: P | None = None) -> Job[Made]: ...
 
-
 class Inputs3(Announced[Call, Returned], Protocol[Call, Returned, A, B, C, P, Made]):
     """With three input ports."""
 
     def job(self, a: One[A], b: One[B], c: One[C], params: P | None = None) -> Job[Made]:
         """Describe one run."""
         ...
-
 
 Job0: TypeAlias = Inputs0[[P, Progress], Made, P, Made]
 Job1: TypeAlias = Inputs1[[A, P, Progress], Made, A, P, Made]
@@ -88,9 +82,13 @@ Plan1: TypeAlias = Inputs1[[A, P], Returned, A, P, Made]
 Plan2: TypeAlias = Inputs2[[A, B, P], Returned, A, B, P, Made]
 Plan3: TypeAlias = Inputs3[[A, B, C, P], Returned, A, B, C, P, Made]
 
-
 class JobDecorator(Protocol):
-    """`@plugin.job`, and what `@plugin.job(cached=False)` returns."""
+    """`@plugin.job` announces a function `(inputs…, params, progress) -> output` as a job; it stays a plain function.
+
+    `@plugin.job(cached=False)` is for a job whose result may differ with the same inputs and params;
+    `timeout_seconds` overrides the job timeout of the settings. A `light` one needs no device and little memory: it
+    runs in a worker beside that of the others and does not wait for them.
+    """
 
     @overload
     def __call__(self, function: Callable[[P, Progress], Made], /) -> Job0[P, Made]: ...
@@ -105,9 +103,8 @@ class JobDecorator(Protocol):
         self, *, cached: bool = ..., timeout_seconds: float | None = ..., light: bool = ...
     ) -> JobDecorator: ...
 
-
 class InvocationDecorator(Protocol):
-    """`@plugin.invocation`: its functions return one described job or a list of them."""
+    """`@plugin.invocation` announces a function `(inputs…, params) -> Job | list[Job]`: its jobs run in its place."""
 
     @overload
     def __call__(self, plan: Callable[[P], Job[Made]], /) -> Plan0[P, Job[Made], Made]: ...
